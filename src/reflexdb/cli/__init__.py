@@ -1,0 +1,1 @@
+"""The commands, with the same nouns as the API."""

@@ -1,0 +1,1 @@
+"""What may happen to a database and what happens next: observe, decide, act."""

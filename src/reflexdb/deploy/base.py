@@ -1,0 +1,127 @@
+"""What the control plane knows of running instances.
+
+All calls are made from worker threads and may block up to their stated limits. A deployer keeps what it needs to find its instances again under its own
+directory, so that a control plane killed at any instant adopts on its next start exactly what runs. It refuses to know records, accounts and lifecycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from reflexdb.model.plan import Plan
+from reflexdb.sources.base import SourceAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeySet:
+    """The keys an instance accepts: `rxk_<keyId>.<hex HMAC-SHA256(secret, keyId)>` for every keyId that has not expired."""
+
+    secret: bytes = field(repr=False)
+    keys: Mapping[str, datetime | None]
+    """keyId to the time it expires, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """Everything needed to run one deployment of one database."""
+
+    database_id: str
+    deployment_id: str
+    """Unique; becomes the id of the API's instance."""
+    build_id: str
+    image_digest: str
+    plan: Plan
+    source: SourceAddress
+    sync_mode: str
+    sync_interval_s: float
+    safety_net_s: int
+    memory_cap_mb: int
+    cpu_units: int
+    """256 is a quarter of a CPU; decides the number of event loops, at least 1."""
+    log_level: str
+    api_keys: ApiKeySet
+    port: int | None
+    """The port to serve on; None where none was chosen yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployment that serves."""
+
+    database_id: str
+    deployment_id: str
+    build_id: str
+    port: int
+    endpoint_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an instance says of itself now. `health` is the API's HealthStatus."""
+
+    deployed: Deployed
+    health: str
+    """ok, degraded, unreachable or cap_exceeded."""
+    reason: str | None
+    """Why the health is not ok, in one sentence."""
+    snapshot_age_ms: int | None = None
+    swap_count: int | None = None
+    row_counts: Mapping[str, int] = field(default_factory=dict)
+    key_use: Mapping[str, datetime] = field(default_factory=dict)
+    replication_paused: bool = False
+    sync_state: str | None = None
+    """ok, loading, paused or failing."""
+    at: datetime | None = None
+
+
+class Deployer(Protocol):
+    """Runs instances. At most one deployment of a database serves at any time, on a port that does not change."""
+
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None]) -> Deployed:
+        """Start the new instance, load it, check health and a smoke query, hand over the listening socket, drain the old one.
+
+        On DeployFailed (its `step` is one of unpack, launch, load, probe, handover) nothing new runs and the old instance, if any, still serves.
+        """
+        ...
+
+    def observe(self, database_id: str) -> Observation | None:
+        """None where nothing is deployed. Never raises for an instance that does not answer: that is `unreachable`. At most 2 s."""
+        ...
+
+    def deployed(self) -> list[Deployed]:
+        """Every deployment that runs or should be running, found again after a restart of the control plane."""
+        ...
+
+    def retire(self, database_id: str) -> None:
+        """Stop the database's processes and remove its files. Idempotent."""
+        ...
+
+    def set_keys(self, database_id: str, keys: ApiKeySet) -> None:
+        """Replace the keys the running instance accepts; kept for its restarts. Raises InstanceUnreachable."""
+        ...
+
+    def reload(self, database_id: str) -> None:
+        """Read the whole snapshot from the source again and swap it in; returns when it has been ordered."""
+        ...
+
+    def pause_sync(self, database_id: str) -> None: ...
+
+    def resume_sync(self, database_id: str) -> None: ...
+
+    def supervise(self, credentials: Callable[[str], tuple[SourceAddress, ApiKeySet]]) -> None:
+        """Adopt what runs and keep it running: restart a dead server or sync within 2 s, with backoff, until `close`. Starts threads and returns.
+
+        `credentials` gives a database's source address (with password) and keys when a process must be started again; secrets are never on disk here.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop supervising. Instances go on running."""
+        ...
+
+    def stop_all(self) -> None:
+        """Drain and stop every instance (for `serve --ephemeral` and the demo); their files stay."""
+        ...

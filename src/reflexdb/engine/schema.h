@@ -1,0 +1,75 @@
+// What the engine knows of the schema it serves: constant tables that the build generates (doc/header.md).
+// Everything is static and immutable; any thread may read it at any time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace reflex {
+
+// How a column's values are kept; the numbers are those of the feed (doc/feed.md).
+enum class Storage : uint8_t {
+  kBool = 1,
+  kI16 = 2,
+  kI32 = 3,
+  kI64 = 4,
+  kU64 = 5,
+  kF32 = 6,
+  kF64 = 7,
+  kDecimal = 8,
+  kDate = 9,
+  kDatetime = 10,
+  kTimestamp = 11,
+  kTime = 12,
+  kText = 13,
+  kEnum = 14,
+  kUuid = 15,
+  kJson = 16,
+  kBinary = 17,
+};
+
+struct ColumnDef {
+  std::string_view name;      // in the query API
+  std::string_view declared;  // the source's words for the type, for messages
+  std::string_view note;      // for /openapi.json
+  Storage storage;
+  bool nullable;
+  bool visible;
+};
+
+// The key is on this table; answers an object or null.
+struct ForwardDef {
+  std::string_view name;
+  std::span<const uint16_t> columns;
+  uint32_t target;
+  std::span<const uint16_t> target_columns;
+  bool visible;
+};
+
+// The key `forward` is on table `child`; answers an array.
+struct ReverseDef {
+  std::string_view name;
+  uint32_t child;
+  uint16_t forward;
+};
+
+struct TableDef {
+  std::string_view name;
+  std::span<const ColumnDef> columns;
+  std::span<const uint16_t> primary_key;  // empty: none
+  std::span<const ForwardDef> forward;
+  std::span<const ReverseDef> reverse;
+};
+
+struct SchemaDef {
+  std::string_view name;
+  std::array<uint8_t, 32> fingerprint;
+  std::span<const TableDef> tables;
+};
+
+// Defined by the generated unit.
+const SchemaDef& schema();
+
+}  // namespace reflex

@@ -1,0 +1,132 @@
+"""Every error the product raises on purpose, in two dimensions: whose fault it is, and whether trying again can help.
+
+    ReflexError
+    ├── UserError                 the caller asked for something that cannot be; never retried
+    │   ├── InvalidRequest        a body, parameter or file does not fit its schema
+    │   │   └── InvalidConfig     reflexdb.yaml: carries line and column
+    │   ├── InvalidSchema         the source's schema cannot be planned as configured; lists every finding
+    │   ├── NotAuthenticated
+    │   ├── NotAllowed
+    │   ├── NotFound
+    │   └── Conflict              not possible in the present state
+    ├── SourceError               the source database said no or did not answer
+    │   ├── SourceUnreachable     (temporary)
+    │   ├── SourceDenied          wrong credentials or a missing grant
+    │   ├── SourceMissing         no such schema, file or table
+    │   └── SourceData            a value that the declared type does not allow
+    └── SystemError_              our side
+        ├── BuildFailed           a pass of the build, with its name
+        ├── DeployFailed          a step of the deployment, with its name
+        ├── ImageDamaged          a stored image does not match its digest
+        ├── MemoryCapExceeded     the snapshot does not fit the instance's size
+        └── InstanceUnreachable   (temporary) the private socket does not answer
+
+`code` is stable and goes over the wire as `error`; `message` is one sentence that says what, where and what to do. Messages never contain
+secrets. Foreign exceptions are translated by the adapter that met them, with `from exc`.
+"""
+
+from __future__ import annotations
+
+
+class ReflexError(Exception):
+    """Base of all deliberate errors."""
+
+    code = "internal_error"
+    temporary = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UserError(ReflexError):
+    code = "bad_request"
+
+
+class InvalidRequest(UserError):
+    code = "bad_request"
+
+
+class InvalidConfig(InvalidRequest):
+    code = "invalid_config"
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class InvalidSchema(UserError):
+    code = "invalid_schema"
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = findings
+
+
+class NotAuthenticated(UserError):
+    code = "unauthorized"
+
+
+class NotAllowed(UserError):
+    code = "forbidden"
+
+
+class NotFound(UserError):
+    code = "not_found"
+
+
+class Conflict(UserError):
+    code = "conflict"
+
+
+class SourceError(ReflexError):
+    code = "source_error"
+
+
+class SourceUnreachable(SourceError):
+    code = "source_unreachable"
+    temporary = True
+
+
+class SourceDenied(SourceError):
+    code = "source_denied"
+
+
+class SourceMissing(SourceError):
+    code = "source_missing"
+
+
+class SourceData(SourceError):
+    code = "source_data"
+
+
+class SystemError_(ReflexError):
+    code = "internal_error"
+
+
+class _StepFailed(SystemError_):
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class BuildFailed(_StepFailed):
+    code = "build_failed"
+
+
+class DeployFailed(_StepFailed):
+    code = "deploy_failed"
+
+
+class ImageDamaged(SystemError_):
+    code = "image_damaged"
+
+
+class MemoryCapExceeded(SystemError_):
+    code = "cap_exceeded"
+
+
+class InstanceUnreachable(SystemError_):
+    code = "instance_unreachable"
+    temporary = True

@@ -1,0 +1,127 @@
+"""The checked plan: exactly what an image serves, after reflexdb.yaml and the naming rules have been applied.
+
+Made by the build's planning pass, written into the image's manifest as JSON, printed into the generated header, and read by sync to
+know what to ask of the source. Indices refer to positions in the tuples of this plan, so that hostile names appear nowhere but as data.
+Equal plans have equal fingerprints, and the feed's HELLO carries the fingerprint: a server never accepts rows meant for another plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reflexdb.model.schema import Backend
+from reflexdb.model.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedColumn:
+    source_name: str
+    name: str
+    """Name in the query API (field alias, or the source's name)."""
+    storage: Storage
+    declared_type: str
+    nullable: bool
+    visible: bool = True
+    """False for key columns outside the allowlist: read because a relation or sync needs them, never answered."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRelation:
+    """The foreign key is on this table; a query gets an object or null."""
+
+    name: str
+    columns: tuple[int, ...]
+    target: int
+    target_columns: tuple[int, ...]
+    visible: bool = True
+    """False where reflexdb.yaml excluded it but a reverse relation still needs the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseRelation:
+    """The foreign key `forward` is on table `child`; a query gets an array."""
+
+    name: str
+    child: int
+    forward: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTable:
+    source_name: str
+    name: str
+    columns: tuple[PlannedColumn, ...]
+    primary_key: tuple[int, ...] = ()
+    forward: tuple[ForwardRelation, ...] = ()
+    reverse: tuple[ReverseRelation, ...] = ()
+    where: str | None = None
+    """Row predicate in the source's SQL, from reflexdb.yaml (trusted: written by the account's owner for their own database)."""
+    indexes: tuple[tuple[int, ...], ...] = ()
+    is_view: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """The `sync` part of reflexdb.yaml; None where the file is silent and the connection's setting holds."""
+
+    interval_s: float | None = None
+    cdc_reconnect_mode: str = "full"
+    safety_net_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    backend: Backend
+    schema: str
+    tables: tuple[PlannedTable, ...]
+    sync: SyncSettings = SyncSettings()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that `from_json` turns back into an equal plan."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Plan:
+        """Rebuild a plan from `to_json`. Raises KeyError or ValueError on a document this version did not write."""
+        return cls(
+            backend=Backend(document["backend"]),
+            schema=document["schema"],
+            tables=tuple(_table(table) for table in document["tables"]),
+            sync=SyncSettings(**document["sync"]),
+        )
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over everything that shapes memory, names or rows; sync settings are not part of it."""
+        document = self.to_json()
+        del document["sync"]
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode("ascii")).digest()
+
+
+def _table(document: dict[str, Any]) -> PlannedTable:
+    return PlannedTable(
+        source_name=document["source_name"],
+        name=document["name"],
+        columns=tuple(
+            PlannedColumn(**{**column, "storage": Storage(column["storage"])}) for column in document["columns"]
+        ),
+        primary_key=tuple(document["primary_key"]),
+        forward=tuple(
+            ForwardRelation(
+                name=relation["name"],
+                columns=tuple(relation["columns"]),
+                target=relation["target"],
+                target_columns=tuple(relation["target_columns"]),
+                visible=relation["visible"],
+            )
+            for relation in document["forward"]
+        ),
+        reverse=tuple(ReverseRelation(**relation) for relation in document["reverse"]),
+        where=document["where"],
+        indexes=tuple(tuple(index) for index in document["indexes"]),
+        is_view=document["is_view"],
+    )

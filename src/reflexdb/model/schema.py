@@ -1,0 +1,66 @@
+"""What a source says it has: the outcome of introspection, before any choice of ours.
+
+Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out because we cannot
+handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can report all of them together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reflexdb.model.storage import Storage
+
+
+class Backend(StrEnum):
+    """Kind of source database; the values are the API's `backend` enum (sqlite is our addition)."""
+
+    MYSQL = "mysql"
+    POSTGRES = "postgres"
+    MSSQL = "mssql"
+    SQLITE = "sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    name: str
+    declared_type: str
+    """The source's own words for the type: `varchar(40)`, `BIGINT UNSIGNED`, `numeric(10,2)`."""
+    storage: Storage | None
+    """None where the type is not supported; `unsupported` then says why."""
+    nullable: bool
+    comment: str = ""
+    generated: bool = False
+    unsupported: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    name: str
+    columns: tuple[str, ...]
+    references: str
+    """Name of the referenced table, in the same schema."""
+    referenced_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    name: str
+    columns: tuple[SourceColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    """Empty for a view or a table without one."""
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    comment: str = ""
+    is_view: bool = False
+    estimated_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSchema:
+    backend: Backend
+    name: str
+    """The schema on the source server (`mysqlDb` of the API); for SQLite, `main`."""
+    server_version: str
+    tables: tuple[SourceTable, ...] = field(default=())
+    """Sorted by name, so that the same schema is always the same value."""

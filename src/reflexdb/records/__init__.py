@@ -1,0 +1,1 @@
+"""What the control plane remembers: tables, migrations, queries; and the secrets, encrypted, apart from them."""

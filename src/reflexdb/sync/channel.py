@@ -68,18 +68,11 @@ class PrivateChannel:
 
     def send(self, frame: feed.Frame, timeout_s: float | None = None) -> None:
         """Hand the frame to the system; returns once every byte is taken."""
-        limit = self._timeout_s if timeout_s is None else timeout_s
-        pending = [memoryview(part).cast("B") for part in frame.buffers() if len(part)]
-        try:
-            while pending:
-                self._socket.settimeout(limit)
-                _advance(pending, self._socket.sendmsg(pending[:_PARTS_MAX]))
-        except OSError as exc:
-            # A server that closes says why first: its reason is worth more than "broken pipe".
-            with contextlib.suppress(InstanceUnreachable):
-                self._receive(0.2).payload()
-            self.close()
-            raise self._unreachable(exc) from exc
+        self._send(frame.buffers(), self._timeout_s if timeout_s is None else timeout_s)
+
+    def send_bytes(self, data: bytes) -> None:
+        """A stretch of frames that were encoded before."""
+        self._send([data], self._timeout_s)
 
     def receive(self, timeout_s: float | None = None) -> feed.Reply:
         """The next reply."""
@@ -119,6 +112,19 @@ class PrivateChannel:
             return False
         except OSError:
             return True
+
+    def _send(self, parts: list[feed.Part], timeout_s: float) -> None:
+        pending = [memoryview(part).cast("B") for part in parts if len(part)]
+        try:
+            while pending:
+                self._socket.settimeout(timeout_s)
+                _advance(pending, self._socket.sendmsg(pending[:_PARTS_MAX]))
+        except OSError as exc:
+            # A server that closes says why first: its reason is worth more than "broken pipe".
+            with contextlib.suppress(InstanceUnreachable):
+                self._receive(0.2).payload()
+            self.close()
+            raise self._unreachable(exc) from exc
 
     def _receive(self, timeout_s: float) -> feed.Reply:
         deadline = time.monotonic() + timeout_s

@@ -1,7 +1,9 @@
-"""Starts one test server, says where it is, and ends it when its last user is gone. Run by shared.py: keeper.py KIND DIRECTORY.
+"""Starts one test server, says where it is, and ends it when its last user is gone. Run by shared.py: keeper.py
+KIND DIRECTORY.
 
-The server is told to die with the keeper (PR_SET_PDEATHSIG), so that even a keeper killed outright leaves no server. The server's own files
-are in a new directory under the system's temporary one, because an unprivileged server cannot enter pytest's.
+The server is told to die with the keeper (PR_SET_PDEATHSIG), so that even a keeper killed outright leaves no server.
+The server's own files are in a new directory under the system's temporary one, because an unprivileged server cannot
+enter pytest's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A private mariadbd with a row-based binary log and GTIDs; durability off, since its data lives as long as the test run."""
+"""A private mariadbd with a row-based binary log and GTIDs; durability off, since its data lives as long as the
+test run.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Fixtures for tests against real MariaDB and PostgreSQL servers; tests/conftest.py makes them known everywhere.
 
-`mariadb_server` and `postgres_server` live as long as the run; `mariadb_database` and `postgres_database` are an empty database of the
-test's own. Where a server's program is absent the test is skipped with a reason that starts with "needs", and named at the end of the run.
+`mariadb_server` and `postgres_server` live as long as the run; `mariadb_database` and `postgres_database` are an
+empty database of the test's own. Where a server's program is absent the test is skipped with a reason that starts
+with "needs", and named at the end of the run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class TestDatabase:
     user: str
     password: str
     schema: str
-    """What ReflexDB calls the schema: the MariaDB schema, or the PostgreSQL database (whose schema `public` it then means)."""
+    """What ReflexDB calls the schema: the MariaDB schema, or the PostgreSQL database (whose schema `public` it
+    then means).
+    """
     socket: str
     connect: Callable[..., Any]
     """A new autocommitting connection (PyMySQL or psycopg) to this database; the caller closes it."""

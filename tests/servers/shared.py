@@ -1,8 +1,9 @@
 """One server of a kind for the whole test run, however many workers it has.
 
-The first worker that needs a server starts a keeper (keeper.py), which starts the server. Every user holds a shared lock on one file; the
-keeper waits for the exclusive lock, which the kernel grants when the last user has let go or died, and then ends the server and removes its
-directory. So nothing is counted and nothing can be left behind by a crash.
+The first worker that needs a server starts a keeper (keeper.py), which starts the server. Every user holds a shared
+lock on one file; the keeper waits for the exclusive lock, which the kernel grants when the last user has let go or
+died, and then ends the server and removes its directory. So nothing is counted and nothing can be left behind by a
+crash.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def default_port(backend: Backend) -> int | None:
 
 
 def open_source(address: SourceAddress) -> Source:
-    """The source at this address. Raises InvalidRequest for a kind that cannot be read yet; connection errors come with first use."""
+    """The source at this address. Raises InvalidRequest for a kind that cannot be read yet; connection errors come
+    with first use.
+    """
     if address.backend is Backend.SQLITE:
         return SQLiteSource(address)
     if address.backend is Backend.MYSQL:

@@ -1,7 +1,8 @@
 """Connects to MySQL or MariaDB, and says in words what went wrong.
 
-Every connection speaks utf8mb4, so that the server converts other character sets, and UTC, so that TIMESTAMP columns come as instants. All
-waits are bounded. Every PyMySQL exception that leaves this package passes `translate`; the password is in none of them.
+Every connection speaks utf8mb4, so that the server converts other character sets, and UTC, so that TIMESTAMP columns
+come as instants. All waits are bounded. Every PyMySQL exception that leaves this package passes `translate`; the
+password is in none of them.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def connect(address: SourceAddress) -> Connection[Any]:
         return pymysql.connect(
             **where,
             user=address.user,
-            password=address.password.encode(),  # type: ignore[arg-type] # PyMySQL would encode it as latin1
+            password=address.password.encode(),  # PyMySQL would encode text as latin1
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,

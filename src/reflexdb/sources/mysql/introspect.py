@@ -1,7 +1,7 @@
 """Describes one schema of a MySQL or MariaDB server from its information_schema, in a fixed number of statements.
 
-Called by source.py with a connection of its own. What the user may not see is not there; information_schema hides it. MariaDB keeps JSON
-as LONGTEXT with a check `json_valid(column)`, which is how such a column is told from other text.
+Called by source.py with a connection of its own. What the user may not see is not there; information_schema hides it.
+MariaDB keeps JSON as LONGTEXT with a check `json_valid(column)`, which is how such a column is told from other text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _JSON_VALID = re.compile(r"json_valid\(`((?:[^`]|``)*)`\)", re.IGNORECASE | re.D
 
 
 def introspect(connection: Connection[Any], schema: str) -> SourceSchema:
-    """Tables and views of the schema, sorted by name. Raises SourceMissing if there is none of that name that the user may see."""
+    """Tables and views of the schema, sorted by name. Raises SourceMissing if there is none of that name that the
+    user may see.
+    """
     version = str(_rows(connection, "SELECT version()")[0][0])
     is_mariadb = "mariadb" in version.lower()
     if not _rows(connection, "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", schema):
@@ -50,7 +52,7 @@ def introspect(connection: Connection[Any], schema: str) -> SourceSchema:
     foreign = _grouped(_rows(connection, _FOREIGN_KEYS, schema))
     checks = _json_checks(_rows(connection, _CHECKS, schema)) if is_mariadb else set()
     tables = []
-    for name, kind, estimated_rows, comment in sorted(_rows(connection, _TABLES, schema)):
+    for name, kind, estimated_rows, comment in sorted(_rows(connection, _TABLES, schema), key=lambda row: str(row[0])):
         is_view = kind == "VIEW"
         primary, unique = _keys(keys[name])
         tables.append(

@@ -1,7 +1,9 @@
-"""Where in the server's history a snapshot is, as GTIDs; empty where the server keeps no binary log or does not say.
+"""Where in the server's history a snapshot is, as GTIDs; empty where the server keeps no binary log or does not
+say.
 
-MariaDB tells the exact binlog position of a consistent snapshot. MySQL does not; there the GTIDs executed just before the snapshot are a
-position that the snapshot surely contains, since MySQL adds a transaction to them only after it is committed in the engine.
+MariaDB tells the exact binlog position of a consistent snapshot. MySQL does not; there the GTIDs executed just before
+the snapshot are a position that the snapshot surely contains, since MySQL adds a transaction to them only after it is
+committed in the engine.
 """
 
 from __future__ import annotations

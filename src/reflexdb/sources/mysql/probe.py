@@ -1,7 +1,7 @@
 """Tests a MySQL or MariaDB server: what it is, what it holds, and whether its changes could be followed.
 
-Called by source.py with a fresh connection. Everything that is not in order comes as a sentence with the statement that puts it right; none
-of it stops the source from being polled.
+Called by source.py with a fresh connection. Everything that is not in order comes as a sentence with the statement
+that puts it right; none of it stops the source from being polled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reads planned tables of one MySQL snapshot as Arrow batches.
 
-The transaction is REPEATABLE READ with a consistent snapshot, so all InnoDB tables are of the same moment (MyISAM tables never are). Rows
-come unbuffered, as the bytes the server sent; values.py makes columns of them. One table at a time: the connection carries one result.
+The transaction is REPEATABLE READ with a consistent snapshot, so all InnoDB tables are of the same moment (MyISAM
+tables never are). Rows come unbuffered, as the bytes the server sent; values.py makes columns of them. One table at a
+time: the connection carries one result.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class MySQLSnapshot:
 
     def _cancel(self) -> None:
         """End the running statement, so that closing its cursor need not read the rest of a large table."""
-        thread = self._connection.thread_id()
+        thread = self._connection.thread_id()  # type: ignore[no-untyped-call] # PyMySQL's stubs
         other = connect(self._address)
         try:
             with other.cursor() as cursor:

@@ -1,7 +1,8 @@
 """Which storage a MySQL or MariaDB column type gets, and how its column is selected.
 
-Unsigned integers take the next signed width that holds them. Floats are selected as doubles, because the server prints single precision
-with six digits; bits as numbers; geometries as GeoJSON. Pure; docs/reference/types.md is pinned to these tables.
+Unsigned integers take the next signed width that holds them. Floats are selected as doubles, because the server
+prints single precision with six digits; bits as numbers; geometries as GeoJSON. Pure; docs/reference/types.md is
+pinned to these tables.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def base_of(declared: str) -> str:
 
 
 def storage_of(declared: str, *, is_json: bool = False) -> Storage | None:
-    """The storage of a `COLUMN_TYPE`; None for a type we do not know. `is_json` says that a check demands valid JSON."""
+    """The storage of a `COLUMN_TYPE`; None for a type we do not know. `is_json` says that a check demands valid
+    JSON.
+    """
     lower, base = declared.lower(), base_of(declared)
     if lower.startswith(("tinyint(1)", "bit(1)")):
         return Storage.BOOL

@@ -1,7 +1,8 @@
 """Turns the bytes of one MySQL column, as the text protocol carries them, into an Arrow array.
 
-The bytes become one Arrow array at once and are cast in native code; only dates that are no dates (0000-00-00, 2020-00-15) and sets are
-looked at one by one. Raises ValueError (pa.ArrowInvalid is one) where bytes are not what the type promises. Pure.
+The bytes become one Arrow array at once and are cast in native code; only dates that are no dates (0000-00-00,
+2020-00-15) and sets are looked at one by one. Raises ValueError (pa.ArrowInvalid is one) where bytes are not what the
+type promises. Pure.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def to_arrow(values: Sequence[bytes | None], storage: Storage, declared: str) ->
 
 
 def _sets(text: pa.Array) -> pa.Array:
-    """A set's members, which cannot contain commas, as a JSON array; there are few different sets, so each is written once."""
+    """A set's members, which cannot contain commas, as a JSON array; there are few different sets, so each is
+    written once.
+    """
     encoded = text.dictionary_encode()
     written = [
         json.dumps(value.split(",") if value else [], ensure_ascii=False) for value in encoded.dictionary.to_pylist()

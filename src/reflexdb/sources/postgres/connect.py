@@ -1,7 +1,8 @@
 """Connects to PostgreSQL, and says in words what went wrong.
 
-ReflexDB's "schema" of a PostgreSQL source is `database`, meaning its schema public, or `database.schema`. A database whose own name has a
-dot in it comes first. All waits are bounded. Every driver's exception that leaves this package passes `translate`; no password is in any.
+ReflexDB's "schema" of a PostgreSQL source is `database`, meaning its schema public, or `database.schema`. A database
+whose own name has a dot in it comes first. All waits are bounded. Every driver's exception that leaves this package
+passes `translate`; no password is in any.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Describes one schema of a PostgreSQL database from its catalog, in a fixed number of statements.
 
-Called by source.py with a connection of its own. A partitioned table is one table; tables of extensions, and tables and columns the user
-may not select from, are left out. Assumes PostgreSQL 12 or newer.
+Called by source.py with a connection of its own. A partitioned table is one table; tables of extensions, and tables
+and columns the user may not select from, are left out. Assumes PostgreSQL 12 or newer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reads planned tables of one PostgreSQL snapshot as Arrow batches.
 
-The transaction is REPEATABLE READ, READ ONLY, so all tables are of the same moment. ADBC runs each SELECT as a binary COPY and makes Arrow
-columns of it in native code (docs/decisions/0002-reading-by-column.md). One table at a time: the connection carries one result.
+The transaction is REPEATABLE READ, READ ONLY, so all tables are of the same moment. ADBC runs each SELECT as a binary
+COPY and makes Arrow columns of it in native code (docs/decisions/0002-reading-by-column.md). One table at a time: the
+connection carries one result.
 """
 
 from __future__ import annotations

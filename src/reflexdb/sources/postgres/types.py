@@ -1,7 +1,7 @@
 """Which storage a PostgreSQL type gets, and how its column is selected.
 
-Domains count as what they are made of, arrays and composites become JSON, and a type that nobody here knows is served as the text the
-server prints for it. Pure; docs/reference/types.md is pinned to these tables.
+Domains count as what they are made of, arrays and composites become JSON, and a type that nobody here knows is served
+as the text the server prints for it. Pure; docs/reference/types.md is pinned to these tables.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ _CASTS: dict[Storage, str] = {
 
 
 def select_expression(column: str, declared: str, storage: Storage, postgis: str | None) -> str:
-    """What to put into SELECT for a column whose name is given quoted; `postgis` is the quoted schema of that extension."""
+    """What to put into SELECT for a column whose name is given quoted; `postgis` is the quoted schema of that
+    extension.
+    """
     if storage is Storage.UUID:
         return f"uuid_send({column}::uuid)"
     if storage is Storage.JSON:

@@ -1,8 +1,9 @@
 """Brings what ADBC returns into the storage's Arrow type.
 
-PostgreSQL counts time from 2000, Arrow from 1970, and ADBC adds the difference with wrap-around; so PostgreSQL's infinities, which are the
-extremes of its integers, arrive as known values outside the range of its dates, and are put back to the extremes here. What lies beyond
-what 64 bits of microseconds since 1970 hold (years after 294246) is refused. Pure.
+PostgreSQL counts time from 2000, Arrow from 1970, and ADBC adds the difference with wrap-around; so PostgreSQL's
+infinities, which are the extremes of its integers, arrive as known values outside the range of its dates, and are put
+back to the extremes here. What lies beyond what 64 bits of microseconds since 1970 hold (years after 294246) is
+refused. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Opens a SQLite file so that it can only be read, and says in words what went wrong.
 
-The file is never created nor written. Called by source.py; every sqlite3 exception that leaves this package passes `translate`.
-Assumes that nobody replaces a file in place while it is open; the source notices a new file under the old name by its identity.
+The file is never created nor written. Called by source.py; every sqlite3 exception that leaves this package passes
+`translate`. Assumes that nobody replaces a file in place while it is open; the source notices a new file under the
+old name by its identity.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Describes a SQLite file: its tables and views, as the file itself declares them.
 
-Called by source.py with a connection in a read transaction. Names are only ever bound as arguments or quoted by `quoted`. A column whose
-declared type says nothing gets the storage of the values it holds at this moment, which costs one pass over the table.
+Called by source.py with a connection in a read transaction. Names are only ever bound as arguments or quoted by
+`quoted`. A column whose declared type says nothing gets the storage of the values it holds at this moment, which
+costs one pass over the table.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def _unique_keys(connection: sqlite3.Connection, table: str) -> tuple[tuple[str,
 
 
 def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[str, str]) -> tuple[ForeignKey, ...]:
-    """Foreign keys in the order of declaration. SQLite does not keep their names and does not check that what they refer to exists."""
+    """Foreign keys in the order of declaration. SQLite does not keep their names and does not check that what they
+    refer to exists.
+    """
     grouped: dict[int, list[tuple[str, str, str | None]]] = {}
     for number, target, column, target_column in connection.execute(
         'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,)

@@ -1,7 +1,7 @@
 """Reads planned tables of one SQLite snapshot as Arrow batches.
 
-A snapshot is one deferred read transaction, so all tables are of the same moment, whatever writers do. Called through source.py. Values go
-through values.py; what does not fit is reported by table, column and rowid.
+A snapshot is one deferred read transaction, so all tables are of the same moment, whatever writers do. Called through
+source.py. Values go through values.py; what does not fit is reported by table, column and rowid.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ class SQLiteSnapshot:
         self.taken_at = taken_at
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         self.position = f"{connection_id}:{version}"
-        """`data_version` grows with every commit another connection makes, and means nothing beyond this connection: hence its id."""
+        """`data_version` grows with every commit another connection makes, and means nothing beyond this
+        connection: hence its id.
+        """
 
     def change_token(self, table: PlannedTable) -> str | None:
-        """The file's version; None where rows can change without a commit (a view or predicate may ask for the time)."""
+        """The file's version; None where rows can change without a commit (a view or predicate may ask for the
+        time).
+        """
         return None if table.is_view or table.where is not None else self.position
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,8 @@
 """A SQLite file as a source: puts connecting, introspecting and reading together.
 
-One connection is kept between snapshots, because SQLite can tell whether the file changed only within a connection; a file that was
-replaced under the same name gets a new one. Thread-safe: a snapshot taken while another is open has a connection of its own.
+One connection is kept between snapshots, because SQLite can tell whether the file changed only within a connection; a
+file that was replaced under the same name gets a new one. Thread-safe: a snapshot taken while another is open has a
+connection of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Which storage a declared SQLite type gets.
 
-SQLite checks no types, so this is a promise about the values that reading (values.py) holds every value to. Exact names come first, then
-SQLite's own rules of affinity by substring. A type that none of them knows, and a view's column without one, is decided by the values that
-are there (introspect.py). Pure; docs/reference/types.md is pinned to these tables.
+SQLite checks no types, so this is a promise about the values that reading (values.py) holds every value to. Exact
+names come first, then SQLite's own rules of affinity by substring. A type that none of them knows, and a view's
+column without one, is decided by the values that are there (introspect.py). Pure; docs/reference/types.md is pinned
+to these tables.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Turns the Python values of one SQLite column into an Arrow array, or finds the value that the declared type does not allow.
+"""Turns the Python values of one SQLite column into an Arrow array, or finds the value that the declared type does
+not allow.
 
-Each storage has a vectorised way for values that are all as they should be, and a way value by value where they are not; only the latter
-can refuse, with `Misfit`, which read.py completes with table, column and rowid. Pure; knows no connection.
+Each storage has a vectorised way for values that are all as they should be, and a way value by value where they are
+not; only the latter can refuse, with `Misfit`, which read.py completes with table, column and rowid. Pure; knows no
+connection.
 """
 
 from __future__ import annotations

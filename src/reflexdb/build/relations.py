@@ -1,9 +1,10 @@
 """Second planning pass: the relations between shown tables, with the names a query uses for them.
 
-Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after the referenced
-table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table has several keys to the same parent.
-Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be served are dropped with a note; names that clash become
-findings with both sides. It refuses to know positions in the plan.
+Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after
+the referenced table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table
+has several keys to the same parent. Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be
+served are dropped with a note; names that clash become findings with both sides. It refuses to know positions in the
+plan.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Key:
 
     def described(self) -> str:
         columns = ", ".join(quoted(column) for column in self.columns)
-        return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)}"
+        parent_columns = ", ".join(quoted(column) for column in self.parent_columns)
+        return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)} ({parent_columns})"
 
 
 def relate(tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
@@ -103,7 +105,10 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
     for added in table.config.relations.add if table.config else ():
         if added.column.text not in table.columns():
             hint = did_you_mean(added.column.text, table.columns())
-            findings.config(added.column.at, f"The table {quoted(table.source.name)} has no column {quoted(added.column.text)}.{hint}")
+            findings.config(
+                added.column.at,
+                f"The table {quoted(table.source.name)} has no column {quoted(added.column.text)}.{hint}",
+            )
             continue
         target = _target(added, tables, findings)
         if target is None:
@@ -153,7 +158,8 @@ def _named(keys: list[Key], tables: Mapping[str, Selected]) -> list[Key]:
     with_forward = [replace(key, forward=_forward_name(key, tables)) for key in keys]
     uses = Counter((key.child, key.forward) for key in with_forward)
     settled = [
-        replace(key, forward=_aliased_name(key, tables)) if uses[key.child, key.forward] > 1 else key for key in with_forward
+        replace(key, forward=_aliased_name(key, tables)) if uses[key.child, key.forward] > 1 else key
+        for key in with_forward
     ]
     siblings = Counter((key.child, key.parent) for key in settled)
     return [replace(key, reverse=_reverse_name(key, siblings[key.child, key.parent], tables)) for key in settled]
@@ -201,7 +207,9 @@ def _check_choices(keys: list[Key], tables: Mapping[str, Selected], findings: Fi
             continue
         chosen = (*(table.config.relations.include or ()), *table.config.relations.exclude)
         _check_known(chosen, forward[name], f"The table {quoted(name)} has no forward relation", findings)
-        _check_known(table.config.reverse_exclude, reverse[name], f"The table {quoted(name)} has no reverse relation", findings)
+        _check_known(
+            table.config.reverse_exclude, reverse[name], f"The table {quoted(name)} has no reverse relation", findings
+        )
 
 
 def _check_known(words: tuple[Word, ...], known: set[str], sentence: str, findings: Findings) -> None:

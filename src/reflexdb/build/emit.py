@@ -1,7 +1,8 @@
 """The checked plan as `schema.gen.cc`: the only C++ that differs between images (engine/doc/header.md).
 
-Called by the builders after planning. Pure and deterministic: equal plans print equal bytes. Everything from the source is a string literal
-in which only letters, digits, `_` and space stand for themselves; identifiers are made of positions. It refuses to know compilers.
+Called by the builders after planning. Pure and deterministic: equal plans print equal bytes. Everything from the
+source is a string literal in which only letters, digits, `_` and space stand for themselves; identifiers are made of
+positions. It refuses to know compilers.
 """
 
 from __future__ import annotations
@@ -59,8 +60,12 @@ def emit(plan: Plan) -> str:
 def literal(text: str) -> str:
     """A `std::string_view` of the text's UTF-8 bytes, its length written out so that NUL is a byte like any other."""
     data = text.encode("utf-8")
-    lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)] or [b""]
-    quoted = [f'"{"".join(chr(byte) if byte in _PLAIN else f"{chr(92)}{byte:03o}" for byte in line)}"' for line in lines]
+    lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)] or [
+        b""
+    ]
+    quoted = [
+        f'"{"".join(chr(byte) if byte in _PLAIN else f"{chr(92)}{byte:03o}" for byte in line)}"' for line in lines
+    ]
     separator = "\n        " if len(quoted) > 1 else ""
     return f"{{{separator}{separator.join(quoted)}, {len(data)}}}"
 

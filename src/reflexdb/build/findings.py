@@ -1,7 +1,8 @@
 """Everything that keeps a schema from being planned, gathered so that a person sees all of it at once.
 
-The planning passes add to it and go on; `finish` raises once at the end. Findings about reflexdb.yaml carry a place in the file, those
-about the source do not. Notes are decisions worth a line in the build's log that are no reason to stop.
+The planning passes add to it and go on; `finish` raises once at the end. Findings about reflexdb.yaml carry a place
+in the file, those about the source do not. Notes are decisions worth a line in the build's log that are no reason to
+stop.
 """
 
 from __future__ import annotations

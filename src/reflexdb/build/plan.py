@@ -1,7 +1,7 @@
 """From what the source has and what reflexdb.yaml wants to the checked plan: the contents page of the planning passes.
 
-Called by the builders. Pure and deterministic: tables in the order of their names, columns in the source's order. All that is wrong is
-reported together. It refuses to know sources, files and C++.
+Called by the builders. Pure and deterministic: tables in the order of their names, columns in the source's order. All
+that is wrong is reported together. It refuses to know sources, files and C++.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_plan(schema: SourceSchema, config: SchemaConfig | None) -> Planned:
     findings = Findings()
     chosen = config or SchemaConfig()
     tables = select(schema, chosen, findings)
-    keys = relate(tables, findings)
+    keys = relate(schema, tables, findings)
     _check_indexes(tables, findings)
     findings.finish()
     plan = _assemble(schema, chosen, tables, keys, findings)
@@ -45,12 +45,17 @@ def _check_indexes(tables: Mapping[str, Selected], findings: Findings) -> None:
                 if column.text not in table.visible:
                     hint = did_you_mean(column.text, table.visible)
                     findings.config(
-                        column.at, f"The table {quoted(table.source.name)} shows no column {quoted(column.text)} to index.{hint}"
+                        column.at,
+                        f"The table {quoted(table.source.name)} shows no column {quoted(column.text)} to index.{hint}",
                     )
 
 
 def _assemble(
-    schema: SourceSchema, config: SchemaConfig, tables: Mapping[str, Selected], keys: tuple[Key, ...], findings: Findings
+    schema: SourceSchema,
+    config: SchemaConfig,
+    tables: Mapping[str, Selected],
+    keys: tuple[Key, ...],
+    findings: Findings,
 ) -> Plan:
     primary = {name: _primary_key(table, findings) for name, table in tables.items()}
     needed = {name: {*table.visible, *primary[name]} for name, table in tables.items()}
@@ -121,7 +126,10 @@ def _primary_key(table: Selected, findings: Findings) -> tuple[str, ...]:
 
 
 def _positions(table: Selected, needed: set[str]) -> dict[str, int]:
-    return {column.name: index for index, column in enumerate(column for column in table.source.columns if column.name in needed)}
+    return {
+        column.name: index
+        for index, column in enumerate(column for column in table.source.columns if column.name in needed)
+    }
 
 
 def _columns(table: Selected, needed: set[str]) -> tuple[PlannedColumn, ...]:

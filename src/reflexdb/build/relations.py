@@ -1,9 +1,10 @@
 """Second planning pass: the relations between shown tables, with the names a query uses for them.
 
-Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after the referenced
-table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table has several keys to the same parent.
-Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be served are dropped with a note; names that clash become
-findings with both sides. It refuses to know positions in the plan.
+Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after
+the referenced table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table
+has several keys to the same parent. Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be
+served are dropped with a note; names that clash become findings with both sides. It refuses to know positions in the
+plan.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from reflexdb.build.findings import Findings
 from reflexdb.build.selection import Selected
 from reflexdb.model.config import AddedRelation
 from reflexdb.model.document import Word
+from reflexdb.model.schema import SourceSchema
 from reflexdb.model.storage import Storage
 from reflexdb.model.suggest import did_you_mean, quoted
 
@@ -47,10 +49,11 @@ class Key:
 
     def described(self) -> str:
         columns = ", ".join(quoted(column) for column in self.columns)
-        return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)}"
+        parent_columns = ", ".join(quoted(column) for column in self.parent_columns)
+        return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)} ({parent_columns})"
 
 
-def relate(tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
+def relate(schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
     """Every key that a visible relation needs, in the order of tables and their keys."""
     keys: list[Key] = []
     for table in tables.values():
@@ -58,7 +61,7 @@ def relate(tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...
         keys += _without_twins([*declared, *_added(table, tables, findings)], findings)
     named = _named(keys, tables)
     shown = [_with_visibility(key, tables) for key in named]
-    _check_choices(named, tables, findings)
+    _check_choices(named, schema, tables, findings)
     _check_clashes(shown, findings)
     return tuple(key for key in shown if key.forward_visible or key.reverse_visible)
 
@@ -103,7 +106,10 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
     for added in table.config.relations.add if table.config else ():
         if added.column.text not in table.columns():
             hint = did_you_mean(added.column.text, table.columns())
-            findings.config(added.column.at, f"The table {quoted(table.source.name)} has no column {quoted(added.column.text)}.{hint}")
+            findings.config(
+                added.column.at,
+                f"The table {quoted(table.source.name)} has no column {quoted(added.column.text)}.{hint}",
+            )
             continue
         target = _target(added, tables, findings)
         if target is None:
@@ -153,7 +159,8 @@ def _named(keys: list[Key], tables: Mapping[str, Selected]) -> list[Key]:
     with_forward = [replace(key, forward=_forward_name(key, tables)) for key in keys]
     uses = Counter((key.child, key.forward) for key in with_forward)
     settled = [
-        replace(key, forward=_aliased_name(key, tables)) if uses[key.child, key.forward] > 1 else key for key in with_forward
+        replace(key, forward=_aliased_name(key, tables)) if uses[key.child, key.forward] > 1 else key
+        for key in with_forward
     ]
     siblings = Counter((key.child, key.parent) for key in settled)
     return [replace(key, reverse=_reverse_name(key, siblings[key.child, key.parent], tables)) for key in settled]
@@ -189,19 +196,35 @@ def _texts(words: tuple[Word, ...] | None) -> frozenset[str]:
     return frozenset(word.text for word in words or ())
 
 
-def _check_choices(keys: list[Key], tables: Mapping[str, Selected], findings: Findings) -> None:
-    """Names in include and exclude must be relations that exist."""
+def _check_choices(keys: list[Key], schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> None:
+    """Names in include and exclude must be relations of the source; to a table that is left out they change nothing."""
     forward: defaultdict[str, set[str]] = defaultdict(set)
     reverse: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
         forward[key.child].add(key.forward)
         reverse[key.parent].add(key.reverse)
+    if any(table.config for table in tables.values()):
+        _add_left_out(schema, tables, forward, reverse)
     for name, table in tables.items():
         if not table.config:
             continue
         chosen = (*(table.config.relations.include or ()), *table.config.relations.exclude)
         _check_known(chosen, forward[name], f"The table {quoted(name)} has no forward relation", findings)
-        _check_known(table.config.reverse_exclude, reverse[name], f"The table {quoted(name)} has no reverse relation", findings)
+        _check_known(
+            table.config.reverse_exclude, reverse[name], f"The table {quoted(name)} has no reverse relation", findings
+        )
+
+
+def _add_left_out(
+    schema: SourceSchema, tables: Mapping[str, Selected], forward: dict[str, set[str]], reverse: dict[str, set[str]]
+) -> None:
+    for child in schema.tables:
+        for foreign in child.foreign_keys:
+            if child.name in tables and foreign.references in tables:
+                continue
+            name = _without_id(foreign.columns[0]) if len(foreign.columns) == 1 else foreign.references
+            forward[child.name].add(name)
+            reverse[foreign.references].update({child.name, f"{child.name}_by_{name}"})
 
 
 def _check_known(words: tuple[Word, ...], known: set[str], sentence: str, findings: Findings) -> None:

@@ -1,7 +1,8 @@
 """First planning pass: which tables and columns of the source an image shows, and under which names.
 
-Called by build/plan.py. Applies `tables`, `columns`, `alias`, `field_aliases`, `field_notes` and `where` of reflexdb.yaml; whatever names
-something that the source does not have becomes a finding. It refuses to know relations: columns that only a key needs join later.
+Called by build/plan.py. Applies `tables`, `columns`, `alias`, `field_aliases`, `field_notes` and `where` of
+reflexdb.yaml; whatever names something that the source does not have becomes a finding. It refuses to know relations:
+columns that only a key needs join later.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ class Selected:
 def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> dict[str, Selected]:
     """The shown tables by source name, in the order of their names."""
     if not schema.tables:
-        findings.schema(f"The schema {quoted(schema.name)} of the source has no tables or views; create one or choose another schema.")
+        findings.schema(f"The schema {quoted(schema.name)} of the source has no tables or views; choose another one.")
     known = {table.name: table for table in schema.tables}
     configs = _listed(config, known, findings)
     _check_where_columns(schema, config, findings)
     chosen = sorted(known) if config.tables is None else sorted(name for name in configs if name in known)
     if len(chosen) > MAX_TABLES:
-        findings.schema(f"{len(chosen):,} tables are more than the {MAX_TABLES:,} an image can hold; list fewer in reflexdb.yaml.")
+        findings.schema(
+            f"{len(chosen):,} tables are more than the {MAX_TABLES:,} an image can hold; list fewer in reflexdb.yaml."
+        )
     selected = {name: _select_table(known[name], configs.get(name), config, findings) for name in chosen}
     _check_table_names(selected, findings)
     return selected
@@ -101,11 +104,17 @@ def _visible(table: SourceTable, entry: TableConfig | None, findings: Findings) 
         if column.storage is None and column.name in visible:
             findings.schema(_unsupported(table, column))
     if not names:
-        findings.schema(f"The table {quoted(table.name)} has no columns; list the tables to include without it in reflexdb.yaml.")
+        findings.schema(
+            f"The table {quoted(table.name)} has no columns; list the tables to include without it in reflexdb.yaml."
+        )
     elif entry and not wanted:
-        findings.config(entry.name.at, f"No columns are left of the table {quoted(table.name)}: its list of columns is empty.")
+        findings.config(
+            entry.name.at, f"No columns are left of the table {quoted(table.name)}: its list of columns is empty."
+        )
     elif len(names) > MAX_COLUMNS:
-        findings.schema(f"The table {quoted(table.name)} has {len(names):,} columns; at most {MAX_COLUMNS:,} are supported.")
+        findings.schema(
+            f"The table {quoted(table.name)} has {len(names):,} columns; at most {MAX_COLUMNS:,} are supported."
+        )
     return visible
 
 
@@ -129,7 +138,10 @@ def _by_column(
         if column.text not in names:
             findings.config(column.at, _no_column(table, column.text))
         elif column.text not in visible:
-            findings.config(column.at, f'{quoted(column.text)} in "{key}" is not among the listed columns of the table {quoted(table.name)}.')
+            findings.config(
+                column.at,
+                f'{quoted(column.text)} in "{key}" is not among the listed columns of the table {quoted(table.name)}.',
+            )
     return {column.text: value.text for column, value in pairs if column.text in visible}
 
 
@@ -146,7 +158,9 @@ def _check_text(selected: Selected, findings: Findings) -> None:
     """Names travel as UTF-8; a source can hand over ones that cannot (SQLite stores any bytes)."""
     for name in (selected.name, *(selected.column_name(name) for name in sorted(selected.visible))):
         if not _is_utf8(name):
-            findings.schema(f"The name {quoted(name)} in the table {quoted(selected.source.name)} is not valid UTF-8; rename it.")
+            findings.schema(
+                f"The name {quoted(name)} in the table {quoted(selected.source.name)} is not valid UTF-8; rename it."
+            )
 
 
 def _is_utf8(text: str) -> bool:
@@ -188,8 +202,8 @@ def _check_table_names(selected: Mapping[str, Selected], findings: Findings) -> 
         if other is table:
             continue
         sentence = (
-            f"Two tables would be named {quoted(table.name)}: {quoted(other.source.name)} and {quoted(table.source.name)}; "
-            "give one another alias."
+            f"Two tables would be named {quoted(table.name)}: {quoted(other.source.name)} and "
+            f"{quoted(table.source.name)}; give one another alias."
         )
         aliases = [entry.config.alias for entry in (table, other) if entry.config and entry.config.alias]
         if aliases:

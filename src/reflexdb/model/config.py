@@ -1,15 +1,16 @@
 """reflexdb.yaml: from its text to a checked value that remembers where everything was written.
 
-`parse_config` is called by the API when a file is stored and by the build before planning. It judges syntax and shape alone: known keys,
-right types, no duplicates, `include` and `exclude` not both. It is pure and refuses to know the source: whether a table exists is
-judged by build/plan.py, which points back into the file with the positions kept here.
+`parse_config` is called by the API when a file is stored and by the build before planning. It judges syntax and shape
+alone: known keys, right types, no duplicates, `include` and `exclude` not both. It is pure and refuses to know the
+source: whether a table exists is judged by build/plan.py, which points back into the file with the positions kept
+here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -25,10 +26,11 @@ RECONNECT_MODES = ("full", "resume")
 
 @dataclass(frozen=True, slots=True)
 class AddedRelation:
-    """A relation the source has no foreign key for. `references` is `table.column`; only the plan can tell where a dotted name parts."""
+    """A relation the source has no foreign key for."""
 
     column: Word
     references: Word
+    """`table.column`; both may contain dots, so only the plan can tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class SchemaConfig:
     where_columns: tuple[Word, ...] = ()
     tables: tuple[TableConfig, ...] | None = None
     """None where every table is included."""
-    sync: SyncSettings = SyncSettings()
+    sync: SyncSettings = field(default_factory=SyncSettings)
 
 
 def parse_config(text: str) -> SchemaConfig:
@@ -164,7 +166,9 @@ def _indexes(node: yaml.Node, what: str) -> tuple[tuple[Word, ...], ...]:
 def _tables(node: yaml.Node, what: str) -> tuple[TableConfig, ...]:
     tables = [_table(item, f"An item of {what}") for item in items(node, what)]
     if not tables:
-        raise place(node).error(f"{what} is an empty list; name at least one table, or leave {what} out to include all.")
+        raise place(node).error(
+            f"{what} is an empty list; name at least one table, or leave {what} out to include all."
+        )
     _unique([table.name for table in tables], what)
     return tuple(tables)
 
@@ -185,7 +189,9 @@ def _sync(node: yaml.Node, what: str) -> SyncSettings:
 
 
 def _interval(node: yaml.Node, what: str) -> float:
-    match = isinstance(node, yaml.ScalarNode) and not node.style and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", node.value)
+    match = (
+        isinstance(node, yaml.ScalarNode) and not node.style and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", node.value)
+    )
     if not match or not 0 < float(node.value) <= MAX_INTERVAL_S:
         raise place(node).error(f"{what} must be a number of seconds, more than 0 and at most {MAX_INTERVAL_S:,}.")
     return float(node.value)

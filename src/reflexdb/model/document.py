@@ -1,14 +1,15 @@
 """A YAML text as nodes with positions, or one clear sentence why it is none.
 
-Called by model/config.py, the only reader of YAML. It uses PyYAML's composer and never its constructors, so no tag can make an object; it
-bounds the size, the depth and the number of nodes, refuses anchors and aliases (what cannot be referred to cannot multiply), several
-documents and duplicate keys. It refuses to know which keys mean what.
+Called by model/config.py, the only reader of YAML. It uses PyYAML's composer and never its constructors, so no tag
+can make an object; it bounds the size, the depth and the number of nodes, refuses anchors and aliases (what cannot be
+referred to cannot multiply), several documents and duplicate keys. It refuses to know which keys mean what.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 import yaml
 
@@ -23,6 +24,16 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
+class _Mark(Protocol):
+    """What PyYAML's two parsers have in common here; both count from 0."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something is in the text; both count from 1, columns in characters."""
@@ -31,7 +42,9 @@ class Place:
     column: int
 
     def error(self, sentence: str) -> InvalidConfig:
-        return InvalidConfig(f"reflexdb.yaml, line {self.line}, column {self.column}: {sentence}", self.line, self.column)
+        return InvalidConfig(
+            f"reflexdb.yaml, line {self.line}, column {self.column}: {sentence}", self.line, self.column
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,11 @@ def compose(text: str) -> yaml.Node:
 
 
 def place(node: yaml.Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+    return _at(node.start_mark)
+
+
+def _at(mark: _Mark | None) -> Place:
+    return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
 
 
 def kind(node: yaml.Node) -> str:
@@ -91,7 +108,9 @@ def entries(node: yaml.Node, what: str) -> list[tuple[Word, yaml.Node]]:
     for key_node, value in node.value:
         key = word(key_node, f"A key of {what[0].lower()}{what[1:]}")
         if key.text in seen:
-            raise key.at.error(f"The key {quoted(key.text)} is there twice; the first is in line {seen[key.text].line}.")
+            raise key.at.error(
+                f"The key {quoted(key.text)} is there twice; the first is in line {seen[key.text].line}."
+            )
         seen[key.text] = key.at
         found.append((key, value))
     return found
@@ -122,14 +141,16 @@ def _check_characters(text: str) -> None:
         before = text[: match.start()]
         column = match.start() - (before.rfind("\n") + 1) + 1
         at = Place(before.count("\n") + 1, column)
-        raise at.error(f"The character U+{ord(match.group()):04X} is not allowed; write it as an escape in double quotes.")
+        raise at.error(
+            f"The character U+{ord(match.group()):04X} is not allowed; write it as an escape in double quotes."
+        )
 
 
 def _check_structure(text: str) -> None:
     """Anchors, depth, number of nodes and of documents, from the event stream: nothing here recurses."""
     depth = nodes = documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        at = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        at = _at(event.start_mark)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise at.error("Anchors and aliases (&name, *name) are not supported; write the value out.")
         nodes += isinstance(event, yaml.NodeEvent)
@@ -146,7 +167,7 @@ def _check_structure(text: str) -> None:
 
 def _syntax_error(text: str, exc: yaml.MarkedYAMLError) -> InvalidConfig:
     mark = exc.problem_mark or exc.context_mark
-    at = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+    at = _at(mark)
     lines = text.splitlines()
     line = lines[at.line - 1] if at.line <= len(lines) else ""
     if "\t" in line[: max(at.column, len(line) - len(line.lstrip()))]:

@@ -1,7 +1,8 @@
 """Which known name a mistyped one most likely meant, for the last words of an error message.
 
-Called wherever a name is looked up that a person wrote: keys and names in reflexdb.yaml. Pure, deterministic and bounded: very long names
-and very long lists get no suggestion rather than seconds of comparing. It refuses to know what the names stand for.
+Called wherever a name is looked up that a person wrote: keys and names in reflexdb.yaml. Pure, deterministic and
+bounded: very long names and very long lists get no suggestion rather than seconds of comparing. It refuses to know
+what the names stand for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as it is shown in messages: on one line, in double quotes, control characters escaped, cut where it is very long."""
+    """A name as messages show it: in double quotes, on one line, control characters escaped, cut where it is long."""
     shown = name if len(name) <= SHOWN_CHARS else name[:SHOWN_CHARS] + "..."
     escaped = "".join(_shown(character) for character in shown)
     return f'"{escaped}"'

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ from reflexdb.model.errors import BuildFailed
 ENGINE_DIRECTORY = Path(reflexdb.__file__).parent / "engine"
 PARALLEL_COMPILERS = 2
 KEPT_ENGINES = 4
+LIMITS = Limits()
 FORMAT = 1
 """Part of every key: raise it when what is made of the same inputs changes."""
 
@@ -91,7 +93,10 @@ class EngineCompiler:
             return _intact(final), False
 
     def _make(self, final: Path) -> None:
-        scratch = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._cache))
+        prefix = f"{TEMPORARY_PREFIX}{self.key[:16]}-"
+        for left in self._cache.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=self._cache))
         try:
             with ThreadPoolExecutor(PARALLEL_COMPILERS, thread_name_prefix="compile") as pool:
                 for _ in pool.map(
@@ -174,7 +179,7 @@ def _intact(directory: Path) -> list[Path]:
 
 def _run(command: list[str], directory: Path, step: str) -> Outcome:
     try:
-        return run(command, directory, Limits())
+        return run(command, directory, LIMITS)
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
             raise BuildFailed(step, "The disk is full; free some space in the data directory and build again.") from exc
@@ -189,15 +194,15 @@ def _failed(step: str, doing: str, outcome: Outcome) -> BuildFailed:
     if outcome.timed_out or outcome.status == 128 + 24:
         return BuildFailed(
             step,
-            f"Time ran out {doing}: {Limits().wall_s:.0f} s are allowed; include fewer tables or use a faster machine.",
+            f"Time ran out {doing}: {LIMITS.wall_s:.0f} s are allowed; include fewer tables or use a faster machine.",
         )
     if "out of memory" in text or "virtual memory exhausted" in text or "cannot allocate memory" in text.lower():
         return BuildFailed(
-            step, f"Memory ran out {doing}: {Limits().memory_bytes >> 30} GiB are allowed; include fewer tables."
+            step, f"Memory ran out {doing}: {LIMITS.memory_bytes >> 30} GiB are allowed; include fewer tables."
         )
     if outcome.status == 128 + 9:
         return BuildFailed(step, f"The compiler was killed {doing}, most likely because the machine's memory ran out.")
-    errors = [line for line in outcome.lines() if "error" in line.lower() or "cannot find" in line]
+    errors = [line for line in outcome.lines() if re.search(r"\berror:|cannot find|undefined reference", line)]
     first = (errors or outcome.lines() or [f"exit status {outcome.status} and no message"])[0].strip()
     hint = " Install the static C and C++ libraries." if "cannot find -l" in text else ""
     return BuildFailed(step, f"The C++ compiler failed {doing}: {first[:500]}.{hint}")

@@ -58,8 +58,11 @@ def emit(plan: Plan) -> str:
 
 
 def literal(text: str) -> str:
-    """A `std::string_view` of the text's UTF-8 bytes, its length written out so that NUL is a byte like any other."""
-    data = text.encode("utf-8")
+    """A `std::string_view` of the text's UTF-8 bytes, its length written out so that NUL is a byte like any other.
+
+    Planning has refused names that are no UTF-8; in declared types and notes, which are only shown, `?` stands in.
+    """
+    data = text.encode("utf-8", "replace")
     lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)] or [
         b""
     ]

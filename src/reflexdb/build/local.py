@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +21,7 @@ import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler
 from reflexdb.build.emit import emit
-from reflexdb.build.files import is_free, locked, write_atomically
+from reflexdb.build.files import scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
@@ -103,7 +101,7 @@ class LocalBuilder:
         with phases.run("emit"):
             unit = emit(inputs.plan)
             log(f"emit: {unit.count(chr(10)):,} lines")
-        with phases.run("compile"), self._scratch() as directory:
+        with phases.run("compile"), scratch_directory(self._cache / "work") as directory:
             binary = self._compile(inputs, unit, objects, directory)
             log(f"compile: {len(binary):,} bytes, static")
         with phases.run("package"):
@@ -124,21 +122,6 @@ class LocalBuilder:
         binary = inputs.engine.link(compiled, objects, directory)
         _check_answers(binary, inputs.plan, directory)
         return binary.read_bytes()
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A directory for one build, gone afterwards; those that a killed process left are removed on the way."""
-        work = self._cache / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        for path in work.iterdir():
-            if (path / "lock").exists() and is_free(path / "lock"):
-                shutil.rmtree(path, ignore_errors=True)
-        directory = Path(tempfile.mkdtemp(dir=work))
-        try:
-            with locked(directory / "lock"):
-                yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
 
     def _image(self, digest: str, *, reused: bool) -> Image:
         return Image(digest, self.store.uri(digest), self.store.size_bytes(digest), reused)

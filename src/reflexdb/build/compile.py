@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,8 +78,11 @@ class EngineCompiler:
         digest.update(json.dumps(parts).encode("ascii"))
         return digest.hexdigest()
 
-    def objects(self) -> tuple[list[Path], bool]:
-        """The engine's objects, and whether they were there already. Waits for whoever is making the same ones."""
+    def objects(self, announce: Callable[[int], None] | None = None) -> tuple[list[Path], bool]:
+        """The engine's objects, and whether they were there already. Waits for whoever is making the same ones.
+
+        `announce` hears the number of sources before they are compiled, which can take a minute.
+        """
         self._cache.mkdir(parents=True, exist_ok=True)
         final = self._cache / self.key
         with locked(self._cache / f"{self.key}.lock"):
@@ -87,6 +90,8 @@ class EngineCompiler:
             if known:
                 os.utime(final)
                 return known, True
+            if announce:
+                announce(len(self._sources))
             shutil.rmtree(final, ignore_errors=True)
             self._make(final)
             self._forget_old()

@@ -96,7 +96,9 @@ class LocalBuilder:
 
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
         with phases.run("engine"):
-            objects, cached = inputs.engine.objects()
+            objects, cached = inputs.engine.objects(
+                lambda sources: log(f"engine: compiling {sources} sources, once for this version and compiler")
+            )
             log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
         with phases.run("emit"):
             unit = emit(inputs.plan)

@@ -21,16 +21,12 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.model.storage import Storage
 from reflexdb.model.suggest import did_you_mean, quoted
 
-_INTEGERS = "integer"
 _FAMILIES: dict[Storage, str] = {
-    Storage.I16: _INTEGERS,
-    Storage.I32: _INTEGERS,
-    Storage.I64: _INTEGERS,
-    Storage.U64: _INTEGERS,
-    Storage.TEXT: "text",
-    Storage.ENUM: "text",
+    **dict.fromkeys((Storage.BOOL, Storage.I16, Storage.I32, Storage.I64, Storage.U64, Storage.DECIMAL), "number"),
+    **dict.fromkeys((Storage.F32, Storage.F64), "float"),
+    **dict.fromkeys((Storage.TEXT, Storage.ENUM), "text"),
 }
-"""Storages whose values can be compared for a relation; one that is not here only goes with itself."""
+"""Storages that the engine compares by value as keys (engine/key.h); one that is not here only goes with itself."""
 
 
 @dataclass(frozen=True, slots=True)

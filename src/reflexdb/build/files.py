@@ -41,6 +41,15 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def newest_first(directory: Path) -> list[Path]:
+    """What is in a directory, by time of change. What another process removes meanwhile is left out."""
+    times: dict[Path, int] = {}
+    for path in directory.iterdir():
+        with suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
+    return sorted(times, key=lambda path: (-times[path], path.name))
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file exclusively, against threads and processes; the kernel lets go of it when the holder dies."""

@@ -21,7 +21,7 @@ import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler
 from reflexdb.build.emit import emit
-from reflexdb.build.files import scratch_directory, write_atomically
+from reflexdb.build.files import newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
@@ -32,6 +32,7 @@ from reflexdb.model.errors import BuildFailed
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
+REMEMBERED_IMAGES = 1_000
 SHOWN = 30
 """Names of one kind in one line of the log."""
 
@@ -94,6 +95,14 @@ class LocalBuilder:
             return None
         return digest if self.store.verify(digest) else None
 
+    def _remember(self, key: str, digest: str) -> None:
+        """Keep which image the inputs made; the oldest of very many are forgotten and would be built again."""
+        known = self._cache / "images"
+        known.mkdir(parents=True, exist_ok=True)
+        write_atomically(known / key, digest.encode("ascii"))
+        for path in newest_first(known)[REMEMBERED_IMAGES:]:
+            path.unlink(missing_ok=True)
+
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
         with phases.run("engine"):
             objects, cached = inputs.engine.objects(
@@ -115,8 +124,7 @@ class LocalBuilder:
                     "verify",
                     f"The image {digest} differs on disk from what was written; check the disk and build again.",
                 )
-            (self._cache / "images").mkdir(parents=True, exist_ok=True)
-            write_atomically(self._cache / "images" / inputs.key(), digest.encode("ascii"))
+            self._remember(inputs.key(), digest)
         return digest
 
     def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path) -> bytes:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import reflexdb
-from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory
+from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, sync_directory
 from reflexdb.build.process import Limits, Outcome, run
 from reflexdb.build.toolchain import Toolchain
 from reflexdb.model.errors import BuildFailed
@@ -118,10 +118,8 @@ class EngineCompiler:
 
     def _forget_old(self) -> None:
         """Engines of earlier versions and compilers; the newest few stay, for who runs two versions side by side."""
-        entries = [
-            path for path in self._cache.iterdir() if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
-        ]
-        for path in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True)[KEPT_ENGINES:]:
+        engines = [path for path in newest_first(self._cache) if path.is_dir() and not path.name.startswith(".")]
+        for path in engines[KEPT_ENGINES:]:
             shutil.rmtree(path, ignore_errors=True)
 
     def compile_unit(self, text: str, directory: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflexdb.build.findings import MAX_SHOWN
+from reflexdb.build.findings import MAX_HINTS, MAX_SHOWN
 from reflexdb.build.plan import make_plan
 from reflexdb.build.selection import MAX_COLUMNS
 from reflexdb.model.config import parse_config
@@ -134,3 +134,28 @@ def test_a_thousand_findings_are_cut_to_a_readable_number() -> None:
 
     assert len(caught.value.findings) == MAX_SHOWN + 1
     assert caught.value.findings[-1] == "And 900 more."
+
+
+def test_a_clash_is_noticed_however_long_the_names_are() -> None:
+    name = "x" * 500
+    keys = (key(name, "users"), key(f"{name}_id", "users"))
+    with pytest.raises(InvalidSchema, match="two relations named"):
+        make_plan(schema(table("users", "id"), table("posts", "id", name, f"{name}_id", keys=keys)), None)
+
+
+def test_many_unknown_names_cost_no_more_than_a_few_suggestions() -> None:
+    unknown = ", ".join(f"{{name: {'y' * 40}{n}}}" for n in range(2_000))
+    source = schema(*(table("y" * 40 + f"x{n}", "id") for n in range(1_000)))
+    with pytest.raises(InvalidConfig) as caught:
+        make_plan(source, parse_config(f"version: 1\ntables: [{unknown}]"))
+
+    assert "And 1,900 more." in caught.value.message
+    assert caught.value.message.count("Did you mean") <= MAX_HINTS
+
+
+def test_a_reference_of_very_many_dots_is_answered_at_once() -> None:
+    config = (
+        f"version: 1\ntables: [{{name: users, relations: {{add: [{{column: id, references: {'a.' * 400_000}b}}]}}}}]"
+    )
+    with pytest.raises(InvalidConfig, match="is included"):
+        make_plan(schema(table("users", "id")), parse_config(config))

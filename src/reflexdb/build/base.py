@@ -1,0 +1,67 @@
+"""What the control plane knows of building: one call, phases reported as they pass, a log line at a time.
+
+Called by control from a worker thread. A builder refuses to know databases, accounts or records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from reflexdb.model.plan import Plan
+from reflexdb.model.schema import SourceSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A stored image. `digest` is the OCI manifest's, `sha256:<hex>`."""
+
+    digest: str
+    uri: str
+    """`oci:<absolute directory>@<digest>`."""
+    size_bytes: int
+    reused: bool = False
+    """True where the same inputs had been built before and nothing was compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    schema: SourceSchema
+    config_text: str | None
+    """The stored reflexdb.yaml, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    image: Image
+    plan: Plan
+
+
+Log = Callable[[str], None]
+"""Takes one line for the build's log, without time stamp or line end."""
+
+
+class Builder(Protocol):
+    """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
+
+    def build(self, request: BuildRequest, log: Log) -> BuildResult: ...
+
+
+class ImageStore(Protocol):
+    """Keeps images by digest. Everything read from it is verified against the digest."""
+
+    def verify(self, digest: str) -> bool:
+        """True where the image is stored and every byte of it matches; False where anything is missing or differs."""
+        ...
+
+    def plan(self, digest: str) -> Plan:
+        """The plan in the image's manifest. Raises ImageDamaged."""
+        ...
+
+    def unpack(self, digest: str, directory: Path) -> Path:
+        """Verify, write the server binary into `directory` (mode 0755) and return its path. Raises ImageDamaged."""
+        ...
+
+    def remove(self, digest: str) -> None: ...

@@ -49,7 +49,7 @@ class Connections:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def list(self, customer_id: str) -> list[ConnectionRow]:
+    def of_customer(self, customer_id: str) -> list[ConnectionRow]:
         with self._rooms.store.read() as tx:
             return connections.of_customer(tx, customer_id)
 
@@ -59,7 +59,7 @@ class Connections:
 
     def create(self, customer_id: str, new: NewConnection, first: NewDatabase | None) -> tuple[str, str | None]:
         """The ids of the connection and of its first database: both are created, or neither."""
-        _check_credentials(new.backend, new.user, new.password)
+        check_credentials(new.backend, new.user, new.password)
         self._check_sync(new.sync_mode, new.sync_interval_s)
         connection_id, now = new_id(), self._rooms.now()
         with self._rooms.store.write() as tx:
@@ -171,7 +171,8 @@ def source_address(rooms: Rooms, row: ConnectionRow) -> SourceAddress:
     return SourceAddress(backend, row.host, row.port, row.user, password)
 
 
-def _check_credentials(backend: Backend, user: str, password: str) -> None:
+def check_credentials(backend: Backend, user: str, password: str) -> None:
+    """Raises InvalidRequest where the backend can't be read, or needs a login and none was given."""
     check_supported(backend)
     if backend is not Backend.SQLITE:
         missing = [name for name, value in (("mysqlUser", user), ("mysqlPassword", password)) if not value]

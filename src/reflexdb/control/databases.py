@@ -55,7 +55,7 @@ class Databases:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def list(self, customer_id: str) -> list[DatabaseView]:
+    def of_customer(self, customer_id: str) -> list[DatabaseView]:
         with self._rooms.store.read() as tx:
             return [self._view(tx, row) for row in databases.of_customer(tx, customer_id)]
 

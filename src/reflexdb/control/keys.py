@@ -38,7 +38,7 @@ class Keys:
         self._stale: set[str] = set()
         self._lock = threading.Lock()
 
-    def list(self, customer_id: str, database_id: str) -> list[ApiKeyRow]:
+    def of_database(self, customer_id: str, database_id: str) -> list[ApiKeyRow]:
         with self._rooms.store.read() as tx:
             return api_keys.of_database(tx, found(tx, customer_id, database_id).id)
 

@@ -223,7 +223,8 @@ class Worker:
 
     def _resized(self, job: JobRow, settings: dict[str, Any]) -> bool:
         with self._rooms.store.read() as tx:
-            return databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
+            resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
+        return resized
 
     def _finish_deployment(self, job: JobRow, deployed: Deployed) -> None:
         now = self._rooms.now()

@@ -31,7 +31,7 @@ def make_plan(schema: SourceSchema, config: SchemaConfig | None) -> Planned:
     findings = Findings()
     chosen = config or SchemaConfig()
     tables = select(schema, chosen, findings)
-    keys = relate(tables, findings)
+    keys = relate(schema, tables, findings)
     _check_indexes(tables, findings)
     findings.finish()
     plan = _assemble(schema, chosen, tables, keys, findings)

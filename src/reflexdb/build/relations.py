@@ -17,6 +17,7 @@ from reflexdb.build.findings import Findings
 from reflexdb.build.selection import Selected
 from reflexdb.model.config import AddedRelation
 from reflexdb.model.document import Word
+from reflexdb.model.schema import SourceSchema
 from reflexdb.model.storage import Storage
 from reflexdb.model.suggest import did_you_mean, quoted
 
@@ -52,7 +53,7 @@ class Key:
         return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)} ({parent_columns})"
 
 
-def relate(tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
+def relate(schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
     """Every key that a visible relation needs, in the order of tables and their keys."""
     keys: list[Key] = []
     for table in tables.values():
@@ -60,7 +61,7 @@ def relate(tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...
         keys += _without_twins([*declared, *_added(table, tables, findings)], findings)
     named = _named(keys, tables)
     shown = [_with_visibility(key, tables) for key in named]
-    _check_choices(named, tables, findings)
+    _check_choices(named, schema, tables, findings)
     _check_clashes(shown, findings)
     return tuple(key for key in shown if key.forward_visible or key.reverse_visible)
 
@@ -195,13 +196,15 @@ def _texts(words: tuple[Word, ...] | None) -> frozenset[str]:
     return frozenset(word.text for word in words or ())
 
 
-def _check_choices(keys: list[Key], tables: Mapping[str, Selected], findings: Findings) -> None:
-    """Names in include and exclude must be relations that exist."""
+def _check_choices(keys: list[Key], schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> None:
+    """Names in include and exclude must be relations of the source; to a table that is left out they change nothing."""
     forward: defaultdict[str, set[str]] = defaultdict(set)
     reverse: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
         forward[key.child].add(key.forward)
         reverse[key.parent].add(key.reverse)
+    if any(table.config for table in tables.values()):
+        _add_left_out(schema, tables, forward, reverse)
     for name, table in tables.items():
         if not table.config:
             continue
@@ -210,6 +213,18 @@ def _check_choices(keys: list[Key], tables: Mapping[str, Selected], findings: Fi
         _check_known(
             table.config.reverse_exclude, reverse[name], f"The table {quoted(name)} has no reverse relation", findings
         )
+
+
+def _add_left_out(
+    schema: SourceSchema, tables: Mapping[str, Selected], forward: dict[str, set[str]], reverse: dict[str, set[str]]
+) -> None:
+    for child in schema.tables:
+        for foreign in child.foreign_keys:
+            if child.name in tables and foreign.references in tables:
+                continue
+            name = _without_id(foreign.columns[0]) if len(foreign.columns) == 1 else foreign.references
+            forward[child.name].add(name)
+            reverse[foreign.references].update({child.name, f"{child.name}_by_{name}"})
 
 
 def _check_known(words: tuple[Word, ...], known: set[str], sentence: str, findings: Findings) -> None:

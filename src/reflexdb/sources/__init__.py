@@ -1,1 +1,2 @@
-"""Adapters to the databases people have: test, introspect, read. One package per kind; `open_source` is the only way in."""
+"""Adapters to the databases people have: test, introspect, read. One package per kind; `open_source` is the only way
+in."""

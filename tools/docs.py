@@ -1,0 +1,82 @@
+"""Prints the pages that are made from code, so that they cannot say anything else: `docs/reference/*.md`.
+
+Called by `make format` to write them and by `make check` and the tests with `--check`, which ends with 1 and names
+every page that is not current. Knows where each fact lives, and no fact itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from reflexdb.model import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+PRINTED = "<!-- Printed by tools/docs.py; change the code, then run `make format`. -->"
+
+
+def main(arguments: list[str]) -> int:
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not what the code says; run `make format`")
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages()[path])
+        print(f"printed {path.relative_to(ROOT)}")
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    makers: dict[str, Callable[[], str]] = {"docs/reference/errors.md": errors_page}
+    return {ROOT / name: make() for name, make in makers.items()}
+
+
+def errors_page() -> str:
+    """Every code of `model/errors.py` with who is at fault, whether to retry, and the tree it stands in."""
+    rows = ["| code | whose | try again | raised as |", "|---|---|---|---|"]
+    by_code: dict[str, list[type[errors.ReflexError]]] = {}
+    for kind in walk(errors.ReflexError):
+        if not kind.__name__.startswith("_"):
+            by_code.setdefault(kind.code, []).append(kind)
+    for code, kinds in sorted(by_code.items()):
+        names = ", ".join(f"`{kind.__name__}`" for kind in kinds)
+        rows.append(f"| `{code}` | {whose(kinds[0])} | {'yes' if kinds[0].temporary else 'no'} | {names} |")
+    tree = (errors.__doc__ or "").strip()
+    return "\n".join(
+        [
+            PRINTED,
+            "# Error codes",
+            "",
+            'The control plane answers an error as `{"error": code, "message": text}`; a database whose build or',
+            "deployment failed carries the same message in `lastError`. The query API has codes of its own, listed in",
+            "[query language](query-language.md).",
+            "",
+            *rows,
+            "",
+            "```text",
+            tree,
+            "```",
+            "",
+        ]
+    )
+
+
+def walk(kind: type[errors.ReflexError]) -> Iterator[type[errors.ReflexError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from walk(child)
+
+
+def whose(kind: type[errors.ReflexError]) -> str:
+    if issubclass(kind, errors.UserError):
+        return "the caller"
+    if issubclass(kind, errors.SourceError):
+        return "the source database"
+    return "ReflexDB"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,23 @@
+"""`reflexdb serve`: the control plane, in this process, until it is told to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflexdb.cli.session import session
+
+
+def serve(
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="Where everything is kept; made on first start.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8400,
+) -> None:
+    """Run the control plane. The first start makes the account and prints its management key once."""
+    # Imported here, so that every other command starts without the server's libraries.
+    from reflexdb.api.serve import run
+
+    run(data or session(context).data, host, port)

@@ -1,0 +1,203 @@
+"""From the generated unit to one static, stripped binary.
+
+Called by local.py. The engine's own sources do not depend on the schema: their objects are compiled once per engine
+source, compiler and flags, and kept under a key of all three. Paths never enter an object, so equal inputs give equal
+bytes in any directory. It refuses to know plans and images.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import reflexdb
+from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory
+from reflexdb.build.process import Limits, Outcome, run
+from reflexdb.build.toolchain import Toolchain
+from reflexdb.model.errors import BuildFailed
+
+ENGINE_DIRECTORY = Path(reflexdb.__file__).parent / "engine"
+PARALLEL_COMPILERS = 2
+KEPT_ENGINES = 4
+FORMAT = 1
+"""Part of every key: raise it when what is made of the same inputs changes."""
+
+COMPILE_FLAGS = (
+    "-std=c++20",
+    "-O2",
+    "-g0",
+    "-pthread",
+    "-fno-plt",
+    "-fstack-protector-strong",
+    "-U_FORTIFY_SOURCE",
+    "-D_FORTIFY_SOURCE=2",
+    "-ffunction-sections",
+    "-fdata-sections",
+)
+LINK_FLAGS = (
+    "-static",
+    "-pthread",
+    "-s",
+    "-Wl,-z,relro,-z,now,-z,noexecstack",
+    "-Wl,--build-id=none",
+    "-Wl,--gc-sections",
+    # In older C libraries threads are a separate archive whose weak symbols a static link would leave out.
+    "-Wl,--whole-archive,-lpthread,--no-whole-archive",
+)
+MACHINE_FLAGS = {"x86_64": ("-march=x86-64", "-mtune=generic"), "aarch64": ("-march=armv8-a",)}
+"""Baselines: an image runs on every machine of its architecture; faster paths are chosen at run time."""
+
+
+class EngineCompiler:
+    """The engine's sources and the cache of their objects."""
+
+    def __init__(self, toolchain: Toolchain, cache: Path, sources: Path = ENGINE_DIRECTORY) -> None:
+        self._toolchain = toolchain
+        self._cache = cache
+        self._directory = sources
+        self._sources = sorted(path for path in sources.glob("*.cc") if not path.stem.endswith("_test"))
+        self._flags = (*COMPILE_FLAGS, *MACHINE_FLAGS.get(toolchain.machine.partition("-")[0], ()))
+        if not self._sources:
+            raise BuildFailed("engine", f"No engine sources are in {sources}; install reflexdb again.")
+        self.key = self._key()
+
+    def _key(self) -> str:
+        digest = hashlib.sha256()
+        parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *LINK_FLAGS]
+        for path in sorted({*self._sources, *self._directory.glob("*.h")}):
+            parts += [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
+        digest.update(json.dumps(parts).encode("ascii"))
+        return digest.hexdigest()
+
+    def objects(self) -> tuple[list[Path], bool]:
+        """The engine's objects, and whether they were there already. Waits for whoever is making the same ones."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        final = self._cache / self.key
+        with locked(self._cache / f"{self.key}.lock"):
+            known = _intact(final)
+            if known:
+                os.utime(final)
+                return known, True
+            shutil.rmtree(final, ignore_errors=True)
+            self._make(final)
+            self._forget_old()
+            return _intact(final), False
+
+    def _make(self, final: Path) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._cache))
+        try:
+            with ThreadPoolExecutor(PARALLEL_COMPILERS, thread_name_prefix="compile") as pool:
+                for _ in pool.map(
+                    lambda source: self._compile(source, scratch, f"{source.stem}.o", "engine"), self._sources
+                ):
+                    pass
+            objects = sorted(scratch.glob("*.o"))
+            digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in objects}
+            (scratch / "objects.json").write_text(json.dumps(digests, sort_keys=True), encoding="ascii")
+            scratch.rename(final)
+            sync_directory(self._cache)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _forget_old(self) -> None:
+        """Engines of earlier versions and compilers; the newest few stay, for who runs two versions side by side."""
+        entries = [
+            path for path in self._cache.iterdir() if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
+        ]
+        for path in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True)[KEPT_ENGINES:]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def compile_unit(self, text: str, directory: Path) -> Path:
+        """The object of the generated unit, in `directory`."""
+        source = directory / "schema.gen.cc"
+        source.write_text(text, encoding="ascii")
+        return self._compile(source, directory, "schema.gen.o", "compile")
+
+    def _compile(self, source: Path, directory: Path, name: str, step: str) -> Path:
+        maps = [
+            f"-ffile-prefix-map={source.parent}=.",
+            f"-ffile-prefix-map={self._directory}=.",
+            f"-ffile-prefix-map={directory}=.",
+        ]
+        unique = f"-frandom-seed={source.name}"
+        command = [
+            *self._toolchain.command,
+            *self._flags,
+            *maps,
+            unique,
+            f"-I{self._directory}",
+            "-c",
+            str(source),
+            "-o",
+            name,
+        ]
+        outcome = _run(command, directory, step)
+        if not outcome.ok:
+            raise _failed(step, f"compiling {source.name}", outcome)
+        return directory / name
+
+    def link(self, unit: Path, objects: Iterable[Path], directory: Path) -> Path:
+        """The finished binary `reflex-server` in `directory`."""
+        command = [
+            *self._toolchain.command,
+            *self._flags,
+            unit.name,
+            *map(str, objects),
+            *LINK_FLAGS,
+            "-o",
+            "reflex-server",
+        ]
+        outcome = _run(command, directory, "link")
+        if not outcome.ok:
+            raise _failed("link", "linking reflex-server", outcome)
+        return directory / "reflex-server"
+
+
+def _intact(directory: Path) -> list[Path]:
+    """The objects in a finished cache entry; nothing where it is missing, incomplete or damaged."""
+    try:
+        digests: dict[str, str] = json.loads((directory / "objects.json").read_text(encoding="ascii"))
+        for name, digest in digests.items():
+            if hashlib.sha256((directory / name).read_bytes()).hexdigest() != digest:
+                return []
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [directory / name for name in sorted(digests)]
+
+
+def _run(command: list[str], directory: Path, step: str) -> Outcome:
+    try:
+        return run(command, directory, Limits())
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise BuildFailed(step, "The disk is full; free some space in the data directory and build again.") from exc
+        raise BuildFailed(step, f"The compiler could not be started: {exc.strerror}.") from exc
+
+
+def _failed(step: str, doing: str, outcome: Outcome) -> BuildFailed:
+    """What went wrong in one sentence: the first error the tool printed, or the limit it ran into."""
+    text = outcome.output
+    if "No space left on device" in text:
+        return BuildFailed(step, f"The disk is full ({doing}); free some space in the data directory and build again.")
+    if outcome.timed_out or outcome.status == 128 + 24:
+        return BuildFailed(
+            step,
+            f"Time ran out {doing}: {Limits().wall_s:.0f} s are allowed; include fewer tables or use a faster machine.",
+        )
+    if "out of memory" in text or "virtual memory exhausted" in text or "cannot allocate memory" in text.lower():
+        return BuildFailed(
+            step, f"Memory ran out {doing}: {Limits().memory_bytes >> 30} GiB are allowed; include fewer tables."
+        )
+    if outcome.status == 128 + 9:
+        return BuildFailed(step, f"The compiler was killed {doing}, most likely because the machine's memory ran out.")
+    errors = [line for line in outcome.lines() if "error" in line.lower() or "cannot find" in line]
+    first = (errors or outcome.lines() or [f"exit status {outcome.status} and no message"])[0].strip()
+    hint = " Install the static C and C++ libraries." if "cannot find -l" in text else ""
+    return BuildFailed(step, f"The C++ compiler failed {doing}: {first[:500]}.{hint}")

@@ -1,0 +1,131 @@
+"""The checked plan as `schema.gen.cc`: the only C++ that differs between images (engine/doc/header.md).
+
+Called by the builders after planning. Pure and deterministic: equal plans print equal bytes. Everything from the
+source is a string literal in which only letters, digits, `_` and space stand for themselves; identifiers are made of
+positions. It refuses to know compilers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable
+from reflexdb.model.storage import Storage
+
+LITERAL_BYTES_PER_LINE = 64
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
+
+_HEAD = """\
+// Constant tables of one image, printed by reflexdb from the checked plan; do not edit.
+// Plan {fingerprint}
+// clang-format off
+#include "schema.h"
+
+namespace reflex {{
+namespace {{
+"""
+
+_TAIL = """
+constexpr SchemaDef definition = {{
+    {name},
+    {{{fingerprint}}},
+    {tables},
+}};
+
+}}  // namespace
+
+const SchemaDef& schema() {{ return definition; }}
+
+}}  // namespace reflex
+"""
+
+
+def emit(plan: Plan) -> str:
+    """The whole text of the unit."""
+    fingerprint = plan.fingerprint()
+    parts = [_HEAD.format(fingerprint=fingerprint.hex())]
+    parts += [_table_parts(index, table) for index, table in enumerate(plan.tables)]
+    parts.append(_array("TableDef", "tables", [_table_row(index, table) for index, table in enumerate(plan.tables)]))
+    parts.append(
+        _TAIL.format(
+            name=literal(plan.schema),
+            fingerprint=", ".join(f"0x{byte:02x}" for byte in fingerprint),
+            tables="tables" if plan.tables else "{}",
+        )
+    )
+    return "".join(parts)
+
+
+def literal(text: str) -> str:
+    """A `std::string_view` of the text's UTF-8 bytes, its length written out so that NUL is a byte like any other."""
+    data = text.encode("utf-8")
+    lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)] or [
+        b""
+    ]
+    quoted = [
+        f'"{"".join(chr(byte) if byte in _PLAIN else f"{chr(92)}{byte:03o}" for byte in line)}"' for line in lines
+    ]
+    separator = "\n        " if len(quoted) > 1 else ""
+    return f"{{{separator}{separator.join(quoted)}, {len(data)}}}"
+
+
+def _table_parts(index: int, table: PlannedTable) -> str:
+    prefix = f"t{index}"
+    parts = [
+        _array("ColumnDef", f"{prefix}_columns", [_column_row(column) for column in table.columns]),
+        _numbers(f"{prefix}_primary_key", table.primary_key),
+    ]
+    for position, relation in enumerate(table.forward):
+        parts.append(_numbers(f"{prefix}_f{position}_columns", relation.columns))
+        parts.append(_numbers(f"{prefix}_f{position}_target_columns", relation.target_columns))
+    rows = [_forward_row(f"{prefix}_f{position}", relation) for position, relation in enumerate(table.forward)]
+    parts.append(_array("ForwardDef", f"{prefix}_forward", rows))
+    reverse = [f"{literal(relation.name)}, {relation.child}, {relation.forward}" for relation in table.reverse]
+    parts.append(_array("ReverseDef", f"{prefix}_reverse", reverse))
+    return "".join(parts)
+
+
+def _column_row(column: PlannedColumn) -> str:
+    texts = ", ".join(literal(text) for text in (column.name, column.declared_type, column.note))
+    return f"{texts}, Storage::{_storage(column.storage)}, {_bool(column.nullable)}, {_bool(column.visible)}"
+
+
+def _forward_row(prefix: str, relation: ForwardRelation) -> str:
+    columns = f"{prefix}_columns, {relation.target}, {prefix}_target_columns"
+    return f"{literal(relation.name)}, {columns}, {_bool(relation.visible)}"
+
+
+def _table_row(index: int, table: PlannedTable) -> str:
+    parts: Iterable[tuple[str, Sequence[object]]] = (
+        ("columns", table.columns),
+        ("primary_key", table.primary_key),
+        ("forward", table.forward),
+        ("reverse", table.reverse),
+    )
+    spans = ", ".join(f"t{index}_{part}" if content else "{}" for part, content in parts)
+    return f"{literal(table.name)}, {spans}"
+
+
+def _array(kind: str, name: str, rows: Sequence[str]) -> str:
+    """C++ knows no array of length 0: where there is nothing, nothing is defined and the span is `{}`."""
+    if not rows:
+        return ""
+    body = "".join(f"    {{{row}}},\n" for row in rows)
+    return f"\nconstexpr {kind} {name}[] = {{\n{body}}};\n"
+
+
+def _numbers(name: str, numbers: Sequence[int]) -> str:
+    if not numbers:
+        return ""
+    return f"\nconstexpr uint16_t {name}[] = {{{', '.join(map(str, numbers))}}};\n"
+
+
+def _storage(storage: Storage) -> str:
+    """`Storage.I16` is `kI16`, `Storage.TIMESTAMP` is `kTimestamp`."""
+    name = storage.name
+    return "k" + (name if re.fullmatch(r"[A-Z][0-9]+", name) else name.capitalize())
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"

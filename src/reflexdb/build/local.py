@@ -1,0 +1,216 @@
+"""The builder on this machine: the passes in their order, each with its line in the log.
+
+Control calls `LocalBuilder.build` from a worker thread; builds of several threads and processes may share a data
+directory. Keeps under it: `images/` (the store), `cache/engine/` (compiled engine), `cache/images/` (which image the
+same inputs made), `cache/work/` (scratch). It refuses to know databases, sources and secrets.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import reflexdb
+from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
+from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler
+from reflexdb.build.emit import emit
+from reflexdb.build.files import is_free, locked, write_atomically
+from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
+from reflexdb.build.plan import make_plan
+from reflexdb.build.process import Limits, run
+from reflexdb.build.store import DirectoryStore
+from reflexdb.build.toolchain import Toolchain, find_toolchain
+from reflexdb.model.config import parse_config
+from reflexdb.model.errors import BuildFailed
+from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.model.suggest import quoted
+
+SHOWN = 30
+"""Names of one kind in one line of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Everything that decides an image's bytes."""
+
+    plan: Plan
+    config_sha256: str | None
+    toolchain: Toolchain
+    engine: EngineCompiler
+
+    def key(self) -> str:
+        document = {
+            "format": FORMAT,
+            "version": reflexdb.__version__,
+            "plan": self.plan.to_json(),
+            "config": self.config_sha256,
+            "engine": self.engine.key,
+        }
+        return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+class LocalBuilder:
+    """Builder that compiles here and stores images in a directory."""
+
+    def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY) -> None:
+        self._cache = data_dir.absolute() / "cache"
+        self._engine_dir = engine_dir
+        self.store = DirectoryStore(data_dir / "images")
+
+    def build(self, request: BuildRequest, log: Log) -> BuildResult:
+        phases = _Phases(log)
+        with phases.run("plan"):
+            plan = _plan(request, log)
+        with phases.run("engine"):
+            toolchain = find_toolchain()
+            inputs = _Inputs(
+                plan,
+                _sha256(request.config_text),
+                toolchain,
+                EngineCompiler(toolchain, self._cache / "engine", self._engine_dir),
+            )
+            log(f"engine: {toolchain.version}, {toolchain.machine}")
+        with phases.run("reuse"):
+            known = self._known(inputs.key())
+        if known:
+            log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
+            return BuildResult(self._image(known, reused=True), plan)
+        digest = self._make(inputs, phases, log)
+        log(f"done: image {digest}")
+        return BuildResult(self._image(digest, reused=False), plan)
+
+    def _known(self, key: str) -> str | None:
+        """The intact image that the same inputs made before."""
+        try:
+            digest = (self._cache / "images" / key).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return digest if self.store.verify(digest) else None
+
+    def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
+        with phases.run("engine"):
+            objects, cached = inputs.engine.objects()
+            log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
+        with phases.run("emit"):
+            unit = emit(inputs.plan)
+            log(f"emit: {unit.count(chr(10)):,} lines")
+        with phases.run("compile"), self._scratch() as directory:
+            binary = self._compile(inputs, unit, objects, directory)
+            log(f"compile: {len(binary):,} bytes, static")
+        with phases.run("package"):
+            parts = assemble(binary, _document(inputs, binary), inputs.toolchain.architecture, reflexdb.__version__)
+            digest = self.store.put(parts)
+        with phases.run("verify"):
+            if not self.store.verify(digest):
+                raise BuildFailed(
+                    "verify",
+                    f"The image {digest} differs on disk from what was written; check the disk and build again.",
+                )
+            (self._cache / "images").mkdir(parents=True, exist_ok=True)
+            write_atomically(self._cache / "images" / inputs.key(), digest.encode("ascii"))
+        return digest
+
+    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path) -> bytes:
+        compiled = inputs.engine.compile_unit(unit, directory)
+        binary = inputs.engine.link(compiled, objects, directory)
+        _check_answers(binary, inputs.plan, directory)
+        return binary.read_bytes()
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A directory for one build, gone afterwards; those that a killed process left are removed on the way."""
+        work = self._cache / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        for path in work.iterdir():
+            if (path / "lock").exists() and is_free(path / "lock"):
+                shutil.rmtree(path, ignore_errors=True)
+        directory = Path(tempfile.mkdtemp(dir=work))
+        try:
+            with locked(directory / "lock"):
+                yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _image(self, digest: str, *, reused: bool) -> Image:
+        return Image(digest, self.store.uri(digest), self.store.size_bytes(digest), reused)
+
+
+class _Phases:
+    """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        except OSError as exc:
+            full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
+            reason = "the disk is full; free some space in the data directory" if full else exc.strerror or str(exc)
+            raise BuildFailed(name, f"The build failed in the pass {name}: {reason}.") from exc
+        self._log(f"{name}: {time.monotonic() - started:.2f} s")
+
+
+def _plan(request: BuildRequest, log: Log) -> Plan:
+    config = parse_config(request.config_text) if request.config_text is not None else None
+    planned = make_plan(request.schema, config)
+    for note in planned.notes:
+        log(f"plan: {note}")
+    tables = planned.plan.tables
+    for table in tables:
+        log(f"plan: {_table_line(table)}")
+    columns = sum(len(table.columns) for table in tables)
+    log(f"plan: {len(tables):,} tables, {columns:,} columns, fingerprint {planned.plan.fingerprint().hex()}")
+    return planned.plan
+
+
+def _table_line(table: PlannedTable) -> str:
+    name = quoted(table.name)
+    if table.name != table.source_name:
+        name += f" (source: {quoted(table.source_name)})"
+    columns = ", ".join(
+        quoted(column.name) + ("" if column.visible else " (hidden)") for column in table.columns[:SHOWN]
+    )
+    visible = [relation.name for relation in table.forward if relation.visible]
+    relations = ", ".join(quoted(relation) for relation in [*visible, *(one.name for one in table.reverse)][:SHOWN])
+    counts = f"{len(table.columns)} columns ({columns}), {len(visible) + len(table.reverse)} relations ({relations})"
+    return f"table {name}: {counts}"
+
+
+def _sha256(text: str | None) -> str | None:
+    return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _document(inputs: _Inputs, binary: bytes) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "schema": inputs.plan.schema,
+        "plan": inputs.plan.to_json(),
+        "plan_fingerprint": inputs.plan.fingerprint().hex(),
+        "config_sha256": inputs.config_sha256,
+        "engine": {"version": reflexdb.__version__, "key": inputs.engine.key},
+        "compiler": {"version": inputs.toolchain.version, "machine": inputs.toolchain.machine},
+        "binary": {"path": f"/{SERVER_PATH}", "sha256": hashlib.sha256(binary).hexdigest(), "size": len(binary)},
+    }
+
+
+def _check_answers(binary: Path, plan: Plan, directory: Path) -> None:
+    """Start the new server once and hear which plan it serves."""
+    outcome = run([str(binary), "--schema"], directory, Limits(wall_s=20, cpu_s=20))
+    fingerprint = None
+    with suppress(ValueError, TypeError, KeyError):
+        fingerprint = json.loads(outcome.output)["fingerprint"]
+    if not outcome.ok or fingerprint != plan.fingerprint().hex():
+        said = (outcome.lines() or ["nothing"])[0][:200]
+        raise BuildFailed("compile", f"The compiled server does not know its plan; asked for it, it said: {said}")

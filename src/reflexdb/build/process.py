@@ -1,0 +1,109 @@
+"""Running one program of the toolchain: in its own directory and process group, with limits, its output bounded.
+
+Called by toolchain.py and compile.py. The environment is made from nothing, so that no secret of the control plane
+reaches a compiler and no setting of its owner changes what is built. It refuses to know what the output means.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+MAX_OUTPUT_BYTES = 65_536
+CPU_S = 300
+MEMORY_BYTES = 6 << 30
+FILE_BYTES = 1 << 30
+WALL_S = 300.0
+
+_CONFINE = Path(__file__).with_name("confine.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    wall_s: float = WALL_S
+    cpu_s: int = CPU_S
+    memory_bytes: int = MEMORY_BYTES
+    file_bytes: int = FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    status: int
+    """The exit status; 128 and the signal's number where a signal ended it."""
+    output: str
+    """Standard output and error together, the first 64 KiB."""
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0 and not self.timed_out
+
+    def lines(self) -> list[str]:
+        return self.output.splitlines()
+
+
+def run(command: Sequence[str], directory: Path, limits: Limits | None = None) -> Outcome:
+    """Run to the end or to the limit; nothing of it runs when this returns. Raises OSError where it cannot start."""
+    bounds = limits or Limits()
+    confined = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(_CONFINE),
+        str(bounds.cpu_s),
+        str(bounds.memory_bytes),
+        str(bounds.file_bytes),
+    ]
+    process = subprocess.Popen(
+        [*confined, str(os.getpid()), *command],
+        cwd=directory,
+        env=_environment(directory),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        output, timed_out = _drain(process.stdout, time.monotonic() + bounds.wall_s)
+        if not timed_out:
+            process.wait()
+    finally:
+        _kill_group(process)
+        process.stdout.close()
+    return Outcome(process.returncode, output.decode("utf-8", "replace"), timed_out)
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return {"PATH": path, "LC_ALL": "C", "TMPDIR": str(directory), "HOME": str(directory), "SOURCE_DATE_EPOCH": "0"}
+
+
+def _drain(stream: IO[bytes], deadline: float) -> tuple[bytes, bool]:
+    """What was written until the end or the deadline; the rest is thrown away, so that the writer goes on."""
+    kept = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            if not selector.select(left):
+                continue
+            chunk = os.read(stream.fileno(), 65_536)
+            if not chunk:
+                return bytes(kept), False
+            kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
+    return bytes(kept), True
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,107 @@
+"""The C++ compiler of this machine, and everything about it that can change a binary.
+
+Called by compile.py and local.py. `$CXX` is preferred, then c++, g++ and clang++ in this order. The identity is part
+of every cache key: a new compiler or C library makes new binaries. It refuses to know what is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from reflexdb.build.process import Limits, Outcome, run
+from reflexdb.model.errors import BuildFailed
+
+CANDIDATES = ("c++", "g++", "clang++")
+STATIC_LIBRARIES = ("libc.a", "libstdc++.a", "libgcc.a", "libgcc_eh.a", "libpthread.a")
+ADVICE = (
+    "install one (Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++ glibc-static libstdc++-static), "
+    "or set CXX"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    command: tuple[str, ...]
+    """Program and fixed arguments; `CXX` may hold some."""
+    version: str
+    """First line of `--version`: goes into the image's manifest."""
+    machine: str
+    """The target, as `-dumpmachine` says it: `x86_64-linux-gnu`."""
+    libraries: str
+    """Digest over the static libraries that become part of every binary."""
+
+    @property
+    def architecture(self) -> str:
+        """In OCI's words."""
+        name = self.machine.partition("-")[0]
+        return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
+
+    def identity(self) -> str:
+        return "\n".join((self.version, self.machine, self.libraries, *self.command[1:]))
+
+
+def find_toolchain() -> Toolchain:
+    """Raises BuildFailed("compile") where there is none or it does not run."""
+    command = _command()
+    version, machine, libraries = _describe(command, _signature(Path(command[0])))
+    return Toolchain(command, version, machine, _digest(libraries))
+
+
+def _signature(program: Path) -> tuple[int, ...]:
+    status = program.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _describe(command: tuple[str, ...], _signature: tuple[int, ...]) -> tuple[str, str, tuple[Path, ...]]:
+    """Version, machine and libraries. Asked once for a compiler that stays the same: each question is a process."""
+    with tempfile.TemporaryDirectory(prefix="reflexdb-toolchain-") as scratch:
+        directory = Path(scratch)
+        version = _ask(command, "--version", directory)
+        machine = _ask(command, "-dumpmachine", directory)
+        answers = [_run(command, f"-print-file-name={name}", directory).output.strip() for name in STATIC_LIBRARIES]
+    return version, machine, tuple(Path(answer) for answer in answers)
+
+
+def _command() -> tuple[str, ...]:
+    wanted = shlex.split(os.environ.get("CXX", ""))
+    if wanted:
+        program = shutil.which(wanted[0])
+        if program is None:
+            raise BuildFailed(
+                "compile", f"The C++ compiler {wanted[0]!r} named by CXX was not found; {ADVICE} to one that exists."
+            )
+        return (program, *wanted[1:])
+    for name in CANDIDATES:
+        program = shutil.which(name)
+        if program is not None:
+            return (program,)
+    raise BuildFailed("compile", f"No C++ compiler was found on PATH; {ADVICE}.")
+
+
+def _ask(command: tuple[str, ...], question: str, directory: Path) -> str:
+    outcome = _run(command, question, directory)
+    if not outcome.ok or not outcome.lines():
+        raise BuildFailed(
+            "compile", f"The C++ compiler {command[0]} does not answer {question}; {ADVICE} to another one."
+        )
+    return outcome.lines()[0].strip()
+
+
+def _run(command: tuple[str, ...], question: str, directory: Path) -> Outcome:
+    return run([*command, question], directory, Limits(wall_s=20, cpu_s=20))
+
+
+def _digest(libraries: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in libraries:
+        content = path.read_bytes() if path.is_absolute() and path.is_file() else b""
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()

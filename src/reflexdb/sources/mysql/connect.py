@@ -1,0 +1,107 @@
+"""Connects to MySQL or MariaDB, and says in words what went wrong.
+
+Every connection speaks utf8mb4, so that the server converts other character sets, and UTC, so that TIMESTAMP columns
+come as instants. All waits are bounded. Every PyMySQL exception that leaves this package passes `translate`; the
+password is in none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+
+from reflexdb.model.errors import SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.sources.base import SourceAddress
+
+DEFAULT_PORT = 3306
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 300
+"""The longest silence of the server within a statement, before the connection is given up."""
+PAUSE_TIMEOUT_S = 3600
+"""How long the server waits for us while we are busy with rows it sent."""
+
+_DENIED = {1044, 1045, 1130, 1142, 1143, 1227, 1251, 1356, 1370, 1410, 1698, 1820, 1862, 2059, 2061, 3118}
+_MISSING = {1049, 1051, 1054, 1109, 1146}
+_UNREACHABLE = {
+    1040,
+    1053,
+    1077,
+    1129,
+    1158,
+    1159,
+    1160,
+    1161,
+    1203,
+    1226,
+    1927,
+    2002,
+    2003,
+    2005,
+    2006,
+    2012,
+    2013,
+    2055,
+}
+
+
+def connect(address: SourceAddress) -> Connection[Any]:
+    """A connection in UTC and utf8mb4, in a mode where statements only read."""
+    where: dict[str, Any] = {"host": address.host, "port": address.port or DEFAULT_PORT}
+    if address.host.startswith("/"):
+        where = {"unix_socket": address.host}
+    with translated(address):
+        return pymysql.connect(
+            **where,
+            user=address.user,
+            password=address.password.encode(),  # PyMySQL would encode text as latin1
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            write_timeout=READ_TIMEOUT_S,
+            autocommit=True,
+            init_command=(
+                f"SET time_zone = '+00:00', net_write_timeout = {PAUSE_TIMEOUT_S}, wait_timeout = {PAUSE_TIMEOUT_S}, "
+                "sql_mode = '', sql_quote_show_create = 1"
+            ),
+        )
+
+
+def quoted(name: str) -> str:
+    """An identifier for SQL; with sql_mode empty a backtick is the only character that matters."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+@contextmanager
+def translated(address: SourceAddress, doing: str = "") -> Iterator[None]:
+    """Turn PyMySQL's exceptions into ours; `doing` says at what, such as "reading table 'x'"."""
+    try:
+        yield
+    except (pymysql.MySQLError, OSError, UnicodeError, RuntimeError) as error:
+        raise translate(error, address, doing) from error
+
+
+def translate(error: Exception, address: SourceAddress, doing: str = "") -> SourceError:
+    """What an exception means to the person who gave the address."""
+    at = f"{address.host}:{address.port or DEFAULT_PORT}" if not address.host.startswith("/") else address.host
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    said = str(error.args[1]) if len(error.args) > 1 else str(error)
+    task = f" while {doing}" if doing else ""
+    if code in _DENIED:
+        advice = (
+            "Check user and password"
+            if code in (1045, 1698, 1130)
+            else f"Run: GRANT SELECT ON <schema>.* TO '{address.user}'@'%'"
+        )
+        return SourceDenied(f"MySQL at {at} refused user {address.user!r}{task}: {said}. {advice}.")
+    if code in _MISSING:
+        return SourceMissing(f"MySQL at {at}{task}: {said}. Check the name, and that user {address.user!r} may see it.")
+    if code in _UNREACHABLE or isinstance(error, pymysql.err.InterfaceError | OSError):
+        return SourceUnreachable(
+            f"MySQL at {at} did not answer{task}: {said}. Check host and port, that the server runs, and that its firewall lets this "
+            "machine in."
+        )
+    return SourceError(f"MySQL at {at} reported an error{task}: {said}.")

@@ -1,0 +1,85 @@
+"""Reads planned tables of one MySQL snapshot as Arrow batches.
+
+The transaction is REPEATABLE READ with a consistent snapshot, so all InnoDB tables are of the same moment (MyISAM
+tables never are). Rows come unbuffered, as the bytes the server sent; values.py makes columns of them. One table at a
+time: the connection carries one result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from pymysql.connections import Connection
+from pymysql.cursors import SSCursor
+
+from reflexdb.model.errors import SourceData
+from reflexdb.model.plan import PlannedTable
+from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.batching import arrow_schema, refuse_large_values, row_chunks, split
+from reflexdb.sources.mysql.connect import connect, quoted, translated
+from reflexdb.sources.mysql.types import select_expression
+from reflexdb.sources.mysql.values import to_arrow
+
+
+class MySQLSnapshot:
+    """SnapshotReader over a connection whose transaction the source has begun."""
+
+    def __init__(
+        self, connection: Connection[Any], address: SourceAddress, schema: str, position: str, taken_at: datetime
+    ) -> None:
+        self._connection = connection
+        self._address = address
+        self._schema = schema
+        self.position = position
+        self.taken_at = taken_at
+
+    def change_token(self, table: PlannedTable) -> str | None:
+        """None: what the server tells about a table's last change is neither exact nor transactional."""
+        return None
+
+    def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
+        """Rows in the order the server finds them (by primary key in InnoDB, though nothing promises it)."""
+        schema = arrow_schema(table)
+        with translated(self._address, f"reading table {table.source_name!r}"):
+            cursor = SSCursor(self._connection)
+            complete = False
+            try:
+                cursor.execute(_select(self._schema, table))
+                for rows in row_chunks(cursor.fetchmany, has_variable=True):
+                    arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
+                    refuse_large_values(table, arrays)
+                    yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                complete = True
+            finally:
+                if not complete:
+                    self._cancel()
+                cursor.close()
+
+    def _array(self, table: PlannedTable, index: int, values: tuple[bytes | None, ...]) -> pa.Array:
+        column = table.columns[index]
+        try:
+            return to_arrow(values, column.storage, column.declared_type)
+        except ValueError as error:
+            raise SourceData(
+                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a value that its type does "
+                f"not allow ({error}). Correct the value, or exclude the column in reflexdb.yaml."
+            ) from error
+
+    def _cancel(self) -> None:
+        """End the running statement, so that closing its cursor need not read the rest of a large table."""
+        thread = self._connection.thread_id()  # type: ignore[no-untyped-call] # PyMySQL's stubs
+        other = connect(self._address)
+        try:
+            with other.cursor() as cursor:
+                cursor.execute("KILL QUERY %s", (thread,))
+        finally:
+            other.close()
+
+
+def _select(schema: str, table: PlannedTable) -> str:
+    columns = ", ".join(select_expression(quoted(column.source_name), column.declared_type) for column in table.columns)
+    statement = f"SELECT {columns} FROM {quoted(schema)}.{quoted(table.source_name)}"  # noqa: S608 - quoted
+    return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"

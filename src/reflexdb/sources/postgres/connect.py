@@ -1,0 +1,187 @@
+"""Connects to PostgreSQL, and says in words what went wrong.
+
+ReflexDB's "schema" of a PostgreSQL source is `database`, meaning its schema public, or `database.schema`. A database
+whose own name has a dot in it comes first. All waits are bounded. Every driver's exception that leaves this package
+passes `translate`; no password is in any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import adbc_driver_manager
+import psycopg
+from adbc_driver_postgresql import dbapi
+
+from reflexdb.model.errors import SourceData, SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.sources.base import SourceAddress
+
+DEFAULT_PORT = 5432
+CONNECT_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_S = 120
+"""For describing and testing."""
+READ_TIMEOUT_S = 6 * 3600
+"""For one table's SELECT, which is as long as the table and its reader need."""
+LOCK_TIMEOUT_S = 30
+MAINTENANCE_DATABASES = ("postgres", "template1")
+
+_NO_SUCH_DATABASE = re.compile(r'database ".*" does not exist|3D000', re.DOTALL)
+_DENIED_TEXT = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|not permitted to log in|permission denied|does not exist",
+    re.DOTALL,
+)
+_TOO_MANY = re.compile(
+    r"too many (clients|connections)|remaining connection slots|starting up|shutting down|recovery mode"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A schema within a database."""
+
+    database: str
+    schema: str
+
+    @property
+    def name(self) -> str:
+        return self.database if self.schema == "public" else f"{self.database}.{self.schema}"
+
+
+def candidates(name: str) -> list[Place]:
+    """What `name` may mean, most likely first."""
+    places = [Place(name, "public")]
+    places += [
+        Place(name[:dot], name[dot + 1 :]) for dot, sign in enumerate(name) if sign == "." and 0 < dot < len(name) - 1
+    ]
+    return places
+
+
+def parameters(address: SourceAddress, database: str) -> dict[str, str]:
+    """libpq's connection parameters."""
+    return {
+        "host": address.host,
+        "port": str(address.port or DEFAULT_PORT),
+        "user": address.user,
+        "password": address.password,
+        "dbname": database,
+        "connect_timeout": str(CONNECT_TIMEOUT_S),
+        "client_encoding": "UTF8",
+        "application_name": "reflexdb",
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }
+
+
+def connect(address: SourceAddress, database: str) -> psycopg.Connection[Any]:
+    """An autocommitting psycopg connection for describing."""
+    _refuse_nul(address, database)
+    with translated(address):
+        connection = psycopg.connect(**parameters(address, database), autocommit=True)  # type: ignore[arg-type]
+        try:
+            connection.prepare_threshold = None  # poolers between us and the server lose prepared statements
+            connection.execute(_settings(STATEMENT_TIMEOUT_S))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect_arrow(address: SourceAddress, database: str) -> Any:
+    """An ADBC connection for reading; transactions are begun and ended by statement."""
+    _refuse_nul(address, database)
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters(address, database).items())
+    with translated(address):
+        connection = dbapi.connect(f"postgresql:///?{query}", autocommit=True)
+        try:
+            with connection.cursor() as cursor:
+                for statement in _settings(READ_TIMEOUT_S).split(";"):
+                    cursor.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _settings(timeout_s: int) -> Any:
+    return (
+        f"SET statement_timeout = '{timeout_s}s';SET lock_timeout = '{LOCK_TIMEOUT_S}s';SET idle_in_transaction_session_timeout = 0;"
+        "SET TimeZone = 'UTC';SET DateStyle = 'ISO, YMD';SET IntervalStyle = 'postgres';SET extra_float_digits = 1;"
+        "SET bytea_output = 'hex'"
+    )
+
+
+def find(address: SourceAddress, name: str) -> tuple[Place, psycopg.Connection[Any]]:
+    """The place that `name` means and a connection to its database. Raises SourceMissing if there is none."""
+    for place in candidates(name):
+        try:
+            connection = connect(address, place.database)
+        except SourceMissing:
+            continue
+        row = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (place.schema,)).fetchone()
+        if row is not None:
+            return place, connection
+        connection.close()
+    raise SourceMissing(
+        f"PostgreSQL at {_at(address)} has no database {name!r} (with a schema public), nor a schema of that name. Give `database` or "
+        "`database.schema`; testing the connection lists those there are."
+    )
+
+
+def quoted(name: str) -> str:
+    """An identifier for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _refuse_nul(address: SourceAddress, database: str) -> None:
+    if any("\0" in text for text in (address.host, address.user, address.password, database)):
+        raise SourceDenied("Host, user, password and database of a PostgreSQL source cannot contain NUL characters.")
+
+
+def _at(address: SourceAddress) -> str:
+    return f"{address.host}:{address.port or DEFAULT_PORT}"
+
+
+@contextmanager
+def translated(address: SourceAddress, doing: str = "") -> Iterator[None]:
+    """Turn psycopg's and ADBC's exceptions into ours; `doing` says at what, such as "reading table 'x'"."""
+    try:
+        yield
+    except (psycopg.Error, adbc_driver_manager.Error, UnicodeError) as error:
+        raise translate(error, address, doing) from error
+
+
+def translate(error: Exception, address: SourceAddress, doing: str = "") -> SourceError:
+    """What an exception means to the person who gave the address."""
+    state = getattr(error, "sqlstate", None) or ""
+    said = " ".join(str(error).split())
+    at, task = _at(address), f" while {doing}" if doing else ""
+    if _TOO_MANY.search(said) or state[:2] in ("08", "53", "57"):
+        return SourceUnreachable(f"PostgreSQL at {at} cannot serve us now{task}: {said}")
+    if state in ("3D000", "3F000", "42P01", "42703") or (not state and _NO_SUCH_DATABASE.search(said)):
+        return SourceMissing(
+            f"PostgreSQL at {at}{task}: {said} Check the name, and that user {address.user!r} may see it."
+        )
+    if state in ("42501",):
+        return SourceDenied(
+            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Run: GRANT SELECT ON ALL TABLES IN SCHEMA <schema> TO "
+            f"{quoted(address.user)}; GRANT USAGE ON SCHEMA <schema> TO {quoted(address.user)};"
+        )
+    if state.startswith("28") or (not state and ("FATAL" in said or _DENIED_TEXT.search(said))):
+        return SourceDenied(
+            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Check user, password and pg_hba.conf."
+        )
+    if state.startswith("22"):
+        return SourceData(f"PostgreSQL at {at}{task}: {said}")
+    if not state and isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError):
+        return SourceUnreachable(
+            f"PostgreSQL at {at} did not answer{task}: {said} Check host and port, that the server runs, and that its firewall lets this "
+            "machine in."
+        )
+    return SourceError(f"PostgreSQL at {at} reported an error{task}: {said}")

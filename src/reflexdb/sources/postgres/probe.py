@@ -1,0 +1,87 @@
+"""Tests a PostgreSQL server: what it is, what it holds, and whether its changes could be followed.
+
+Called by source.py with a fresh connection to a maintenance database. Everything that is not in order comes as a
+sentence with the statement that puts it right; none of it stops the source from being polled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from reflexdb.model.errors import SourceError
+from reflexdb.sources.base import ChangeCaptureReadiness, TestResult
+from reflexdb.sources.postgres.connect import Place, quoted
+
+DATABASES_MAX = 100
+"""Databases whose schemas are listed; each takes a connection."""
+
+
+def probe(connection: psycopg.Connection[Any], connect: Callable[[str], psycopg.Connection[Any]]) -> TestResult:
+    """The outcome of the test; `connect` opens another database of the server."""
+    started = time.perf_counter()
+    row = connection.execute("SHOW server_version").fetchone()
+    latency_ms = (time.perf_counter() - started) * 1000
+    databases = connection.execute(
+        "SELECT datname, pg_database_size(oid) FROM pg_database "
+        "WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY datname"
+    ).fetchall()
+    schemas: list[str] = []
+    for name, _ in databases[:DATABASES_MAX]:
+        schemas += _schemas(name, connect)
+    size = sum(size for _, size in databases) / 1e9
+    version = f"PostgreSQL {row[0] if row else ''}"
+    return TestResult(latency_ms, tuple(sorted(schemas)), size, version, capture_readiness(*_facts(connection)))
+
+
+def _schemas(database: str, connect: Callable[[str], psycopg.Connection[Any]]) -> list[str]:
+    try:
+        connection = connect(database)
+    except SourceError:  # refused by pg_hba.conf, or dropped meanwhile
+        return []
+    with connection:
+        rows = connection.execute(
+            r"SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' "
+            "AND has_schema_privilege(oid, 'USAGE')"
+        ).fetchall()
+    return [Place(database, schema).name for (schema,) in rows]
+
+
+def _facts(connection: psycopg.Connection[Any]) -> tuple[dict[str, str], int, bool, str]:
+    settings = connection.execute(
+        "SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'max_replication_slots', 'max_wal_senders')"
+    ).fetchall()
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM pg_replication_slots), current_user, (SELECT rolreplication OR rolsuper FROM pg_roles "
+        "WHERE rolname = current_user) OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' "
+        "AND pg_has_role(current_user, oid, 'MEMBER'))"
+    ).fetchone()
+    slots, user, may_replicate = row if row is not None else (0, "", False)
+    return dict(settings), slots, bool(may_replicate), user
+
+
+def capture_readiness(
+    settings: dict[str, str], slots_used: int, may_replicate: bool, user: str
+) -> ChangeCaptureReadiness:
+    """Judge the server's settings and the user's right to replicate. Pure."""
+    level = settings.get("wal_level")
+    logical = level == "logical"
+    issues = []
+    if not logical:
+        issues.append(
+            f"wal_level is {level}. Run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server (on Amazon RDS set "
+            "rds.logical_replication = 1 in the parameter group)."
+        )
+    slots = int(settings.get("max_replication_slots", "0"))
+    if slots <= slots_used:
+        issues.append(
+            f"All {slots} replication slots are in use. Run: ALTER SYSTEM SET max_replication_slots = {slots_used + 4}; and restart the server."
+        )
+    if int(settings.get("max_wal_senders", "0")) < 1:
+        issues.append("max_wal_senders is 0. Run: ALTER SYSTEM SET max_wal_senders = 10; and restart the server.")
+    if not may_replicate:
+        issues.append(f"User {user!r} may not replicate. Run: ALTER ROLE {quoted(user)} REPLICATION;")
+    return ChangeCaptureReadiness(logical, level, None, logical and may_replicate and slots > slots_used, tuple(issues))

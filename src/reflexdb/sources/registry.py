@@ -1,0 +1,32 @@
+"""Which kinds of source there are. `open_source` is the only way in; it connects to nothing yet."""
+
+from __future__ import annotations
+
+from reflexdb.model.errors import InvalidRequest
+from reflexdb.model.schema import Backend
+from reflexdb.sources.base import Source, SourceAddress
+from reflexdb.sources.mysql.source import MySQLSource
+from reflexdb.sources.postgres.source import PostgresSource
+from reflexdb.sources.sqlite.source import SQLiteSource
+
+_DEFAULT_PORTS = {Backend.MYSQL: 3306, Backend.POSTGRES: 5432, Backend.MSSQL: 1433, Backend.SQLITE: None}
+
+
+def default_port(backend: Backend) -> int | None:
+    """The port that is meant where none is given; None where the kind has no ports."""
+    return _DEFAULT_PORTS[backend]
+
+
+def open_source(address: SourceAddress) -> Source:
+    """The source at this address. Raises InvalidRequest for a kind that cannot be read yet; connection errors come
+    with first use.
+    """
+    if address.backend is Backend.SQLITE:
+        return SQLiteSource(address)
+    if address.backend is Backend.MYSQL:
+        return MySQLSource(address)
+    if address.backend is Backend.POSTGRES:
+        return PostgresSource(address)
+    raise InvalidRequest(
+        f"Sources of kind {address.backend.value!r} cannot be read yet; use mysql, postgres or sqlite."
+    )

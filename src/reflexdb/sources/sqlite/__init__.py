@@ -1,0 +1,1 @@
+"""SQLite files: the path is the address, `main` the only schema."""

@@ -1,0 +1,127 @@
+"""Reads planned tables of one SQLite snapshot as Arrow batches.
+
+A snapshot is one deferred read transaction, so all tables are of the same moment, whatever writers do. Called through
+source.py. Values go through values.py; what does not fit is reported by table, column and rowid.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from reflexdb.model.errors import SourceData
+from reflexdb.model.plan import PlannedTable
+from reflexdb.sources.batching import arrow_schema, has_variable, row_chunks, too_large
+from reflexdb.sources.sqlite.connect import translated
+from reflexdb.sources.sqlite.introspect import quoted
+from reflexdb.sources.sqlite.values import Misfit, Value, to_arrow
+
+
+class SQLiteSnapshot:
+    """SnapshotReader over a connection whose read transaction the source has begun."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str, connection_id: str, taken_at: datetime) -> None:
+        self._connection = connection
+        self._path = path
+        self.taken_at = taken_at
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        self.position = f"{connection_id}:{version}"
+        """`data_version` grows with every commit another connection makes, and means nothing beyond this
+        connection: hence its id.
+        """
+
+    def change_token(self, table: PlannedTable) -> str | None:
+        """The file's version; None where rows can change without a commit (a view or predicate may ask for the
+        time).
+        """
+        return None if table.is_view or table.where is not None else self.position
+
+    def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
+        """Rows in the table's own order."""
+        schema = arrow_schema(table)
+        cursor = self._connection.cursor()
+        try:
+            with translated(self._path):
+                cursor.execute(_select(table))
+            for rows in self._chunks(table, cursor):
+                arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        finally:
+            cursor.close()
+
+    def _chunks(self, table: PlannedTable, cursor: sqlite3.Cursor) -> Iterator[list[Sequence[Value]]]:
+        try:
+            yield from row_chunks(cursor.fetchmany, has_variable(table))
+        except sqlite3.DataError as error:  # "string or blob too big"
+            raise too_large(table, self._find_large(table)) from error
+        except sqlite3.OperationalError as error:
+            if "decode to UTF-8" in str(error):
+                raise self._broken_text(table, str(error)) from error
+            raise
+        except sqlite3.Error as error:
+            with translated(self._path):
+                raise error
+
+    def _array(self, table: PlannedTable, index: int, values: Sequence[Value]) -> pa.Array:
+        column = table.columns[index]
+        try:
+            return to_arrow(values, column.storage)
+        except Misfit as misfit:
+            raise self._misfit(table, column.source_name, column.declared_type, misfit.value) from None
+        except UnicodeEncodeError as error:  # a lone surrogate
+            raise self._broken_text(table, str(error), column.source_name) from error
+
+    def _misfit(self, table: PlannedTable, column: str, declared: str, value: Value) -> SourceData:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return SourceData(
+            f"Column {column!r} of table {table.source_name!r} is declared {declared or 'without a type'!r}, but holds {shown}"
+            f"{self._where(table, column, value)}. Correct the value, or exclude the column in reflexdb.yaml."
+        )
+
+    def _where(self, table: PlannedTable, column: str, value: Value) -> str:
+        if table.is_view:
+            return ""
+        try:
+            row = self._connection.execute(
+                f"SELECT _rowid_ FROM {quoted(table.source_name)} WHERE {quoted(column)} IS ? LIMIT 1",  # noqa: S608 - quoted
+                (value,),
+            ).fetchone()
+        except sqlite3.Error:  # WITHOUT ROWID, or a column that took the name
+            return ""
+        return "" if row is None else f" (rowid {row[0]})"
+
+    def _find_large(self, table: PlannedTable) -> str:
+        """The column whose value made SQLite give up: the first that cannot be read alone."""
+        for column in table.columns:
+            try:
+                for _ in self._connection.execute(_select(table, column.source_name)):
+                    pass
+            except sqlite3.DataError:
+                return column.source_name
+        return "?"
+
+    def _broken_text(self, table: PlannedTable, said: str, column: str | None = None) -> SourceData:
+        name = (
+            next((c.source_name for c in table.columns if f"'{c.source_name}'" in said), "?")
+            if column is None
+            else column
+        )
+        return SourceData(
+            f"Column {name!r} of table {table.source_name!r} has text that is not valid UTF-8. "
+            "Correct the value, or exclude the column in reflexdb.yaml."
+        )
+
+
+def _select(table: PlannedTable, only: str | None = None) -> str:
+    columns = [column.source_name for column in table.columns] if only is None else [only]
+    statement = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table.source_name)}"  # noqa: S608 - quoted
+    return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
+
+
+def now() -> datetime:
+    """The moment before a snapshot is fixed."""
+    return datetime.now(UTC)

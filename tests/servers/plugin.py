@@ -1,0 +1,130 @@
+"""Fixtures for tests against real MariaDB and PostgreSQL servers; tests/conftest.py makes them known everywhere.
+
+`mariadb_server` and `postgres_server` live as long as the run; `mariadb_database` and `postgres_database` are an
+empty database of the test's own. Where a server's program is absent the test is skipped with a reason that starts
+with "needs", and named at the end of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from tests.servers import mariadb, postgres
+from tests.servers.shared import Server, running, wait_until_stopped
+
+
+@dataclass(frozen=True, slots=True)
+class TestDatabase:
+    """An empty database on a test server, and its administrator's login."""
+
+    __test__ = False
+    host: str
+    port: int
+    user: str
+    password: str
+    schema: str
+    """What ReflexDB calls the schema: the MariaDB schema, or the PostgreSQL database (whose schema `public` it
+    then means).
+    """
+    socket: str
+    connect: Callable[..., Any]
+    """A new autocommitting connection (PyMySQL or psycopg) to this database; the caller closes it."""
+
+    def execute(self, statement: str, *args: Any) -> Sequence[tuple[Any, ...]]:
+        """Run one statement with bound arguments (%s) and return its rows, if it has any."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, args or None)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+
+def _shared_directory(factory: pytest.TempPathFactory) -> Path:
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running mariadbd with a row-based binary log."""
+    if mariadb.binary() is None:
+        pytest.skip(mariadb.MISSING)
+    with running("mariadb", _shared_directory(tmp_path_factory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running PostgreSQL with wal_level=logical."""
+    if postgres.programs() is None:
+        pytest.skip(postgres.MISSING)
+    with running("postgres", _shared_directory(tmp_path_factory)) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: Server) -> Iterator[TestDatabase]:
+    """An empty schema, dropped after the test."""
+    server, name = mariadb_server, f"t_{uuid.uuid4().hex[:12]}"
+
+    def connect(**options: Any) -> Any:
+        return mariadb.connect(server, name, **options)
+
+    with contextlib.closing(mariadb.connect(server)) as admin, admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield TestDatabase(server.host, server.port, server.user, server.password, name, server.socket, connect)
+    with contextlib.closing(mariadb.connect(server)) as admin, admin.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
+    """An empty database, dropped after the test with whoever is still connected to it."""
+    server, name = postgres_server, f"t_{uuid.uuid4().hex[:12]}"
+
+    def connect() -> Any:
+        return postgres.connect(server, name)
+
+    with postgres.connect(server) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield TestDatabase(server.host, server.port, server.user, server.password, name, server.socket, connect)
+    with postgres.connect(server) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every test that was left out because a server or program is not installed."""
+    absent: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if reason.startswith("needs "):
+            absent.setdefault(reason, []).append(report.nodeid)
+    for reason, names in sorted(absent.items()):
+        terminalreporter.section(f"left out: {reason}")
+        for name in sorted(set(names)):
+            terminalreporter.line(name)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The run ends only when the servers it started are gone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    base = getattr(factory, "_basetemp", None)
+    if base is not None and (Path(base) / "servers").exists():
+        wait_until_stopped(Path(base) / "servers")

@@ -1,0 +1,133 @@
+"""One database on this machine: its current deployment, its listening socket, its keys, and the locks around them.
+
+`changing` is held for the whole of a deployment or retirement, which may take long; `lock` only for moments, by whoever
+looks at or changes what is current: the handover, supervision, new keys. `lock` is never held while waiting for
+`changing`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+import structlog
+
+from reflexdb.deploy.base import ApiKeySet
+from reflexdb.deploy.local import listening as sockets
+from reflexdb.deploy.local.layout import Layout
+from reflexdb.deploy.local.running import Running, stop_strays
+from reflexdb.model.errors import InstanceUnreachable
+from reflexdb.sources.base import SourceAddress
+from reflexdb.sync.feed import InstanceRefused
+
+Credentials: TypeAlias = tuple[SourceAddress, ApiKeySet]
+
+
+class Database:
+    """Shared by the deployer's callers and its keeper."""
+
+    def __init__(self, layout: Layout, database_id: str, credentials: Callable[[], Credentials | None]) -> None:
+        """`credentials` asks the control plane; None where nobody supervises yet."""
+        self.id = database_id
+        self.layout = layout
+        self.credentials = credentials
+        self.changing = threading.RLock()
+        self.lock = threading.RLock()
+        self.cancelled = threading.Event()
+        """Set to make a deployment under way give up."""
+        self.current: Running | None = None
+        self.serving = False
+        """Whether the current server was told to accept since it was started."""
+        self.candidate: Running | None = None
+        self.listening: socket.socket | None = None
+        self.keys: ApiKeySet | None = None
+        self.keys_given = 0
+        """How often `keys` was set from outside: tells whether a value fetched earlier is stale."""
+        self._adopted = False
+        self._log = structlog.get_logger(database_id=database_id)
+
+    def adopt(self) -> None:
+        """Take hold of the current deployment that an earlier control plane left, whatever of it still runs."""
+        if self._adopted:
+            return
+        with self.changing:
+            if self._adopted:
+                return
+            directory = self.layout.current(self.id)
+            record = self.layout.record(self.id)
+            if directory is not None and record is not None:
+                running = Running(directory, record)
+                running.adopt()
+                with self.lock:
+                    self.current, self.serving = running, False
+                self._fetch_listening(running)
+                self._log.info("adopted", deployment_id=record.deployment_id, server=bool(running.server))
+            self._adopted = True
+
+    def sweep(self) -> None:
+        """Remove every deployment but the current one, processes first."""
+        with self.changing:
+            keep = self.current.directory.name if self.current is not None else None
+            for deployment_id in self.layout.deployments(self.id):
+                if deployment_id != keep:
+                    directory = self.layout.deployment(self.id, deployment_id)
+                    stop_strays(directory)
+                    self.layout.remove_deployment(directory)
+                    self._log.info("leftover_removed", deployment_id=deployment_id)
+            if keep is None:
+                self.layout.remove_database(self.id)
+
+    def set_keys(self, keys: ApiKeySet) -> None:
+        """The keys in force from now on, at whatever runs. Raises InstanceUnreachable."""
+        with self.lock:
+            self.keys, self.keys_given = keys, self.keys_given + 1
+            if self.candidate is not None:
+                with contextlib.suppress(InstanceUnreachable):  # it gets them again before it serves
+                    self.candidate.send_keys(keys)
+            if self.current is not None:
+                self.current.send_keys(keys)
+
+    def refresh_keys(self) -> None:
+        """Ask the control plane, whose word is newer than what a deployment was ordered with."""
+        with self.lock:
+            given = self.keys_given
+        fresh = self.credentials()
+        with self.lock:
+            if fresh is not None and self.keys_given == given:
+                self.keys = fresh[1]
+
+    def socket_for(self, host: str, port: int) -> socket.socket:
+        """The socket kept for this port, or a new one. Raises OSError."""
+        with self.lock:
+            if self.listening is None or sockets.port_of(self.listening) != port:
+                fresh = sockets.bind(host, port)
+                if self.listening is not None:
+                    self.listening.close()
+                self.listening = fresh
+            return self.listening
+
+    def close_listening(self) -> None:
+        with self.lock:
+            if self.listening is not None:
+                self.listening.close()
+                self.listening = None
+
+    def release(self) -> None:
+        """Let go of processes and socket without disturbing them; to be adopted again."""
+        with self.lock:
+            if self.current is not None:
+                self.current.release()
+                self.current = None
+            self.close_listening()
+            self._adopted = False
+
+    def _fetch_listening(self, running: Running) -> None:
+        """Share the running server's socket; where there is none it is bound again when a server has to be started."""
+        with contextlib.suppress(InstanceUnreachable, InstanceRefused), running.channel() as channel:
+            listening = channel.listener()
+            with self.lock:
+                self.close_listening()
+                self.listening = listening

@@ -1,0 +1,206 @@
+"""The Deployer for instances that are processes of this machine: see deploy/base.py for what each call promises.
+
+A table of contents: `steps` deploys, `keeper` supervises, `observation` asks, `layout` remembers. What is on disk and
+what /proc shows is the whole truth; this object only holds descriptors, so that it can be killed at any instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from reflexdb.build.base import ImageStore
+from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation
+from reflexdb.deploy.local.database import Credentials, Database
+from reflexdb.deploy.local.keeper import Keeper
+from reflexdb.deploy.local.layout import Layout, Record
+from reflexdb.deploy.local.observation import observe
+from reflexdb.deploy.local.steps import Deployment, Where
+from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
+from reflexdb.sync.commands import command
+from reflexdb.sync.settings import set_paused
+
+LOAD_LIMIT_S = 3600.0
+"""How long a first load may take."""
+LOCK_NAME = ".supervised"
+_ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
+
+
+class LocalDeployer:
+    """Instances live under `data_dir`/instances and listen on `host`; clients are told `public_host`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        store: ImageStore,
+        host: str = "127.0.0.1",
+        public_host: str | None = None,
+        load_limit_s: float = LOAD_LIMIT_S,
+    ) -> None:
+        self._layout = Layout(data_dir / "instances")
+        self._store = store
+        public = public_host or ("127.0.0.1" if host in _ANY_ADDRESS else host)
+        self._where = Where(host, public, load_limit_s, self._taken_ports)
+        self._lock = threading.Lock()
+        self._databases: dict[str, Database] = {}
+        self._keepers: dict[str, Keeper] = {}
+        self._credentials: Callable[[str], Credentials] | None = None
+        self._supervising: IO[bytes] | None = None
+        self._log = structlog.get_logger()
+
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None]) -> Deployed:
+        database = self._database(spec.database_id)
+        with database.changing:
+            database.cancelled.clear()
+            database.adopt()
+            database.sweep()
+            try:
+                record = Deployment(database, spec, self._store, self._where, log).run()
+            except ValueError as exc:
+                raise DeployFailed("unpack", str(exc)) from exc
+            return record.deployed()
+
+    def observe(self, database_id: str) -> Observation | None:
+        directory = self._layout.current(database_id)
+        record = self._layout.record(database_id)
+        return observe(directory, record) if directory is not None and record is not None else None
+
+    def deployed(self) -> list[Deployed]:
+        return [record.deployed() for record in self._records()]
+
+    def retire(self, database_id: str) -> None:
+        database = self._database(database_id)
+        database.cancelled.set()
+        with database.changing:
+            database.adopt()
+            self._layout.unset_current(database_id)  # from here on the next control plane would finish this
+            with database.lock:
+                running, database.current = database.current, None
+                database.close_listening()
+            if running is not None:
+                running.drain()
+                running.release()
+            database.sweep()
+            database.cancelled.clear()
+        with self._lock:
+            keeper = self._keepers.pop(database_id, None)
+        if keeper is not None:
+            keeper.stop()
+
+    def set_keys(self, database_id: str, keys: ApiKeySet) -> None:
+        database = self._database(database_id)
+        if self._layout.current(database_id) is None and database.candidate is None:
+            raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
+        database.adopt()
+        database.set_keys(keys)
+
+    def reload(self, database_id: str) -> None:
+        command(self._current(database_id), "reload")
+
+    def pause_sync(self, database_id: str) -> None:
+        self._pause(database_id, True)
+
+    def resume_sync(self, database_id: str) -> None:
+        self._pause(database_id, False)
+
+    def supervise(self, credentials: Callable[[str], Credentials]) -> None:
+        self._hold_lock()
+        with self._lock:
+            self._credentials = credentials
+        for database_id in {*self._layout.databases(), *self._databases}:
+            self._database(database_id)
+        with self._lock:
+            for database in self._databases.values():
+                self._keep(database)
+
+    def close(self) -> None:
+        with self._lock:
+            keepers, self._keepers = list(self._keepers.values()), {}
+            databases, self._databases = list(self._databases.values()), {}
+            self._credentials = None
+        for database in databases:
+            database.cancelled.set()
+        for keeper in keepers:
+            keeper.stop()
+        for database in databases:
+            with database.changing:
+                database.release()
+        if self._supervising is not None:
+            self._supervising.close()
+            self._supervising = None
+
+    def stop_all(self) -> None:
+        with self._lock:
+            keepers, self._keepers = list(self._keepers.values()), {}
+            self._credentials = None
+        for keeper in keepers:
+            keeper.stop()
+        databases = [self._database(database_id) for database_id in self._layout.databases()]
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(_stop, databases))
+
+    def _database(self, database_id: str) -> Database:
+        self._layout.database(database_id)  # refuses what is no id
+        with self._lock:
+            if database_id not in self._databases:
+                database = Database(self._layout, database_id, lambda: self._ask_credentials(database_id))
+                self._databases[database_id] = database
+            if self._credentials is not None:
+                self._keep(self._databases[database_id])
+            return self._databases[database_id]
+
+    def _keep(self, database: Database) -> None:
+        if database.id not in self._keepers:
+            keeper = self._keepers[database.id] = Keeper(database)
+            keeper.start()
+
+    def _ask_credentials(self, database_id: str) -> Credentials | None:
+        ask = self._credentials
+        return ask(database_id) if ask is not None else None
+
+    def _current(self, database_id: str) -> Path:
+        directory = self._layout.current(database_id)
+        if directory is None:
+            raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
+        return directory
+
+    def _pause(self, database_id: str, paused: bool) -> None:
+        """Written down first: a sync process that is just being started again must not miss it."""
+        directory = self._current(database_id)
+        set_paused(directory, paused)
+        with contextlib.suppress(InstanceUnreachable):
+            command(directory, "pause" if paused else "resume")
+
+    def _records(self) -> list[Record]:
+        found = (self._layout.record(database_id) for database_id in self._layout.databases())
+        return [record for record in found if record is not None]
+
+    def _taken_ports(self) -> set[int]:
+        return {record.port for record in self._records()}
+
+    def _hold_lock(self) -> None:
+        """Two control planes over one directory would start everything twice."""
+        if self._supervising is None:
+            lock = (self._layout.root / LOCK_NAME).open("ab")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                lock.close()
+                raise Conflict(f"another control plane supervises {self._layout.root}; stop it first") from exc
+            self._supervising = lock
+
+
+def _stop(database: Database) -> None:
+    database.cancelled.set()
+    with database.changing, contextlib.suppress(ReflexError):
+        database.adopt()
+        if database.current is not None:
+            database.current.drain()
+        database.release()

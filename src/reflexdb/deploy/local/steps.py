@@ -1,0 +1,210 @@
+"""A deployment, step by step: unpack, launch, load, probe, handover.
+
+Run by LocalDeployer.deploy under the database's `changing` lock. Until the flip of `current` everything can be undone
+by killing the candidate and removing its directory; the flip itself is one rename, and what comes after it (draining
+the old instance) can be taken up by the next control plane.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reflexdb.build.base import ImageStore
+from reflexdb.deploy.base import InstanceSpec
+from reflexdb.deploy.local import listening as sockets
+from reflexdb.deploy.local.database import Database
+from reflexdb.deploy.local.launch import SERVER_LOG, SYNC_LOG
+from reflexdb.deploy.local.layout import Record
+from reflexdb.deploy.local.logs import last_words
+from reflexdb.deploy.local.running import Running
+from reflexdb.model.errors import DeployFailed, ReflexError
+from reflexdb.sync.settings import SyncProcessSettings, is_paused, set_paused
+
+LOG_EVERY_S = 10.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the deployer was configured with."""
+
+    host: str
+    public_host: str
+    load_limit_s: float
+    taken_ports: Callable[[], set[int]]
+
+
+class Deployment:
+    """One attempt. `run` returns the record of what serves, or raises DeployFailed with nothing left behind."""
+
+    def __init__(
+        self, database: Database, spec: InstanceSpec, store: ImageStore, where: Where, log: Callable[[str], None]
+    ) -> None:
+        self._database = database
+        self._spec = spec
+        self._store = store
+        self._where = where
+        self._log = log
+        self._directory = database.layout.deployment(spec.database_id, spec.deployment_id)
+        self._step = "unpack"
+
+    def run(self) -> Record:
+        database = self._database
+        try:
+            with self._failing("unpack"):
+                binary = self._unpack()
+            with self._failing("launch"):
+                candidate = self._launch(binary)
+            with self._failing("load"):
+                self._load(candidate)
+            with self._failing("probe"):
+                self._probe(candidate)
+            with self._failing("handover"):
+                old = self._handover(candidate)
+        except BaseException:
+            self._undo()
+            raise
+        if old is not None:
+            self._log("Draining the old instance")
+            old.drain()
+            database.layout.remove_deployment(old.directory)
+        return candidate.record
+
+    def _unpack(self) -> Path:
+        if self._directory.exists():
+            raise DeployFailed("unpack", f"deployment {self._spec.deployment_id} exists already; use a new id")
+        self._log("Unpacking the image")
+        self._directory.mkdir(mode=0o700, parents=True)
+        return self._store.unpack(self._spec.image_digest, self._directory)
+
+    def _launch(self, binary: Path) -> Running:
+        spec, database = self._spec, self._database
+        listening = self._listen()
+        port = sockets.port_of(listening)
+        record = Record.of(spec, binary.name, self._where.host, port, _url(self._where.public_host, port))
+        record.save(self._directory)
+        SyncProcessSettings(
+            spec.plan, spec.source, spec.sync_mode, spec.sync_interval_s, spec.safety_net_s, spec.log_level
+        ).save(self._directory)
+        candidate = Running(self._directory, record)
+        with database.lock:
+            database.candidate, database.keys = candidate, spec.api_keys
+        self._log(f"Starting the server for port {port}")
+        try:
+            candidate.start_server(listening.fileno())
+        except ReflexError as exc:
+            words = last_words(self._directory / SERVER_LOG)
+            raise DeployFailed("launch", f"{exc.message}; its last words: {words}") from exc
+        candidate.send_keys(spec.api_keys)
+        if spec.sync_mode != "poll":
+            self._log(f"Sync mode {spec.sync_mode} is not supported yet; using poll")
+        self._log("Starting sync")
+        candidate.start_sync(spec.source)
+        return candidate
+
+    def _load(self, candidate: Running) -> None:
+        """Wait for the first commit, watching both processes."""
+        self._log("Loading the first snapshot")
+        began = time.monotonic()
+        said = began
+        while not self._loaded(candidate):
+            now = time.monotonic()
+            if now - began > self._where.load_limit_s:
+                raise DeployFailed("load", f"the first load took longer than {self._where.load_limit_s:.0f} s")
+            if now - said > LOG_EVERY_S:
+                self._log(f"Still loading after {now - began:.0f} s")
+                said = now
+            if self._database.cancelled.wait(POLL_S):
+                raise DeployFailed("load", "the deployment was called off")
+        self._log(f"Loaded in {time.monotonic() - began:.1f} s")
+
+    def _loaded(self, candidate: Running) -> bool:
+        """Whether there is a snapshot. Raises DeployFailed as soon as it is clear that there will be none."""
+        server, sync = candidate.server, candidate.sync
+        assert server is not None
+        assert sync is not None
+        if not server.alive():
+            words = last_words(self._directory / SERVER_LOG)
+            raise DeployFailed("load", f"the server ended with status {server.exit_status()} while loading: {words}")
+        status = candidate.status()
+        if status["version"]:
+            return True
+        told = status.get("sync") or {}
+        if told.get("state") == "failing" or status["status"] == "cap_exceeded":
+            raise DeployFailed("load", told.get("lastError") or status.get("reason") or "sync fails without a reason")
+        if not sync.alive():
+            raise DeployFailed("load", f"sync ended while loading: {last_words(self._directory / SYNC_LOG)}")
+        return False
+
+    def _probe(self, candidate: Running) -> None:
+        self._log("Checking health and one row of every table")
+        status = candidate.status()
+        if status["status"] != "ok":
+            raise DeployFailed("probe", f"the new instance's health is {status['status']}: {status['reason']}")
+        candidate.smoke()
+
+    def _handover(self, candidate: Running) -> Running | None:
+        """Make the candidate the current deployment. Returns the one it replaces."""
+        database = self._database
+        self._log("Handing over")
+        database.refresh_keys()
+        with database.lock:
+            old = database.current
+            if old is not None and is_paused(old.directory):
+                set_paused(candidate.directory, True)
+            if database.keys is not None:
+                candidate.send_keys(database.keys)
+            database.layout.prepare_flip(self._spec.database_id, self._spec.deployment_id)
+            candidate.serve()
+            self._log("Serving")
+            database.layout.flip(self._spec.database_id)
+            database.current, database.candidate, database.serving = candidate, None, True
+        return old
+
+    def _listen(self) -> socket.socket:
+        database, wanted = self._database, self._spec.port
+        with database.lock:
+            kept = database.listening
+            if kept is not None and wanted in (None, sockets.port_of(kept)):
+                return kept
+            if wanted is None and database.current is not None:
+                wanted = database.current.record.port
+            if wanted is None:
+                database.listening = sockets.bind_free(self._where.host, self._where.taken_ports())
+                return database.listening
+        return database.socket_for(self._where.host, wanted)
+
+    @contextmanager
+    def _failing(self, step: str) -> Iterator[None]:
+        """Whatever goes wrong in here is the deployment's failure at this step."""
+        if self._database.cancelled.is_set():
+            raise DeployFailed(step, "the deployment was called off")
+        try:
+            yield
+        except DeployFailed:
+            raise
+        except ReflexError as exc:
+            raise DeployFailed(step, exc.message) from exc
+        except (OSError, ValueError, KeyError) as exc:
+            raise DeployFailed(step, f"{exc.__class__.__name__}: {exc}") from exc
+
+    def _undo(self) -> None:
+        """Nothing of this attempt stays."""
+        database = self._database
+        with database.lock:
+            candidate, database.candidate = database.candidate, None
+            if candidate is not None and candidate is not database.current:
+                candidate.kill()
+        database.layout.remove_deployment(self._directory)
+        if database.current is None:
+            database.close_listening()
+            database.layout.remove_database(database.id)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

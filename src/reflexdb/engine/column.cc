@@ -1,0 +1,149 @@
+#include "column.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace reflex {
+
+static_assert(kChunkRows % 64 == 0, "a chunk's bits fill whole words");
+
+namespace {
+
+// Bits exist only once they say something: the first null, the first value to escape.
+void set_bit(Bits* bits, uint32_t i, bool value, bool before) {
+  if (bits->empty()) {
+    if (value == before) return;
+    bits->assign(kChunkRows / 64, before ? ~uint64_t{0} : 0);
+  }
+  const uint64_t mask = uint64_t{1} << (i & 63);
+  (*bits)[i >> 6] = value ? (*bits)[i >> 6] | mask : (*bits)[i >> 6] & ~mask;
+}
+
+// A chunk that ends early needs no bits for rows it does not have.
+void trim_bits(Bits* bits, uint32_t rows) {
+  if (!bits->empty()) bits->resize((rows + 63) / 64);
+  bits->shrink_to_fit();
+}
+
+}  // namespace
+
+bool needs_escape(std::string_view text) {
+  bool found = false;  // without an early exit the loop is vectorised
+  for (const char c : text) found |= static_cast<uint8_t>(c) < 0x20 || c == '"' || c == '\\';
+  return found;
+}
+
+uint64_t Chunk::memory() const {
+  return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 + bytes.capacity() +
+         (valid.capacity() + escape.capacity()) * 8;
+}
+
+uint64_t Column::memory() const {
+  uint64_t total = chunks.capacity() * sizeof(chunks[0]);
+  for (const auto& chunk : chunks) total += chunk->memory();
+  return total;
+}
+
+Chunk& ColumnBuilder::open() {
+  if (chunk_ != nullptr && chunk_->rows == kChunkRows) close();
+  if (chunk_ == nullptr) {
+    chunk_ = std::make_shared<Chunk>();
+    if (width_ == 0) chunk_->offsets.push_back(0);
+  }
+  return *chunk_;
+}
+
+void ColumnBuilder::close() {
+  Chunk& chunk = *chunk_;
+  chunk.fixed.shrink_to_fit();
+  chunk.offsets.shrink_to_fit();
+  chunk.wide_offsets.shrink_to_fit();
+  chunk.bytes.shrink_to_fit();
+  trim_bits(&chunk.valid, chunk.rows);
+  trim_bits(&chunk.escape, chunk.rows);
+  assert(width_ == 0 || chunk.fixed.size() == static_cast<size_t>(chunk.rows) * width_);
+  done_bytes_ += chunk.memory();
+  open_bytes_ = 0;
+  done_.push_back(std::move(chunk_));
+  chunk_ = nullptr;
+}
+
+void ColumnBuilder::append(const ColumnBatch& batch) {
+  uint32_t from = 0;
+  while (from < batch.rows) {
+    const Chunk& chunk = open();
+    const uint32_t to = std::min(batch.rows, from + (kChunkRows - chunk.rows));
+    append_range(batch, from, to);
+    from = to;
+  }
+}
+
+void ColumnBuilder::mark(Chunk* chunk, uint32_t i, bool has) { set_bit(&chunk->valid, i, has, true); }
+
+void ColumnBuilder::put_text(Chunk* chunk, std::string_view text) {
+  chunk->bytes.insert(chunk->bytes.end(), text.begin(), text.end());
+  if (is_text(storage_)) set_bit(&chunk->escape, chunk->rows, needs_escape(text), false);
+}
+
+void ColumnBuilder::end_text(Chunk* chunk) {
+  const uint64_t end = chunk->bytes.size();
+  if (chunk->wide_offsets.empty() && end > std::numeric_limits<uint32_t>::max()) {
+    chunk->wide_offsets.assign(chunk->offsets.begin(), chunk->offsets.end());
+    chunk->offsets.clear();
+  }
+  if (chunk->wide_offsets.empty()) {
+    chunk->offsets.push_back(static_cast<uint32_t>(end));
+  } else {
+    chunk->wide_offsets.push_back(end);
+  }
+}
+
+void ColumnBuilder::append_range(const ColumnBatch& batch, uint32_t from, uint32_t to) {
+  Chunk& chunk = *chunk_;
+  assert(chunk.rows + (to - from) <= kChunkRows);
+  if (width_ != 0) {
+    const size_t at = chunk.fixed.size();
+    const size_t count = static_cast<size_t>(to - from) * width_;
+    chunk.fixed.insert(chunk.fixed.end(), batch.fixed + static_cast<size_t>(from) * width_,
+                       batch.fixed + static_cast<size_t>(from) * width_ + count);
+    for (uint32_t i = from; i < to && batch.valid != nullptr; ++i) {
+      if (!batch.has(i)) std::memset(chunk.fixed.data() + at + static_cast<size_t>(i - from) * width_, 0, width_);
+      mark(&chunk, chunk.rows + (i - from), batch.has(i));
+    }
+    chunk.rows += to - from;
+    open_bytes_ = chunk.fixed.size() + chunk.valid.size() * 8;
+    return;
+  }
+  for (uint32_t i = from; i < to; ++i) {
+    mark(&chunk, chunk.rows, batch.has(i));
+    if (batch.has(i)) put_text(&chunk, batch.text(i));
+    end_text(&chunk);
+    ++chunk.rows;
+  }
+  open_bytes_ = chunk.bytes.size() + (chunk.offsets.size() + chunk.valid.size() * 2) * 4;
+}
+
+void ColumnBuilder::append_row(const Column& from, uint32_t row) {
+  Chunk& chunk = open();
+  const Chunk& source = from.chunk(row);
+  const uint32_t i = row & kChunkMask;
+  mark(&chunk, chunk.rows, source.has(i));
+  if (width_ != 0) {
+    const uint8_t* value = source.fixed.data() + static_cast<size_t>(i) * width_;
+    chunk.fixed.insert(chunk.fixed.end(), value, value + width_);
+  } else {
+    const std::string_view text = source.text(i);
+    chunk.bytes.insert(chunk.bytes.end(), text.begin(), text.end());
+    set_bit(&chunk.escape, chunk.rows, source.escaped(i), false);
+    end_text(&chunk);
+  }
+  ++chunk.rows;
+}
+
+Column ColumnBuilder::finish() {
+  if (chunk_ != nullptr) close();
+  return Column{storage_, std::move(done_)};
+}
+
+}  // namespace reflex

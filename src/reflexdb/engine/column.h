@@ -1,0 +1,152 @@
+// One column's values in memory: chunks of 65,536 rows of typed or variable-length values, each with its own validity bits.
+//
+// A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version of a column can replace
+// some of them and keep the rest. A ColumnBuilder belongs to one thread; what it is given has been checked (feed_rows.h).
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "schema.h"
+
+namespace reflex {
+
+inline constexpr uint32_t kChunkShift = 16;
+inline constexpr uint32_t kChunkRows = 1u << kChunkShift;
+inline constexpr uint32_t kChunkMask = kChunkRows - 1;
+
+// Bytes of one value; 0 where values vary in length.
+constexpr uint32_t fixed_width(Storage storage) {
+  switch (storage) {
+    case Storage::kBool:
+      return 1;
+    case Storage::kI16:
+      return 2;
+    case Storage::kI32:
+    case Storage::kF32:
+    case Storage::kDate:
+      return 4;
+    case Storage::kI64:
+    case Storage::kU64:
+    case Storage::kF64:
+    case Storage::kDatetime:
+    case Storage::kTimestamp:
+      return 8;
+    case Storage::kUuid:
+      return 16;
+    default:
+      return 0;
+  }
+}
+
+// Answered between quotes and escaped: the storages whose values carry the "needs escaping" bit.
+constexpr bool is_text(Storage storage) {
+  return storage == Storage::kText || storage == Storage::kEnum || storage == Storage::kTime;
+}
+
+// Whether JSON needs escapes to carry `text`.
+bool needs_escape(std::string_view text);
+
+using Bits = std::vector<uint64_t>;
+inline bool bit(const Bits& bits, uint32_t i) { return (bits[i >> 6] >> (i & 63)) & 1; }
+
+struct Chunk {
+  uint32_t rows = 0;
+  std::vector<uint8_t> fixed;          // rows * width; zero where null
+  std::vector<uint32_t> offsets;       // rows + 1 into `bytes`
+  std::vector<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
+  std::vector<char> bytes;
+  Bits valid;   // empty: every row has a value
+  Bits escape;  // empty: no value needs escaping
+
+  bool has(uint32_t i) const { return valid.empty() || bit(valid, i); }
+  bool escaped(uint32_t i) const { return !escape.empty() && bit(escape, i); }
+
+  template <typename T>
+  T get(uint32_t i) const {
+    T value;
+    assert((i + 1) * sizeof(T) <= fixed.size());
+    std::memcpy(&value, fixed.data() + i * sizeof(T), sizeof(T));
+    return value;
+  }
+
+  std::string_view text(uint32_t i) const {
+    if (wide_offsets.empty()) [[likely]] {
+      assert(i + 1 < offsets.size());
+      return {bytes.data() + offsets[i], offsets[i + 1] - offsets[i]};
+    }
+    return {bytes.data() + wide_offsets[i], wide_offsets[i + 1] - wide_offsets[i]};
+  }
+
+  std::string_view uuid(uint32_t i) const { return {reinterpret_cast<const char*>(fixed.data()) + i * 16, 16}; }
+
+  uint64_t memory() const;
+};
+
+struct Column {
+  Storage storage = Storage::kBool;
+  std::vector<std::shared_ptr<const Chunk>> chunks;
+
+  const Chunk& chunk(uint32_t row) const { return *chunks[row >> kChunkShift]; }
+  bool has(uint32_t row) const { return chunk(row).has(row & kChunkMask); }
+  template <typename T>
+  T get(uint32_t row) const {
+    return chunk(row).get<T>(row & kChunkMask);
+  }
+  std::string_view text(uint32_t row) const { return chunk(row).text(row & kChunkMask); }
+  // The bytes of any value that is compared as bytes: variable ones and uuids.
+  std::string_view bytes(uint32_t row) const {
+    return storage == Storage::kUuid ? chunk(row).uuid(row & kChunkMask) : text(row);
+  }
+  uint64_t memory() const;
+};
+
+// Rows of one column inside a feed frame, already bounds-checked. Borrows the frame.
+struct ColumnBatch {
+  uint32_t rows = 0;
+  const uint8_t* valid = nullptr;    // null: all have values
+  const uint8_t* fixed = nullptr;    // fixed storages
+  const uint8_t* offsets = nullptr;  // variable storages: (rows + 1) little-endian u32
+  const char* bytes = nullptr;
+
+  bool has(uint32_t i) const { return valid == nullptr || ((valid[i >> 3] >> (i & 7)) & 1) != 0; }
+  uint32_t offset(uint32_t i) const {
+    uint32_t value = 0;
+    std::memcpy(&value, offsets + i * sizeof(value), sizeof(value));
+    return value;
+  }
+  std::string_view text(uint32_t i) const { return {bytes + offset(i), offset(i + 1) - offset(i)}; }
+};
+
+class ColumnBuilder {
+ public:
+  explicit ColumnBuilder(Storage storage) : storage_(storage), width_(fixed_width(storage)) {}
+
+  void append(const ColumnBatch& batch);
+  void append_row(const Column& from, uint32_t row);
+  // Ends the column; the builder is spent.
+  Column finish();
+  // About what it holds now.
+  uint64_t memory() const { return done_bytes_ + open_bytes_; }
+
+ private:
+  Chunk& open();
+  void close();
+  void append_range(const ColumnBatch& batch, uint32_t from, uint32_t to);
+  void mark(Chunk* chunk, uint32_t i, bool has);
+  void put_text(Chunk* chunk, std::string_view text);
+  void end_text(Chunk* chunk);
+
+  Storage storage_;
+  uint32_t width_;
+  std::shared_ptr<Chunk> chunk_;
+  std::vector<std::shared_ptr<const Chunk>> done_;
+  uint64_t done_bytes_ = 0;
+  uint64_t open_bytes_ = 0;
+};
+
+}  // namespace reflex

@@ -1,0 +1,46 @@
+"""Whether the source's tables are still those the image was built for. Asked by a mode when the source refuses a table.
+
+Pure. Only what the plan needs counts: a new column or table is no drift.
+"""
+
+from __future__ import annotations
+
+from reflexdb.model.errors import SourceError
+from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.model.schema import SourceSchema, SourceTable
+
+
+class SchemaChanged(SourceError):
+    """The source's definition differs from the image's plan; a rebuild takes it in."""
+
+    code = "schema_changed"
+
+    def __init__(self, findings: list[str]) -> None:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        super().__init__(f"{findings[0]}{more}; rebuild the database to serve it as it is now")
+
+
+def drift(plan: Plan, schema: SourceSchema) -> list[str]:
+    """What is missing or different, a phrase each, in the plan's order."""
+    present = {table.name: table for table in schema.tables}
+    findings = []
+    for planned in plan.tables:
+        table = present.get(planned.source_name)
+        if table is None:
+            findings.append(f"table {planned.source_name!r} is gone from the source")
+        else:
+            findings += _columns(planned, table)
+    return findings
+
+
+def _columns(planned: PlannedTable, table: SourceTable) -> list[str]:
+    present = {column.name: column for column in table.columns}
+    findings = []
+    for column in planned.columns:
+        where = f"column {column.source_name!r} of table {planned.source_name!r}"
+        now = present.get(column.source_name)
+        if now is None:
+            findings.append(f"{where} is gone from the source")
+        elif now.storage is not column.storage:
+            findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
+    return findings

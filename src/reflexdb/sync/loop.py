@@ -1,0 +1,133 @@
+"""The sync process's work: stay connected to the server, load it, keep it fresh, say how that goes.
+
+Runs in a thread of its own, for ever; the process ends under it. Decides nothing itself: `schedule` says when, the mode
+says how, `orders` what people want. Every failure ends up in SYNC_STATUS and the log, and is tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from reflexdb.model.errors import InstanceUnreachable, MemoryCapExceeded, ReflexError, SourceData, SourceError
+from reflexdb.sync import feed
+from reflexdb.sync.backoff import Backoff
+from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.drift import SchemaChanged
+from reflexdb.sync.mode import Interrupted, Mode
+from reflexdb.sync.orders import Orders
+from reflexdb.sync.schedule import Schedule, Work
+
+HEARTBEAT_S = 5.0
+"""Longest silence towards the server while there is nothing to do."""
+_LASTING = (SourceData, SchemaChanged, MemoryCapExceeded, feed.InstanceRefused)
+"""Failures that reading the same again soon can't mend."""
+
+
+class Loop:
+    """One server, one source."""
+
+    def __init__(
+        self,
+        connect: Callable[[], PrivateChannel],
+        fingerprint: bytes,
+        mode: Mode,
+        schedule: Schedule,
+        orders: Orders,
+    ) -> None:
+        self._connect = connect
+        self._fingerprint = fingerprint
+        self._mode = mode
+        self._schedule = schedule
+        self._orders = orders
+        self._server_retry = Backoff(0.05, 2.0)
+        self._version = 0
+        """Of the snapshot at the server; 0 for none."""
+        self._failure: str | None = None
+        self._log = structlog.get_logger()
+
+    def run(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                self._session()
+            except InstanceUnreachable as exc:
+                self._log.info("server_lost", reason=exc.message)
+            except ReflexError as exc:
+                self._log.error("server_refused", error=exc.code, reason=exc.message)
+            except Exception:
+                self._log.exception("sync_failed")
+                self._mode.forget()
+            self._orders.wait(self._server_retry.next())
+
+    def _session(self) -> None:
+        """Serve one connection until it ends, by exception or because the server closed it."""
+        with self._connect() as channel:
+            self._greet(channel)
+            self._server_retry.reset()
+            while not channel.is_closed():
+                self._work(channel)
+                self._report(channel)
+                rest = self._schedule.rest_s(time.monotonic(), self._version > 0, self._orders.paused)
+                self._orders.wait(min(rest, HEARTBEAT_S), channel.fileno())
+
+    def _greet(self, channel: PrivateChannel) -> None:
+        version = int(channel.hello(feed.Role.SYNC, self._fingerprint)["version"])
+        if version != self._version:
+            self._mode.forget()
+        if version == 0:
+            self._schedule.at_once()
+        self._version = version
+        self._log.info("server_found", version=version)
+
+    def _work(self, channel: PrivateChannel) -> None:
+        now = time.monotonic()
+        loaded = self._version > 0
+        work = self._schedule.decide(now, loaded, self._orders.paused, self._orders.take_reload())
+        if work is None:
+            return
+        if not loaded:
+            self._tell(channel, "loading")
+        try:
+            self._version = self._carry_out(work, channel) or self._version
+        except Interrupted:
+            self._log.info("interrupted", work=work.value)
+        except (SourceError, MemoryCapExceeded, feed.InstanceRefused) as exc:
+            self._fail(exc, work)
+        else:
+            self._schedule.done(work, now)
+            self._failure = None
+
+    def _carry_out(self, work: Work, channel: PrivateChannel) -> int | None:
+        """The new snapshot's version; None where the old one is still true."""
+        began = time.monotonic()
+        paused = self._orders.paused
+        needed = self._version == 0 or work is Work.LOAD
+
+        def go_on() -> bool:
+            return needed or paused or not self._orders.paused
+
+        if work is Work.LOAD:
+            version: int | None = self._mode.load(channel, go_on)
+        else:
+            version = self._mode.refresh(channel, go_on, thorough=work is Work.THOROUGH)
+        if version is not None:
+            took = round((time.monotonic() - began) * 1000)
+            self._log.info("swapped", work=work.value, version=version, duration_ms=took)
+        return version
+
+    def _fail(self, exc: ReflexError, work: Work) -> None:
+        failure = f"{exc.code}: {exc.message}"
+        if failure != self._failure:
+            self._log.error("sync_failing", work=work.value, error=exc.code, reason=exc.message)
+        self._failure = failure
+        self._schedule.failed(time.monotonic(), soon=not isinstance(exc, _LASTING))
+
+    def _report(self, channel: PrivateChannel) -> None:
+        self._tell(channel, "paused" if self._orders.paused else "failing" if self._failure else "ok")
+
+    def _tell(self, channel: PrivateChannel, state: str) -> None:
+        self._orders.status = {"state": state, "lastError": self._failure}
+        channel.request(feed.sync_status(state, self._mode.name, self._failure))

@@ -1,0 +1,194 @@
+"""The mode that works with every source: read in one consistent view, send the tables that changed, swap.
+
+A table whose change token is the same is not read; one whose frames have the same digest is read but not sent. Where
+nothing changed at all the server is only told that its snapshot is still true. Knows no intervals: the loop does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from reflexdb.model.errors import ReflexError, SourceError
+from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.sources.base import SnapshotReader, Source
+from reflexdb.sync import feed
+from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.drift import SchemaChanged, drift
+from reflexdb.sync.mode import GoOn, Interrupted
+from reflexdb.sync.spool import Digest, Spool
+
+COMMIT_S = 3600.0
+"""Building the indexes of a large snapshot takes a while; a server that hangs is the deployer's to judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What is known of the table the server serves."""
+
+    token: str | None
+    digest: bytes
+
+
+class Poll:
+    """See Mode."""
+
+    name = "poll"
+
+    def __init__(self, plan: Plan, open_source: Callable[[], Source], directory: Path) -> None:
+        self._plan = plan
+        self._open_source = open_source
+        self._directory = directory
+        self._source: Source | None = None
+        self._marks: list[_Mark] = []
+        self._log = structlog.get_logger()
+
+    def forget(self) -> None:
+        self._marks = []
+
+    def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
+        with self._view() as reader:
+            sending = _Sending(channel, reader, go_on)
+            with sending:
+                marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
+                version = sending.commit()
+        self._marks = marks
+        return version
+
+    def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
+        if not self._marks:
+            return self.load(channel, go_on)
+        with self._view() as reader:
+            sending = _Sending(channel, reader, go_on)
+            with sending:
+                marks = [
+                    self._compare(sending, reader, i, table, thorough) for i, table in enumerate(self._plan.tables)
+                ]
+                version = sending.commit() if sending.begun else None
+                if version is None:
+                    sending.confirm()
+        self._marks = marks
+        return version
+
+    def close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            with contextlib.suppress(SourceError):
+                source.close()
+
+    def _send(self, sending: _Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
+        """Read and send in one go: there is nothing to compare with."""
+        token = reader.change_token(table)
+        digest = Digest()
+        sending.replace(index)
+        for frame in _frames(reader, index, table, sending):
+            digest.add(frame)
+            sending.channel.send(frame)
+        return _Mark(token, digest.value())
+
+    def _compare(
+        self, sending: _Sending, reader: SnapshotReader, index: int, table: PlannedTable, thorough: bool
+    ) -> _Mark:
+        known = self._marks[index]
+        token = reader.change_token(table)
+        same = token is not None and token == known.token
+        if same and not thorough:
+            sending.keep(index)
+            return known
+        with Spool(self._directory) as spool:
+            for frame in _frames(reader, index, table, sending):
+                spool.add(frame)
+            mark = _Mark(token, spool.digest())
+            if mark.digest == known.digest:
+                sending.keep(index)
+                return mark
+            if same:
+                self._log.warning("difference_found", table=table.source_name)
+            sending.replace(index)
+            for chunk in spool.chunks():
+                sending.channel.send_bytes(chunk)
+        return mark
+
+    @contextlib.contextmanager
+    def _view(self) -> Iterator[SnapshotReader]:
+        """One consistent view; after any error the next one starts with a new connection to the source."""
+        try:
+            if self._source is None:
+                self._source = self._open_source()
+            with self._source.snapshot(self._plan) as reader:
+                yield reader
+        except SourceError as exc:
+            changed = None if exc.temporary else self._drift()
+            self.close()
+            if changed:
+                raise SchemaChanged(changed) from exc
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _drift(self) -> list[str]:
+        """What a rebuild would have to take in; nothing where the source can't be asked."""
+        try:
+            source = self._open_source()
+            try:
+                return drift(self._plan, source.introspect(self._plan.schema))
+            finally:
+                source.close()
+        except ReflexError:
+            return []
+
+
+class _Sending:
+    """A snapshot on its way: begun at the first table that differs, aborted where it cannot be finished."""
+
+    def __init__(self, channel: PrivateChannel, reader: SnapshotReader, go_on: GoOn) -> None:
+        self.channel = channel
+        self.begun = False
+        self._reader = reader
+        self._go_on = go_on
+        self._kept: list[int] = []
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _type: type[BaseException] | None, exc: BaseException | None, _tb: object) -> None:
+        if exc is not None and self.begun:
+            with contextlib.suppress(ReflexError):
+                self.channel.request(feed.snapshot_abort())
+
+    def keep(self, index: int) -> None:
+        if self.begun:
+            self.channel.send(feed.table_keep(index))
+        else:
+            self._kept.append(index)
+
+    def replace(self, index: int) -> None:
+        if not self.begun:
+            self.channel.request(feed.snapshot_begin(self._reader.taken_at, self._reader.position))
+            self.begun = True
+            for kept in self._kept:
+                self.channel.send(feed.table_keep(kept))
+        self.channel.send(feed.table(index))
+
+    def check(self) -> None:
+        if not self._go_on():
+            raise Interrupted
+
+    def commit(self) -> int:
+        self.check()
+        self.begun = False  # a commit that is refused has ended the snapshot as well
+        return int(self.channel.request(feed.snapshot_commit(), COMMIT_S)["version"])
+
+    def confirm(self) -> None:
+        self.check()
+        self.channel.request(feed.confirm(self._reader.taken_at, self._reader.position))
+
+
+def _frames(reader: SnapshotReader, index: int, table: PlannedTable, sending: _Sending) -> Iterator[feed.Frame]:
+    for batch in reader.read(table):
+        sending.check()
+        yield from feed.rows(index, table, batch)

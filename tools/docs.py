@@ -10,9 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from reflexdb.cli.exits import MEANINGS
+from reflexdb.cli.main import app
 from reflexdb.model import errors
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPLETION = ("install_completion", "show_completion")
 PRINTED = "<!-- Printed by tools/docs.py; change the code, then run `make format`. -->"
 
 
@@ -30,8 +36,78 @@ def main(arguments: list[str]) -> int:
 
 
 def pages() -> dict[Path, str]:
-    makers: dict[str, Callable[[], str]] = {"docs/reference/errors.md": errors_page}
+    makers: dict[str, Callable[[], str]] = {
+        "docs/reference/cli.md": cli_page,
+        "docs/reference/errors.md": errors_page,
+    }
     return {ROOT / name: make() for name, make in makers.items()}
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options, and what the exit codes mean."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    lines = [PRINTED, "# The command line", ""]
+    lines += ["`reflexdb COMMAND --help` says the same. Options of `reflexdb` itself stand before the command.", ""]
+    lines += parameters(root)
+    lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    for path, command in commands(root, "reflexdb"):
+        lines += ["", f"## `{path}`", "", usage(path, command), "", (command.help or "").strip()]
+        lines += ["", *parameters(command)]
+    return "\n".join(lines) + "\n"
+
+
+def commands(group: TyperGroup, path: str) -> Iterator[tuple[str, TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{path} {name}")
+        else:
+            assert isinstance(command, TyperCommand)
+            yield f"{path} {name}", command
+
+
+def usage(path: str, command: TyperCommand) -> str:
+    words = [path]
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            name = argument_name(parameter)
+            words.append(name if parameter.required else f"[{name}]")
+    return f"    {' '.join([*words, '[OPTIONS]'])}"
+
+
+def argument_name(parameter: TyperArgument) -> str:
+    return (parameter.metavar or parameter.name or "").strip("[]").upper()
+
+
+def parameters(command: TyperCommand | TyperGroup) -> list[str]:
+    """A table of arguments and options; the ones every program has are left out."""
+    rows = []
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            rows.append(f"| `{argument_name(parameter)}` | {cell(parameter.help)} |")
+        elif isinstance(parameter, TyperOption) and parameter.name not in {"help", *COMPLETION}:
+            names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+            rows.append(f"| {names} | {cell(parameter.help)}{extras(parameter)} |")
+    return ["| argument, option | |", "|---|---|", *rows] if rows else []
+
+
+def extras(option: TyperOption) -> str:
+    """Environment variable, choices and default, where there are any."""
+    found = []
+    if option.envvar:
+        found.append(f"Also `${option.envvar}`.")
+    choices = getattr(option.type, "choices", None)
+    if choices:
+        found.append("One of " + ", ".join(f"`{getattr(choice, 'value', choice)}`" for choice in choices) + ".")
+    default = getattr(option.default, "value", option.default)
+    if default not in (None, False, "") and not option.secondary_opts:
+        found.append(f"Default `{default:g}`." if isinstance(default, float) else f"Default `{default}`.")
+    return " " + " ".join(found) if found else ""
+
+
+def cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 def errors_page() -> str:

@@ -157,9 +157,7 @@ def show(context: typer.Context, connection: options.ConnectionArgument, as_json
 
 
 @app.command("test")
-def try_out(
-    context: typer.Context, connection: options.ConnectionArgument, as_json: options.Json = False
-) -> None:
+def try_out(context: typer.Context, connection: options.ConnectionArgument, as_json: options.Json = False) -> None:
     """Log in to the source with the kept credentials and look around. Ends with 1 where that fails."""
     with session(context).client() as client:
         result = client.test_stored_connection(resolve.connection(client, connection)["id"])

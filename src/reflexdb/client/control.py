@@ -225,17 +225,18 @@ class ReflexClient:
     # Build logs
 
     def read_log(self, logs_url: str) -> list[str]:
-        """The log as far as it is now; for a build that still runs, until it ends."""
+        """The log as far as it is now."""
         with self._http.lines(logs_url) as lines:
             return list(lines)
 
     def follow_log(self, logs_url: str, finished: Callable[[], bool], skip: int = 0) -> Iterator[str]:
         """Lines as they are written, until `finished` says that no more will come. Survives a broken connection."""
         seen = skip
+        url = f"{logs_url}{'&' if '?' in logs_url else '?'}follow=true"
         while True:
             last = finished()
             try:
-                with self._http.lines(logs_url) as lines:
+                with self._http.lines(url) as lines:
                     for number, line in enumerate(lines):
                         if number >= seen:
                             seen = number + 1

@@ -1,6 +1,7 @@
 """What is answered: one model per schema of the contract, with its fields and no others.
 
-They describe the OpenAPI document and hold the views to it; what was not set is not sent, null is sent where the contract says nullable.
+They describe the OpenAPI document and hold the views to it; what was not set is not sent, null is sent where the
+contract says nullable.
 """
 # ruff: noqa: N815  -- the contract's names
 
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from reflexdb.api.bodies import BackendName, InstanceSize, LogLevel, PauseSchedule, SyncMode
+from reflexdb.api.bodies import BackendName, InstanceSize, LogLevel, PauseSchedule, SyncMode, left_out
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -102,7 +103,7 @@ class TestConnectionResult(Answer):
     latencyMs: float = Field(default_factory=float)
     estimatedSizeGb: float = Field(default_factory=float)
     availableSchemas: list[str] = Field(default_factory=list)
-    binlog: Binlog = Field(default_factory=lambda: None)  # type: ignore[arg-type]  # never sent unless set
+    binlog: Binlog = left_out()
 
 
 class Instance(Answer):
@@ -155,7 +156,7 @@ class BuildHistory(Answer):
 
 class ActionAvailability(Answer):
     allowed: bool
-    mode: Literal["immediate", "queued"] = Field(default_factory=lambda: "immediate")  # type: ignore[arg-type, return-value]
+    mode: Literal["immediate", "queued"] = left_out()
     reason: str = Field(default_factory=str)
 
 

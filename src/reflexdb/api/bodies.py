@@ -1,7 +1,9 @@
-"""What may be sent: one strict model per body of the contract. An unknown field, a wrong type and an impossible text are refused by name.
+"""What may be sent: one strict model per body of the contract.
 
-Checks here are of shape alone; what needs a look at the records is control's. An optional field that is not nullable has no value when it is left
-out, and null is refused: `model_fields_set` tells what was sent.
+An unknown field, a wrong type and an impossible text are refused by name.
+
+Checks here are of shape alone; what needs a look at the records is control's. An optional field that is not nullable
+has no value when it is left out, and null is refused: `model_fields_set` tells what was sent.
 """
 
 from __future__ import annotations
@@ -46,9 +48,7 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_storable)]
 Schema = Annotated[str, AfterValidator(_storable)]
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
-Instant = Annotated[
-    datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 InstanceSize = Literal["nano", "small", "medium", "large", "xlarge", "2xlarge"]
 LogLevel = Literal["info", "debug", "warn", "error"]
 SyncMode = Literal["poll", "binlog", "logical", "cdc"]

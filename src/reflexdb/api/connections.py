@@ -31,9 +31,7 @@ _COLUMNS = {
 @router.get("", operation_id="listConnections", summary="List connections", responses=errors())
 def list_connections(account: Account, control: Controlled) -> list[answers.Connection]:
     settings = control.rooms.settings
-    return [
-        answers.Connection(**views.connection(row, settings)) for row in control.connections.of_customer(account)
-    ]
+    return [answers.Connection(**views.connection(row, settings)) for row in control.connections.of_customer(account)]
 
 
 @router.post(

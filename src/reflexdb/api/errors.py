@@ -1,7 +1,7 @@
 """From errors to HTTP: every answer that is not a success is `{error, message}`, whatever raised it.
 
-`error` is the stable code of model/errors.py; the framework's own answers (validation, unknown path, wrong method) are put in the same form. No
-answer repeats a value that was sent: it may be a password.
+`error` is the stable code of model/errors.py; the framework's own answers (validation, unknown path, wrong method)
+are put in the same form. No answer repeats a value that was sent: it may be a password.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""What every request passes before any route sees it: the caller is known, and the body is of a bearable size and the right kind.
+"""What every request passes before any route sees it:
 
-An ASGI middleware, so that nothing of a request is parsed before its credential was checked. It leaves the account's id in
-`scope["state"]["account"]`. Refuses to know routes, apart from the few that are open.
+the caller is known, and the body is of a bearable size and the right kind.
+
+An ASGI middleware, so that nothing of a request is parsed before its credential was checked. It leaves the account's
+id in `scope["state"]["account"]`. Refuses to know routes, apart from the few that are open.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Gate:
         scope.setdefault("state", {})["account"] = account
         body = await _read(receive, headers)
         if body is None:
-            refusal = answer(413, "too_large", f"The body is larger than {MAX_BODY_BYTES} bytes", {"Connection": "close"})
+            refusal = answer(
+                413, "too_large", f"The body is larger than {MAX_BODY_BYTES} bytes", {"Connection": "close"}
+            )
             await refusal(scope, receive, send)
         elif body and not _right_kind(scope, headers):
             expected = "application/yaml" if scope["method"] == "PUT" else "application/json"

@@ -34,7 +34,7 @@ from reflexdb.sources.base import SourceAddress
 log = structlog.get_logger()
 
 _STOP_LIMIT_S = 10.0
-"""How long a step at hand may take to end when the control plane stops; what takes longer is finished at the next start."""
+"""How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,14 @@ class Control:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Stop looking after things; running instances go on. What is not finished in time is left for the next start."""
+    def begin_stop(self) -> None:
+        """Begin nothing new; may be called from a signal handler."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self) -> None:
+        """Stop looking after things; running instances go on. What is not finished in time waits for the next start."""
+        self.begin_stop()
         deadline = time.monotonic() + _STOP_LIMIT_S
         while self._reconciler.busy() and time.monotonic() < deadline:
             time.sleep(0.05)

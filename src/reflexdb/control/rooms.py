@@ -23,13 +23,16 @@ from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
 
 
+DEFAULT_MIN_SYNC_INTERVAL_S = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the operator of a control plane may choose."""
 
     base_url: str
     """Where the control plane is reached; begins the addresses of build logs."""
-    min_sync_interval_s: int = 5
+    min_sync_interval_s: int = DEFAULT_MIN_SYNC_INTERVAL_S
     """The shortest poll that accounts may ask for."""
     workers: int = 2
     """Databases worked on at the same time."""

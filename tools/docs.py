@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 
 import typer
@@ -97,9 +98,9 @@ def extras(option: TyperOption) -> str:
     found = []
     if option.envvar:
         found.append(f"Also `${option.envvar}`.")
-    choices = getattr(option.type, "choices", None)
-    if choices:
-        found.append("One of " + ", ".join(f"`{getattr(choice, 'value', choice)}`" for choice in choices) + ".")
+    kind = option.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        found.append("One of " + ", ".join(f"`{choice.value}`" for choice in kind) + ".")
     default = getattr(option.default, "value", option.default)
     if default not in (None, False, "") and not option.secondary_opts:
         found.append(f"Default `{default:g}`." if isinstance(default, float) else f"Default `{default}`.")

@@ -123,11 +123,12 @@ def finish(shared: Session, item: Database, accepted: Accepted, what: Wait | Non
         else:
             output.say(f"{item['name']}: {'queued' if accepted.get('queued') else accepted['status']}")
         return
+    show = progress(quiet=as_json)
     try:
-        with progress(quiet=as_json) as show:
+        with show:
             status = wait(shared.client, what, show)
     except CommandFailed:
-        if not as_json:
+        if not show.keeps_lines and not as_json:
             with shared.client() as client:
                 for line in log_tail(client, item["id"]):
                     output.note(f"  {line}")

@@ -90,7 +90,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: s
         grid.add_column(heading, overflow="fold")
     for row in listed:
         grid.add_row(*(cell(value) for value in row))
-    out().print(grid)
+    _print(grid)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -101,7 +101,15 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     for name, value in pairs:
         if value not in (None, "", []):
             grid.add_row(Text(name), cell(value))
-    out().print(grid)
+    _print(grid)
+
+
+def _print(grid: Table) -> None:
+    """A grid without the blanks that fill up its last column."""
+    target = out()
+    with target.capture() as captured:
+        target.print(grid)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def cell(value: object) -> Text:

@@ -24,6 +24,9 @@ from reflexdb.cli.output import err, note, safe
 class Progress(Protocol):
     """A row of phases, one after another, each with lines of detail."""
 
+    keeps_lines: bool
+    """Whether the lines of detail are still to be seen when it is over."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -50,6 +53,8 @@ def progress(*, quiet: bool = False) -> Progress:
 class Quiet:
     """Says nothing."""
 
+    keeps_lines = False
+
     def __enter__(self) -> Self:
         return self
 
@@ -68,6 +73,8 @@ class Quiet:
 class Lines(Quiet):
     """One line a phase and one a line of detail."""
 
+    keeps_lines = True
+
     def __init__(self) -> None:
         self._phase = ""
 
@@ -82,6 +89,8 @@ class Lines(Quiet):
 
 class Spinning:
     """The present phase with its time and last line, finished ones above it with a mark."""
+
+    keeps_lines = False
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=10, transient=True, get_renderable=self._render)

@@ -48,10 +48,10 @@ def wait(open_client: Callable[[], ReflexClient], what: Wait, show: Progress) ->
             while True:
                 status = client.instance_status(what.database_id)
                 phase = str(status["database"].get("phase") or status["database"]["status"])
-                show.phase(f"{what.action}: {phase.replace('_', ' ')}")
-                tail = tail or start_tail(open_client, what, status, show, done)
                 if settled(status):
                     break
+                show.phase(f"{what.action}: {phase.replace('_', ' ')}")
+                tail = tail or start_tail(open_client, what, status, show, done)
                 if time.monotonic() > deadline:
                     raise CommandFailed(
                         Exit.FAILED, f"{what.action} is still {phase} after {what.timeout_s:.0f} s; it goes on"

@@ -49,10 +49,11 @@ class Plane:
         return self.process.poll() is None
 
     def log_tail(self) -> list[str]:
-        try:
-            return (self.data / "serve.log").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        except OSError:
-            return []
+        lines: list[str] = []
+        for name in ("serve.log", "logs/control.log"):
+            with contextlib.suppress(OSError):
+                lines += (self.data / name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return lines
 
 
 @contextlib.contextmanager
@@ -82,7 +83,17 @@ def fresh(data: Path) -> None:
 
 
 def start(data: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "reflexdb.cli.main", "serve", "--ephemeral", "--data", str(data)]
+    command = [
+        sys.executable,
+        "-m",
+        "reflexdb.cli.main",
+        "serve",
+        "--ephemeral",
+        "--data",
+        str(data),
+        "--min-sync-interval",
+        "1",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(free_port())]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFLEXDB_")}
     parent = os.getpid()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reflexdb.client import ApiError, ClientError, Unreachable
+from reflexdb.client import ApiError, ClientError, Unreachable, UnusableKey
 
 
 class Exit(IntEnum):
@@ -63,6 +63,8 @@ def code_of(error: ClientError | CommandFailed) -> Exit:
         return error.code
     if isinstance(error, Unreachable):
         return Exit.UNREACHABLE
+    if isinstance(error, UnusableKey):
+        return Exit.UNAUTHORIZED
     if isinstance(error, ApiError):
         return BY_STATUS.get(error.status, Exit.FAILED)
     return Exit.USAGE

@@ -5,7 +5,7 @@ thread, no cache.
 """
 
 from reflexdb.client.control import ReflexClient
-from reflexdb.client.errors import ApiError, ClientError, Unreachable
+from reflexdb.client.errors import ApiError, ClientError, Unreachable, UnusableKey
 from reflexdb.client.query import QueryClient
 
-__all__ = ["ApiError", "ClientError", "QueryClient", "ReflexClient", "Unreachable"]
+__all__ = ["ApiError", "ClientError", "QueryClient", "ReflexClient", "Unreachable", "UnusableKey"]

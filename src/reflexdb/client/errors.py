@@ -2,6 +2,7 @@
 
     ClientError
     ├── ApiError        an answer that is an error: status, code and message as the control plane or instance gave them
+    ├── UnusableKey     a key that no request can carry, and no server has given out
     └── Unreachable     no answer at all, or one that is not the product's
 
 Messages are one sentence; no key and no request body is ever part of them.
@@ -27,6 +28,10 @@ class ApiError(ClientError):
         self.code = code
         self.detail = detail or {}
         """The whole error object: for a refused query also `line`, `column` and `hint`."""
+
+
+class UnusableKey(ClientError):
+    """The key has characters that keys do not have."""
 
 
 class Unreachable(ClientError):

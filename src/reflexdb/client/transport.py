@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from reflexdb.client.errors import ApiError, ClientError, Unreachable
+from reflexdb.client.errors import ApiError, ClientError, Unreachable, UnusableKey
 
 CONNECT_TIMEOUT_S = 5.0
 RETRY_DELAYS_S = (0.1, 0.3, 0.9)
@@ -33,6 +33,8 @@ class Transport:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ClientError(f"{url!r} is not an address; it must start with http:// or https://")
+        if key and not (key.isascii() and key.isprintable() and " " not in key):
+            raise UnusableKey("the key has characters that no key of ReflexDB has; was it copied whole, and alone?")
         self.url = url.rstrip("/")
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         # A proxy from the environment is for the outside; asking it for this machine's own ports leads nowhere.

@@ -68,7 +68,7 @@ format: $(STAMP) ## put Python and C++ into the project's format and print the p
 
 .PHONY: bench
 bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
-	@$(PY) bench/run.py $(BENCH_ARGS)
+	@$(PY) -m bench.run $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## remove .venv, caches and everything the targets above made

@@ -198,6 +198,7 @@ class Redeploying(Answer):
 
 class Terminating(Answer):
     status: Literal["terminating"]
+    queued: bool = Field(default_factory=bool)
 
 
 class Replication(Answer):

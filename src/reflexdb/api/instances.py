@@ -89,8 +89,8 @@ def redeploy(id: str, body: bodies.RedeployBody, account: Account, control: Cont
 )
 def terminate(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Destroys the instance and its routing; keeps the record, which can be provisioned again."""
-    control.actions.request(account, id, Action.TERMINATE)
-    return {"status": "terminating"}
+    accepted = control.actions.request(account, id, Action.TERMINATE)
+    return {**_accepted(accepted), "status": "terminating"}
 
 
 @router.post(

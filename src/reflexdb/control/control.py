@@ -126,12 +126,12 @@ class Control:
     def _credentials(self, database_id: str) -> tuple[SourceAddress, ApiKeySet]:
         """What a deployment was started with; asked when one of its processes must be started again."""
         with self.rooms.store.read() as tx:
-            serving = deployments.serving(tx, database_id)
-        if serving is None:
-            raise NotFound(f"No deployment of database {database_id} serves")
-        ref = serving.password_ref
+            deployment = deployments.newest_live(tx, database_id)
+        if deployment is None:
+            raise NotFound(f"No deployment of database {database_id} is known")
+        ref = deployment.password_ref
         password = self.rooms.secrets.get(ref).decode() if ref else ""
-        return address(serving.settings, password), self.keys.accepted(database_id)
+        return address(deployment.settings, password), self.keys.accepted(database_id)
 
     def _reconcile(self) -> None:
         while not self._stopping.is_set():

@@ -43,10 +43,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The unfinished job of a database."""
+    """The unfinished job of a database that no worker is busy with."""
 
-    owner: str
-    """`none`: waits to be carried out; `me`: a worker has it; `lost`: its control plane was stopped."""
+    interrupted: bool
+    """A worker had begun it and is gone: the control plane was stopped, or the worker crashed."""
     attempt: int = 1
     build_started: bool = False
     """The job's build is in progress."""
@@ -71,7 +71,7 @@ class Known:
 
 
 def decide(known: Known) -> Step:
-    """The next step; NOTHING where all is well or a worker is at it."""
+    """The next step for a database that no worker is busy with; NOTHING where all is well."""
     if known.job is not None:
         return _with_job(known, known.job)
     if known.desired is not None and known.status in STABLE:
@@ -87,11 +87,9 @@ def goal_action(desired: Desired) -> Action:
 
 
 def _with_job(known: Known, job: Job) -> Step:
-    if job.owner == "me":
-        return Step.NOTHING
     if known.status is Status.QUEUED and not known.build_slot:
         return Step.NOTHING
-    if job.owner == "none":
+    if not job.interrupted:
         return Step.RUN
     if known.status is Status.BUILDING and job.build_started:
         return Step.RETRY_BUILD if job.attempt < MAX_BUILD_ATTEMPTS else Step.FAIL_JOB
@@ -112,6 +110,10 @@ def _pursue(known: Known, desired: Desired) -> Step:
 def _compare(known: Known) -> Step:
     if known.found is not None and known.status in _NOTHING_RUNS:
         return Step.RETIRE_STRAY
-    if known.serving is not None and known.found is None:
-        return Step.RESTORE if known.status is Status.RUNNING else Step.FORGET
-    return Step.NOTHING
+    if known.serving == known.found:
+        return Step.NOTHING
+    if known.serving is None:
+        return Step.RETIRE_STRAY
+    if known.status is Status.RUNNING:
+        return Step.RESTORE
+    return Step.FORGET if known.found is None else Step.NOTHING

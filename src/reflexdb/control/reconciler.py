@@ -28,6 +28,9 @@ log = structlog.get_logger()
 _LOOK_EVERY_S = 5.0
 """How often the deployer is asked what runs when nothing is known to have changed."""
 
+_REST_AFTER_CRASH_S = 5.0
+"""A worker that crashed (a full disk) leaves an interrupted job; it is taken up again, but not in a tight loop."""
+
 
 class Reconciler:
     def __init__(self, rooms: Rooms, actions: Actions, worker: Worker, images: Images, wake: threading.Event) -> None:
@@ -38,17 +41,18 @@ class Reconciler:
         self._wake = wake
         self._busy: dict[str, tuple[threading.Thread, bool]] = {}
         self._lock = threading.Lock()
+        self._resting: dict[str, float] = {}
         self._looked_at = float("-inf")
 
     def tick(self) -> None:
         """Look at every database once and carry out what is due."""
         with self._lock:
-            busy = set(self._busy)
+            busy = set(self._busy) | {each for each, until in self._resting.items() if until > time.monotonic()}
         with self._rooms.store.read() as tx:
             rows = databases.everyones(tx)
             unfinished = jobs.unfinished(tx)
             serving = deployments.all_serving(tx)
-        found = self._look(unfinished)
+        found = self._look([job for database_id, job in unfinished.items() if database_id not in busy])
         for row in rows:
             if row.id in busy:
                 continue
@@ -63,10 +67,10 @@ class Reconciler:
         with self._lock:
             return bool(self._busy)
 
-    def _look(self, unfinished: dict[str, JobRow]) -> dict[str, str] | None:
+    def _look(self, idle_jobs: list[JobRow]) -> dict[str, str] | None:
         """What the deployer runs, by database; asked now and then, and when an interrupted job needs it."""
-        lost = any(job.owner not in (None, self._rooms.owner) for job in unfinished.values())
-        if not lost and time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+        interrupted = any(job.owner is not None for job in idle_jobs)
+        if not interrupted and time.monotonic() - self._looked_at < _LOOK_EVERY_S:
             return None
         self._looked_at = time.monotonic()
         return {each.database_id: each.deployment_id for each in self._rooms.deployer.deployed()}
@@ -99,9 +103,8 @@ class Reconciler:
     def _known_job(self, job: JobRow) -> Job:
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id) if job.build_id else None
-        owner = "none" if job.owner is None else "me" if job.owner == self._rooms.owner else "lost"
         started = build is not None and build.status == "in_progress"
-        return Job(owner, job.attempt, started, job.deployment_id)
+        return Job(job.owner is not None, job.attempt, started, job.deployment_id)
 
     def _has_image(self, row: DatabaseRow) -> bool:
         if row.desired_state is None or row.status not in STABLE:
@@ -150,6 +153,8 @@ class Reconciler:
             work()
         except Exception:
             log.exception("work_crashed", database=database_id)
+            with self._lock:
+                self._resting[database_id] = time.monotonic() + _REST_AFTER_CRASH_S
         finally:
             with self._lock:
                 del self._busy[database_id]

@@ -22,7 +22,6 @@ from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
 
-
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
 
 

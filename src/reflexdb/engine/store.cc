@@ -66,14 +66,18 @@ class ParentFinder {
     scratch_.resize(key_.size());
   }
 
-  uint32_t find(uint32_t row) {
+  // `*dangling` is set where the key is whole but leads nowhere.
+  uint32_t find(uint32_t row, bool* dangling) {
+    bool possible = true;
     for (size_t i = 0; i < key_.size(); ++i) {
       const Column& column = child_.columns[columns_[i]];
       if (!column.has(row)) return kNoRow;
       parts_[i] = key_part(column, row);
-      if (!convert_key(&parts_[i], parent_.columns[key_[i]].storage, &scratch_[i])) return kNoRow;
+      possible &= convert_key(&parts_[i], parent_.columns[key_[i]].storage, &scratch_[i]);
     }
-    return index_->find(parent_.columns, key_, parts_);
+    const uint32_t found = possible ? index_->find(parent_.columns, key_, parts_) : kNoRow;
+    *dangling |= found == kNoRow;
+    return found;
   }
 
  private:
@@ -108,7 +112,7 @@ std::shared_ptr<const Link> make_link(const Table& child, const ForwardDef& forw
   link->start.assign(static_cast<size_t>(parent.rows) + 1, 0);
   ParentFinder finder(child, forward, parent, parent_def);
   for (uint32_t row = 0; row < child.rows; ++row) {
-    const uint32_t to = finder.find(row);
+    const uint32_t to = finder.find(row, &link->dangling);
     link->to[row] = to;
     if (to != kNoRow) ++link->start[to + 1];
   }

@@ -28,6 +28,7 @@ struct Link {
   std::vector<uint32_t> to;     // by child row: the parent's row, or kNoRow
   std::vector<uint32_t> start;  // by parent row, plus one at the end: where its children start in `from`
   std::vector<uint32_t> from;   // child rows, ascending for each parent
+  bool dangling = false;        // some child has a key that no parent has
   uint64_t bytes = 0;
 
   std::span<const uint32_t> children(uint32_t parent) const {

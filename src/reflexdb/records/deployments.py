@@ -37,6 +37,17 @@ def all_serving(tx: Tx) -> dict[str, DeploymentRow]:
     return {row.database_id: row for row in rows}
 
 
+def newest_live(tx: Tx, database_id: str) -> DeploymentRow | None:
+    """The one that serves, or the one being started where none serves."""
+    row = tx.execute(
+        select(table)
+        .where(table.c.database_id == database_id, table.c.retired_at.is_(None))
+        .order_by(table.c.serving_at.is_(None), table.c.created_at.desc())
+        .limit(1)
+    ).first()
+    return noun(DeploymentRow, row) if row else None
+
+
 def last_served(tx: Tx, database_id: str) -> DeploymentRow | None:
     """The newest that ever served: what a paused database resumes."""
     row = tx.execute(

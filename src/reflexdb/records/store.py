@@ -66,7 +66,9 @@ class Store:
 
 def _engine(path: Path) -> Engine:
     # AUTOCOMMIT leaves BEGIN and COMMIT to us: the driver's own would take the write lock only at the first write.
-    engine = create_engine(URL.create("sqlite+pysqlite", database=str(path)), isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)), isolation_level="AUTOCOMMIT", pool_size=8, max_overflow=64
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

@@ -1,0 +1,198 @@
+#include "exec.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "emit.h"
+#include "filter.h"
+#include "rows.h"
+
+namespace reflex {
+
+namespace {
+
+class Executor {
+ public:
+  Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits, Writer* writer)
+      : schema_(schema),
+        snapshot_(snapshot),
+        plan_(plan),
+        limits_(limits),
+        writer_(*writer),
+        ticker_(limits.max_query_ms),
+        filter_(snapshot, plan.operands, &ticker_) {}
+
+  QueryError run() {
+    root();
+    if (ticker_.expired()) {
+      error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) + " ms allowed.");
+    }
+    return error_;
+  }
+
+ private:
+  bool fail(std::string message) {
+    if (error_.ok()) error_ = limit_error(std::move(message));
+    return false;
+  }
+
+  // Writes one selection's rows as an array. Rows come one after another; `take` returns false when no more are wanted.
+  class Taker {
+   public:
+    Taker(Executor* executor, const PlanSelection& selection)
+        : executor_(*executor), selection_(selection), skip_(selection.offset), left_(selection.limit) {
+      executor_.writer_.put('[');
+    }
+    bool take(uint32_t row) {
+      if (skip_ != 0) {
+        --skip_;
+        return true;
+      }
+      if (left_ == 0) return false;
+      --left_;
+      if (!first_) executor_.writer_.put(',');
+      first_ = false;
+      return executor_.object(selection_, row) && left_ != 0;
+    }
+    void end() { executor_.writer_.put(']'); }
+
+   private:
+    Executor& executor_;
+    const PlanSelection& selection_;
+    uint64_t skip_;
+    uint64_t left_;
+    bool first_ = true;
+  };
+
+  void root() {
+    const PlanSelection& selection = plan_.root;
+    Taker taker(this, selection);
+    std::vector<uint32_t> rows;
+    if (selection.limit == 0) {
+      taker.end();
+      return;
+    }
+    if (candidates(schema_, snapshot_, plan_, &rows)) {
+      chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
+    } else if (selection.order.empty() && !selection.backwards) {
+      scan(selection, [&taker](uint32_t row) { return taker.take(row); });
+    } else {
+      scan(selection, [&rows](uint32_t row) {
+        rows.push_back(row);
+        return true;
+      });
+      chosen(selection, rows, false, &taker);
+    }
+    taker.end();
+  }
+
+  template <typename Take>
+  void scan(const PlanSelection& selection, Take take) {
+    const Table& table = snapshot_.table(selection.table);
+    for (uint64_t first = 0; first < table.rows; first += Filter::kBlock) {
+      const auto count = static_cast<uint32_t>(std::min<uint64_t>(Filter::kBlock, table.rows - first));
+      if (!ticker_.spend(count)) return;
+      Filter::Mask active;
+      for (uint32_t w = 0; w < Filter::kBlock / 64; ++w) {
+        const uint32_t have = count > w * 64 ? count - w * 64 : 0;
+        active[w] = have >= 64 ? ~uint64_t{0} : (uint64_t{1} << have) - 1;
+      }
+      Filter::Mask found;
+      if (selection.filtered) {
+        filter_.test_block(selection.where, table, static_cast<uint32_t>(first), count, active, found);
+      } else {
+        std::memcpy(found, active, sizeof(found));
+      }
+      for (uint32_t w = 0; w * 64 < count; ++w) {
+        for (uint64_t left = found[w]; left != 0; left &= left - 1) {
+          if (!take(static_cast<uint32_t>(first) + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return;
+        }
+      }
+    }
+  }
+
+  // Rows already found, in row order: test, sort, cut, write.
+  void chosen(const PlanSelection& selection, std::span<const uint32_t> rows, bool test, Taker* taker) {
+    const Table& table = snapshot_.table(selection.table);
+    if (selection.order.empty() && !selection.backwards) {
+      for (const uint32_t row : rows) {
+        if (!ticker_.spend(1)) return;
+        if (test && !filter_.test(selection.where, table, row)) continue;
+        if (!taker->take(row)) return;
+      }
+      return;
+    }
+    std::vector<uint32_t> kept;
+    for (const uint32_t row : rows) {
+      if (!ticker_.spend(1)) return;
+      if (!test || filter_.test(selection.where, table, row)) kept.push_back(row);
+    }
+    order_rows(table, selection, &kept);
+    for (const uint32_t row : kept) {
+      if (!taker->take(row)) return;
+    }
+  }
+
+  bool object(const PlanSelection& selection, uint32_t row) {
+    if (++rows_written_ > limits_.max_rows) {
+      return fail("The answer has more than the " + std::to_string(limits_.max_rows) +
+                  " rows allowed; narrow the filter or use LIMIT.");
+    }
+    if (writer_.written() > limits_.max_answer_bytes) return too_long();
+    if (!ticker_.spend(1)) return false;
+    const Table& table = snapshot_.table(selection.table);
+    if (selection.fields.empty()) writer_.put('{');  // a wildcard over a table that shows no column
+    for (const PlanField& field : selection.fields) {
+      writer_.put(field.key);
+      if (field.kind == PlanField::Kind::kColumn) {
+        emit_value(table.columns[field.column], row, &writer_);
+      } else if (!related(field, row)) {
+        return false;
+      }
+    }
+    writer_.put('}');
+    return writer_.written() <= limits_.max_answer_bytes || too_long();
+  }
+
+  bool too_long() {
+    return fail("The answer is longer than the " + std::to_string(limits_.max_answer_bytes) +
+                " bytes allowed; narrow the filter, ask for fewer fields or use LIMIT.");
+  }
+
+  bool related(const PlanField& field, uint32_t row) {
+    const PlanSelection& selection = *field.selection;
+    const Link& link = snapshot_.link(field.step.child, field.step.forward);
+    if (field.kind == PlanField::Kind::kReverse) {
+      Taker taker(this, selection);
+      chosen(selection, link.children(row), selection.filtered, &taker);
+      taker.end();
+      return error_.ok() && !ticker_.expired();
+    }
+    const uint32_t to = link.to[row];
+    if (to == kNoRow || (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
+      writer_.put("null");
+      return true;
+    }
+    return object(selection, to);
+  }
+
+  const SchemaDef& schema_;
+  const Snapshot& snapshot_;
+  const Plan& plan_;
+  const Limits& limits_;
+  Writer& writer_;
+  Ticker ticker_;
+  Filter filter_;
+  QueryError error_;
+  uint64_t rows_written_ = 0;
+};
+
+}  // namespace
+
+QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
+                    Writer* writer) {
+  return Executor(schema, snapshot, plan, limits, writer).run();
+}
+
+}  // namespace reflex

@@ -1,0 +1,17 @@
+// Runs a bound plan over a snapshot and writes the answer.
+#pragma once
+
+#include "json_out.h"
+#include "plan.h"
+#include "query.h"
+#include "query_error.h"
+#include "schema.h"
+#include "store.h"
+
+namespace reflex {
+
+// Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is to be thrown away.
+QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
+                    Writer* writer);
+
+}  // namespace reflex

@@ -1,0 +1,67 @@
+// Testing rows against a predicate. Belongs to one query in one thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plan.h"
+#include "store.h"
+
+namespace reflex {
+
+// Counts work and looks at the clock now and then; the query stops soon after its time is over.
+class Ticker {
+ public:
+  explicit Ticker(uint32_t milliseconds) : end_(Clock::now() + std::chrono::milliseconds(milliseconds)) {}
+  // True while there is time. `work` is about how many rows were looked at.
+  bool spend(uint64_t work) {
+    if (left_ > work) [[likely]] {
+      left_ -= work;
+      return true;
+    }
+    return look();
+  }
+  bool expired() const { return expired_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr uint64_t kBetweenLooks = 4096;
+  bool look() {
+    expired_ = expired_ || Clock::now() >= end_;
+    left_ = expired_ ? 0 : kBetweenLooks;
+    return !expired_;
+  }
+
+  Clock::time_point end_;
+  uint64_t left_ = kBetweenLooks;
+  bool expired_ = false;
+};
+
+class Filter {
+ public:
+  Filter(const Snapshot& snapshot, const std::vector<Operand>& operands, Ticker* ticker)
+      : snapshot_(snapshot), operands_(operands), ticker_(ticker) {}
+
+  // Is `pred` true for `row` of `table`? False once time is over.
+  bool test(const Pred& pred, const Table& table, uint32_t row);
+
+  // Sets bit i of `out` where `pred` is true for row `first` + i, of those whose bit in `active` is set. Requires: the rows, at most
+  // kBlock, lie in one chunk.
+  static constexpr uint32_t kBlock = 1024;
+  using Mask = uint64_t[kBlock / 64];
+  void test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active, Mask& out);
+
+ private:
+  bool any(const Pred& pred, uint32_t row);
+  bool value(const Operand& operand, const Column& column, uint32_t row);
+  bool like(const Like& like, std::string_view text);
+
+  const Snapshot& snapshot_;
+  const std::vector<Operand>& operands_;
+  Ticker* ticker_;
+  std::string scratch_;
+};
+
+}  // namespace reflex

@@ -1,0 +1,85 @@
+#include "query.h"
+
+#include <algorithm>
+
+#include "bind.h"
+#include "exec.h"
+#include "json_out.h"
+#include "parser.h"
+#include "plan_cache.h"
+
+namespace reflex {
+
+namespace {
+
+// Parsing, binding and running recurse once a level; this many fit a thread's stack many times over.
+constexpr uint32_t kMostLevels = 1000;
+
+}  // namespace
+
+struct QueryEngine::Impl {
+  const SchemaDef& schema;
+  Limits limits;
+  PlanCache cache;
+  Writer writer;
+  uint64_t hits = 0;
+  uint64_t misses = 0;
+
+  QueryError plan_for(std::string_view text, const Plan** out) {
+    *out = cache.find(text);
+    if (*out != nullptr) {
+      ++hits;
+      return {};
+    }
+    ++misses;
+    ast::Selection query;
+    QueryError error = parse_query(text, limits.max_depth, &query);
+    if (!error.ok()) return error;
+    Plan plan;
+    error = bind_query(schema, query, &plan);
+    if (error.ok()) *out = cache.add(text, std::move(plan));
+    return error;
+  }
+
+  QueryError answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
+    if (text.size() > limits.max_query_bytes) {
+      return {413, "query_too_large",
+              "The query is longer than the " + std::to_string(limits.max_query_bytes) + " bytes allowed.", {}, false, 0};
+    }
+    const Plan* plan = nullptr;
+    QueryError error = plan_for(text, &plan);
+    if (!error.ok()) return error;
+    writer.start(out);
+    error = run_plan(schema, snapshot, *plan, limits, &writer);
+    if (error.ok()) writer.finish();
+    return error;
+  }
+};
+
+QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
+    : impl_(new Impl{schema, limits, {}, {}, 0, 0}) {
+  impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
+}
+
+QueryEngine::~QueryEngine() = default;
+
+int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
+  const size_t before = out->size();
+  try {
+    const QueryError error = impl_->answer(snapshot, text, out);
+    if (error.ok()) return 200;
+    out->resize(before);
+    append_error(error, text, out);
+    return error.status;
+  } catch (const std::bad_alloc&) {  // the one exception that can come from below
+    out->resize(before);
+    append_error(limit_error("The query needs more memory than the instance has left."), text, out);
+    return 422;
+  }
+}
+
+uint64_t QueryEngine::plan_hits() const { return impl_->hits; }
+
+uint64_t QueryEngine::plan_misses() const { return impl_->misses; }
+
+}  // namespace reflex

@@ -1,0 +1,117 @@
+#include "rows.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace reflex {
+
+namespace {
+
+// Looks up each key given; a key of several columns is one key, one column may have several.
+class KeyLookup {
+ public:
+  KeyLookup(const Plan& plan, const Table& table, const TableDef& def)
+      : operands_(plan.operands), access_(plan.root.access), table_(table), def_(def) {}
+
+  size_t keys() const { return access_.operands.size() == 1 ? operands_[access_.operands[0]].keys.size() : 1; }
+
+  uint32_t find(size_t index) {
+    parts_.resize(def_.primary_key.size());
+    scratch_.resize(parts_.size());
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const Operand& operand = operands_[access_.operands[i]];
+      parts_[i] = operand.keys[parts_.size() == 1 ? index : 0];
+      const Storage storage = def_.columns[def_.primary_key[i]].storage;
+      if (!convert_key(&parts_[i], storage, &scratch_[i])) return kNoRow;
+    }
+    return table_.primary_key.find(table_.columns, def_.primary_key, parts_);
+  }
+
+ private:
+  const std::vector<Operand>& operands_;
+  const Access& access_;
+  const Table& table_;
+  const TableDef& def_;
+  std::vector<KeyPart> parts_;
+  std::vector<std::string> scratch_;
+};
+
+void sort_unique(std::vector<uint32_t>* rows) {
+  if (rows->size() < 2) return;
+  std::sort(rows->begin(), rows->end());
+  rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
+}
+
+bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, std::vector<uint32_t>* out) {
+  const uint32_t child = plan.root.table;
+  const uint32_t forward = plan.root.access.forward;
+  const uint32_t parent = schema.tables[child].forward[forward].target;
+  const Link& link = snapshot.link(child, forward);
+  KeyLookup lookup(plan, snapshot.table(parent), schema.tables[parent]);
+  for (size_t i = 0; i < lookup.keys(); ++i) {
+    const uint32_t row = lookup.find(i);
+    if (row != kNoRow) {
+      const auto children = link.children(row);
+      out->insert(out->end(), children.begin(), children.end());
+    } else if (link.dangling) {
+      return false;  // rows may carry this key though no parent does
+    }
+  }
+  sort_unique(out);
+  return true;
+}
+
+bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint32_t b) {
+  for (const OrderKey& key : selection.order) {
+    const Column& column = table.columns[key.column];
+    const bool has_a = column.has(a);
+    const bool has_b = column.has(b);
+    if (!has_a || !has_b) {
+      if (has_a == has_b) continue;
+      return has_a != key.nulls_first;
+    }
+    const int order = compare_rows(column, a, b);
+    if (order != 0) return (order < 0) != key.descending;
+  }
+  return a < b;
+}
+
+}  // namespace
+
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, std::vector<uint32_t>* out) {
+  out->clear();
+  const Access& access = plan.root.access;
+  if (access.kind == Access::Kind::kScan) return false;
+  if (access.kind == Access::Kind::kParent) {
+    const bool found = parent_rows(schema, snapshot, plan, out);
+    if (!found) out->clear();
+    return found;
+  }
+  KeyLookup lookup(plan, snapshot.table(plan.root.table), schema.tables[plan.root.table]);
+  for (size_t i = 0; i < lookup.keys(); ++i) {
+    const uint32_t row = lookup.find(i);
+    if (row != kNoRow) out->push_back(row);
+  }
+  sort_unique(out);
+  return true;
+}
+
+void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows) {
+  assert(std::is_sorted(rows->begin(), rows->end()));
+  const uint64_t room = std::numeric_limits<uint64_t>::max() - selection.offset;
+  const uint64_t wanted = selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
+  if (selection.backwards) {
+    std::reverse(rows->begin(), rows->end());
+    return;
+  }
+  const auto less = [&](uint32_t a, uint32_t b) { return before(table, selection, a, b); };
+  if (wanted < rows->size()) {
+    const auto middle = rows->begin() + static_cast<ptrdiff_t>(wanted);
+    std::partial_sort(rows->begin(), middle, rows->end(), less);
+    rows->resize(wanted);
+  } else {
+    std::sort(rows->begin(), rows->end(), less);
+  }
+}
+
+}  // namespace reflex

@@ -36,6 +36,7 @@ class Where:
     host: str
     public_host: str
     load_limit_s: float
+    ports: range
     taken_ports: Callable[[], set[int]]
 
 
@@ -175,7 +176,7 @@ class Deployment:
             if wanted is None and database.current is not None:
                 wanted = database.current.record.port
             if wanted is None:
-                database.listening = sockets.bind_free(self._where.host, self._where.taken_ports())
+                database.listening = sockets.bind_free(self._where.host, self._where.ports, self._where.taken_ports())
                 return database.listening
         return database.socket_for(self._where.host, wanted)
 

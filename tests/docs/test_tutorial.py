@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -50,8 +51,6 @@ def run(command: list[str], place: Path, environment: dict[str, str]) -> subproc
     try:
         said, _ = process.communicate(timeout=LIMIT_S)
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
     return subprocess.CompletedProcess(command, process.returncode, said)

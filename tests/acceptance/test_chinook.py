@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from tests.acceptance.oracle import objects
 from tests.acceptance.plane import Endpoint, Plane, load, wait_until
+from tests.servers import mariadb, postgres
+from tests.servers.shared import Server
 
 SCRIPTS = Path(os.environ.get("REFLEXDB_CHINOOK", "/nonexistent"))
 
@@ -28,8 +30,9 @@ pytestmark = [
 class Sample:
     """One loaded copy of the sample: how to reach it, how to ask it, and how it spells a name."""
 
-    def __init__(self, kind: str, source: dict[str, Any], schema: str) -> None:
+    def __init__(self, kind: str, source: dict[str, Any], schema: str, server: Server | None = None) -> None:
         self.kind = kind
+        self.server = server
         self.source = source
         self.schema = schema
 
@@ -46,25 +49,8 @@ class Sample:
         if self.kind == "sqlite":
             return sqlite3.connect(self.source["mysqlHost"])
         if self.kind == "mysql":
-            import pymysql
-
-            return pymysql.connect(
-                host=self.source["mysqlHost"],
-                port=self.source["mysqlPort"],
-                user=self.source["mysqlUser"],
-                password=self.source["mysqlPassword"],
-                database="Chinook",
-                charset="utf8mb4",
-            )
-        import psycopg
-
-        return psycopg.connect(
-            host=self.source["mysqlHost"],
-            port=self.source["mysqlPort"],
-            user=self.source["mysqlUser"],
-            password=self.source["mysqlPassword"],
-            dbname=self.schema.split(".")[0],
-        )
+            return mariadb.connect(self.server, self.schema)
+        return postgres.connect(self.server, self.schema)
 
     def ask(self, sql: str) -> tuple[list[str], list[Sequence[Any]]]:
         connection = self.connect()
@@ -111,11 +97,12 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
             check=True,
             timeout=120,
         )
-        return Sample("mysql", _address("mysql", server), "Chinook")
+        return Sample("mysql", _address("mysql", server), "Chinook", server)
     database = request.getfixturevalue("postgres_database")
     script = (SCRIPTS / "Chinook_PostgreSql.sql").read_text("utf-8-sig")
     lines = [line for line in script.splitlines() if not line.startswith(("DROP DATABASE", "CREATE DATABASE", "\\c"))]
-    found = Sample("postgres", _address("postgres", database), database.schema)
+    server = request.getfixturevalue("postgres_server")
+    found = Sample("postgres", _address("postgres", database), database.schema, server)
     found.change("\n".join(lines))
     return found
 
@@ -130,17 +117,6 @@ def _address(backend: str, server: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    found = Plane(tmp_path / "plane")
-    found.start()
-    try:
-        yield found
-        found.terminate_all()
-    finally:
-        found.stop()
-
-
 TABLES = (
     "Album", "Artist", "Customer", "Employee", "Genre", "Invoice", "InvoiceLine", "MediaType", "Playlist", "PlaylistTrack", "Track",
 )  # fmt: skip
@@ -151,7 +127,7 @@ def test_chinook_is_served_changed_rebuilt_and_rolled_back_without_a_failed_requ
     tested = plane.call("POST", "/connections/test-connection", sample.source, 200)
     assert tested["ok"], tested
     assert sample.schema in tested["availableSchemas"]
-    database = plane.register("chinook", sample.source, sample.schema)
+    database = plane.register(f"chinook-{sample.kind}", sample.source, sample.schema)
     assert plane.history(database) == {"builds": [], "activeBuildId": None}
 
     first = plane.act(database, "provision")["buildId"]
@@ -300,7 +276,7 @@ def _like(sample: Sample) -> str:
 
 
 def test_a_committed_change_is_seen_within_the_poll_interval(sample: Sample, plane: Plane) -> None:
-    database = plane.register("fresh", sample.source, sample.schema)
+    database = plane.register(f"fresh-{sample.kind}", sample.source, sample.schema)
     plane.act(database, "provision")
     plane.require_running(database)
     endpoint = Endpoint(plane.database(database)["endpointUrl"], plane.key(database))

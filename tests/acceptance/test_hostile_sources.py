@@ -35,17 +35,6 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    found = Plane(tmp_path_factory.mktemp("hostile") / "plane")
-    found.start()
-    try:
-        yield found
-        found.terminate_all()
-    finally:
-        found.stop()
-
-
 def name(text: str) -> str:
     """A name in the query language: backquoted, a backquote doubled."""
     return "`" + text.replace("`", "``") + "`"

@@ -38,7 +38,7 @@ class MySQLSnapshot:
         self.position = position
         self.taken_at = taken_at
 
-    def change_token(self, table: PlannedTable) -> str | None:
+    def change_token(self, table: PlannedTable) -> str | None:  # noqa: ARG002 - the protocol's
         """None: what the server tells about a table's last change is neither exact nor transactional."""
         return None
 
@@ -67,8 +67,9 @@ class MySQLSnapshot:
             return to_arrow(values, column.storage, column.declared_type)
         except ValueError as error:
             raise SourceData(
-                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a value that its type does "
-                f"not allow ({error}). Correct the value, or exclude the column in reflexdb.yaml."
+                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a "
+                f"value that "
+                f"its type does not allow ({error}). Correct the value, or exclude the column in reflexdb.yaml."
             ) from error
 
     def _cancel(self) -> None:

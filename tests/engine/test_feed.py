@@ -43,7 +43,9 @@ def test_a_body_cut_short_or_with_more_behind_is_refused(cli: Cli) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_body_with_bytes_changed_is_taken_or_refused(cli: Cli, data: st.DataObject) -> None:
-    (body,) = bodies(PLAN, KINDS, [{"id": "a", "json": "[1]", "decimal": "1.5", "bool": True}, {"id": "b", "uuid": b"x" * 16}])
+    (body,) = bodies(
+        PLAN, KINDS, [{"id": "a", "json": "[1]", "decimal": "1.5", "bool": True}, {"id": "b", "uuid": b"x" * 16}]
+    )
     changed = bytearray(body)
     for _ in range(3):
         changed[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -61,7 +63,9 @@ def test_text_that_is_not_utf8_is_refused_by_table_column_and_row(cli: Cli, text
     assert message.startswith("invalid_rows: Table `logs`, column `line`, row 2 ")
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[1,]", b"01", b'"\x01"', b"nul", b"1 2", b'{"a" 1}', b"[" * 513 + b"]" * 513])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1,]", b"01", b'"\x01"', b"nul", b"1 2", b'{"a" 1}', b"[" * 513 + b"]" * 513]
+)
 def test_json_that_is_none_is_refused(cli: Cli, text: bytes) -> None:
     table(cli, KINDS)
 

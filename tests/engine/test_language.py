@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engine.harness import Cli
 from tests.engine.plans import PLAN
 
-WORLD = {
+WORLD: dict[str, list[dict[str, Any]]] = {
     "users": [
         {"id": 1, "name": "Ada", "plan": "pro", "verified": True, "age": 36, "email": "ada@x"},
         {"id": 2, "name": "Émile", "plan": "free", "verified": True, "age": None, "boss_id": 1, "email": "emile@x"},
@@ -104,7 +105,9 @@ def ids(world: Cli, condition: str, table: str = "users") -> list[int]:
         ("", [1, 2, 3, 4]),
     ],
 )
-def test_a_condition_keeps_exactly_the_rows_for_which_it_is_true(world: Cli, condition: str, expected: list[int]) -> None:
+def test_a_condition_keeps_exactly_the_rows_for_which_it_is_true(
+    world: Cli, condition: str, expected: list[int]
+) -> None:
     assert ids(world, condition) == expected
 
 

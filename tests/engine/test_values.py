@@ -35,7 +35,7 @@ VALUES: list[tuple[str, Storage, Any, str]] = [
     ("datebc", Storage.DATE, -800_000, '"-0221-09-04"'),
     ("datefar", Storage.DATE, 4_000_000, '"+12921-08-18"'),
     ("dateinf", Storage.DATE, 2147483647, '"infinity"'),
-    ("datetime", Storage.DATETIME, datetime(2026, 4, 15, 12, 0), '"2026-04-15T12:00:00"'),
+    ("datetime", Storage.DATETIME, datetime.fromisoformat("2026-04-15T12:00:00"), '"2026-04-15T12:00:00"'),
     ("timestamp", Storage.TIMESTAMP, datetime(2026, 4, 15, 12, 0, 0, 500000, UTC), '"2026-04-15T12:00:00.5Z"'),
     ("before", Storage.TIMESTAMP, -1, '"1969-12-31T23:59:59.999999Z"'),
     ("never", Storage.TIMESTAMP, -(2**63), '"-infinity"'),
@@ -163,7 +163,10 @@ def test_folding_is_that_of_the_generator(kinds: Cli) -> None:
 
 def test_rows_keep_their_values_when_sorting_moves_them_between_chunks(cli: Cli) -> None:
     count = 70_000
-    rows = [{"id": f"{n * 7919 % count:06}", "i32": n * 7919 % count, "text": None if n % 3 else "\n" * (n % 5)} for n in range(count)]
+    rows: list[dict[str, Any]] = [
+        {"id": f"{n * 7919 % count:06}", "i32": n * 7919 % count, "text": None if n % 3 else "\n" * (n % 5)}
+        for n in range(count)
+    ]
     cli.begin()
     for index in range(len(PLAN.tables)):
         cli.send(index, rows if index == KINDS else [], 1 << 16)

@@ -1,7 +1,8 @@
 """What a source says it has: the outcome of introspection, before any choice of ours.
 
-Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out because we cannot
-handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can report all of them together.
+Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out
+because we cannot handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can
+report all of them together.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class SourceTable:
     comment: str = ""
     is_view: bool = False
     estimated_rows: int | None = None
+    notes: tuple[str, ...] = ()
+    """What was left out of this description and why, such as a foreign key into another schema."""
 
 
 @dataclass(frozen=True, slots=True)

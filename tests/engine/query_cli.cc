@@ -3,20 +3,16 @@
 // An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table (u32), R carries rows, C commits,
 // P moves the position, L sets limits (five u64), Q asks. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for
 // snapshots, the HTTP status for queries.
-#include <unistd.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "decimal.h"
-#include "json_check.h"
 #include "query.h"
 #include "schema.h"
 #include "snapshot.h"
-#include "time_text.h"
 #include "utf8.h"
 
 namespace {
@@ -105,7 +101,7 @@ class Session {
   void ask(const std::vector<uint8_t>& body) {
     // A copy of exactly this size, so that the sanitizer sees a read beyond it.
     const std::unique_ptr<char[]> exact(new char[body.size()]);
-    std::memcpy(exact.get(), body.data(), body.size());
+    std::copy(body.begin(), body.end(), exact.get());
     std::string out = "kept";
     const int status = engine_->answer(*snapshot_, {exact.get(), body.size()}, &out);
     reply(static_cast<uint32_t>(status), out.substr(4));

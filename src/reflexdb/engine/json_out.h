@@ -5,7 +5,6 @@
 
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +41,7 @@ class Writer {
       put_slow(text);
       return;
     }
-    std::memcpy(buffer_.get() + used_, text.data(), text.size());
+    text.copy(buffer_.get() + used_, text.size());  // an empty view may have no address
     used_ += text.size();
   }
   // A pointer to at least kRoom bytes; tell `advance` where writing ended.

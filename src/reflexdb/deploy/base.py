@@ -1,7 +1,8 @@
 """What the control plane knows of running instances.
 
-All calls are made from worker threads and may block up to their stated limits. A deployer keeps what it needs to find its instances again under its own
-directory, so that a control plane killed at any instant adopts on its next start exactly what runs. It refuses to know records, accounts and lifecycle.
+All calls are made from worker threads and may block up to their stated limits. A deployer keeps what it needs to find
+its instances again under its own directory, so that a control plane killed at any instant adopts on its next start
+exactly what runs. It refuses to know records, accounts and lifecycle.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from reflexdb.sources.base import SourceAddress
 
 @dataclass(frozen=True, slots=True)
 class ApiKeySet:
-    """The keys an instance accepts: `rxk_<keyId>.<hex HMAC-SHA256(secret, keyId)>` for every keyId that has not expired."""
+    """The keys an instance accepts: `rxk_<keyId>.<hex HMAC-SHA256(secret, keyId)>` for every keyId that has not
+    expired."""
 
     secret: bytes = field(repr=False)
     keys: Mapping[str, datetime | None]
@@ -81,14 +83,17 @@ class Deployer(Protocol):
     """Runs instances. At most one deployment of a database serves at any time, on a port that does not change."""
 
     def deploy(self, spec: InstanceSpec, log: Callable[[str], None]) -> Deployed:
-        """Start the new instance, load it, check health and a smoke query, hand over the listening socket, drain the old one.
+        """Start the new instance, load it, check health and a smoke query, hand over the listening socket, drain the
+        old one.
 
-        On DeployFailed (its `step` is one of unpack, launch, load, probe, handover) nothing new runs and the old instance, if any, still serves.
+        On DeployFailed (its `step` is one of unpack, launch, load, probe, handover) nothing new runs and the old
+        instance, if any, still serves.
         """
         ...
 
     def observe(self, database_id: str) -> Observation | None:
-        """None where nothing is deployed. Never raises for an instance that does not answer: that is `unreachable`. At most 2 s."""
+        """None where nothing is deployed. Never raises for an instance that does not answer: that is `unreachable`. At
+        most 2 s."""
         ...
 
     def deployed(self) -> list[Deployed]:
@@ -112,9 +117,11 @@ class Deployer(Protocol):
     def resume_sync(self, database_id: str) -> None: ...
 
     def supervise(self, credentials: Callable[[str], tuple[SourceAddress, ApiKeySet]]) -> None:
-        """Adopt what runs and keep it running: restart a dead server or sync within 2 s, with backoff, until `close`. Starts threads and returns.
+        """Adopt what runs and keep it running: restart a dead server or sync within 2 s, with backoff, until `close`.
+        Starts threads and returns.
 
-        `credentials` gives a database's source address (with password) and keys when a process must be started again; secrets are never on disk here.
+        `credentials` gives a database's source address (with password) and keys when a process must be started again;
+        secrets are never on disk here.
         """
         ...
 

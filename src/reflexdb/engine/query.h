@@ -1,7 +1,8 @@
 // From a query's text to its answer. The language is docs/reference/query-language.md.
 //
-// A QueryEngine belongs to one event loop (it owns that loop's plan cache); the snapshot may be shared by all.
-// No exceptions leave this interface; a bad query costs its parse and an error answer, never more than `Limits`.
+// A QueryEngine belongs to one event loop (it owns that loop's plan cache); the snapshot may be shared by
+// all. No exceptions leave this interface; a bad query costs its parse and an error answer, never more than
+// `Limits`.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace reflex {
 
 struct Limits {
   uint32_t max_query_bytes = 1 << 20;
-  uint32_t max_depth = 64;            // of braces and parentheses
-  uint64_t max_rows = 10'000'000;     // rows written to one answer, all levels
+  uint32_t max_depth = 64;         // of braces and parentheses
+  uint64_t max_rows = 10'000'000;  // rows written to one answer, all levels
   uint64_t max_answer_bytes = 1 << 30;
   uint32_t max_query_ms = 30'000;
 };
@@ -29,7 +30,8 @@ class QueryEngine {
   QueryEngine(const QueryEngine&) = delete;
   QueryEngine& operator=(const QueryEngine&) = delete;
 
-  // Appends the JSON answer, or the JSON error object, to `*out` and returns the HTTP status (200, 400, 413, 422).
+  // Appends the JSON answer, or the JSON error object, to `*out` and returns the HTTP status (200, 400, 413,
+  // 422).
   int answer(const Snapshot& snapshot, std::string_view text, std::string* out);
 
   uint64_t plan_hits() const;

@@ -1,7 +1,8 @@
 // One committed state of the source in memory, and how the next one is made from feed frames.
 //
-// A Snapshot is immutable: any number of threads read it without locks and keep it alive through a shared_ptr; the last one frees it.
-// A Loader belongs to one thread. It never touches the snapshot that serves; commit() hands out a complete new one.
+// A Snapshot is immutable: any number of threads read it without locks and keep it alive through a
+// shared_ptr; the last one frees it. A Loader belongs to one thread. It never touches the snapshot that
+// serves; commit() hands out a complete new one.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +27,10 @@ class Snapshot;
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
 struct SnapshotInfo {
-  uint64_t version = 0;             // 1 for the first of this process, then +1 a commit
-  int64_t source_time_ms = 0;       // when the source's view was fixed
-  std::string position;             // in the source's history
-  uint64_t bytes = 0;               // memory held by rows and indexes
+  uint64_t version = 0;              // 1 for the first of this process, then +1 a commit
+  int64_t source_time_ms = 0;        // when the source's view was fixed
+  std::string position;              // in the source's history
+  uint64_t bytes = 0;                // memory held by rows and indexes
   std::vector<uint64_t> row_counts;  // by table index
 };
 
@@ -41,7 +42,8 @@ SnapshotPtr with_position(const SnapshotPtr& snapshot, int64_t source_time_ms, s
 
 class Loader {
  public:
-  // `previous` may be null. `cap_bytes` bounds previous and new together less what they share; 0 is unbounded.
+  // `previous` may be null. `cap_bytes` bounds previous and new together less what they share; 0 is
+  // unbounded.
   Loader(const SchemaDef& schema, SnapshotPtr previous, uint64_t cap_bytes, int64_t source_time_ms,
          std::string_view position);
   ~Loader();
@@ -52,7 +54,8 @@ class Loader {
   Status keep(uint32_t index);
   // `body` is a ROWS frame's body; nothing in it is trusted. Not kept.
   Status rows(std::span<const uint8_t> body);
-  // Builds indexes and adjacency; on success `*out` is the new snapshot with version previous+1. The loader is spent.
+  // Builds indexes and adjacency; on success `*out` is the new snapshot with version previous+1. The loader
+  // is spent.
   Status commit(SnapshotPtr* out);
 
  private:

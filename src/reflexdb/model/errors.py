@@ -21,8 +21,8 @@
         ├── MemoryCapExceeded     the snapshot does not fit the instance's size
         └── InstanceUnreachable   (temporary) the private socket does not answer
 
-`code` is stable and goes over the wire as `error`; `message` is one sentence that says what, where and what to do. Messages never contain
-secrets. Foreign exceptions are translated by the adapter that met them, with `from exc`.
+`code` is stable and goes over the wire as `error`; `message` is one sentence that says what, where and what to do.
+Messages never contain secrets. Foreign exceptions are translated by the adapter that met them, with `from exc`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class SourceData(SourceError):
     code = "source_data"
 
 
-class SystemError_(ReflexError):
+class SystemError_(ReflexError):  # noqa: N801 - the plain name is Python's own
     code = "internal_error"
 
 

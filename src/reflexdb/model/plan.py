@@ -1,8 +1,9 @@
 """The checked plan: exactly what an image serves, after reflexdb.yaml and the naming rules have been applied.
 
-Made by the build's planning pass, written into the image's manifest as JSON, printed into the generated header, and read by sync to
-know what to ask of the source. Indices refer to positions in the tuples of this plan, so that hostile names appear nowhere but as data.
-Equal plans have equal fingerprints, and the feed's HELLO carries the fingerprint: a server never accepts rows meant for another plan.
+Made by the build's planning pass, written into the image's manifest as JSON, printed into the generated header, and
+read by sync to know what to ask of the source. Indices refer to positions in the tuples of this plan, so that hostile
+names appear nowhere but as data. Equal plans have equal fingerprints, and the feed's HELLO carries the fingerprint: a
+server never accepts rows meant for another plan.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class PlannedTable:
     forward: tuple[ForwardRelation, ...] = ()
     reverse: tuple[ReverseRelation, ...] = ()
     where: str | None = None
-    """Row predicate in the source's SQL, from reflexdb.yaml (trusted: written by the account's owner for their own database)."""
+    """Row predicate in the source's SQL, from reflexdb.yaml (trusted: written by the account's owner for their own
+    database)."""
     indexes: tuple[tuple[int, ...], ...] = ()
     is_view: bool = False
 

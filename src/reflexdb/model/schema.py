@@ -1,7 +1,8 @@
 """What a source says it has: the outcome of introspection, before any choice of ours.
 
-Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out because we cannot
-handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can report all of them together.
+Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out
+because we cannot handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can
+report all of them together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How one column's values are kept in memory and travel in the feed.
 
-A source maps each of its column types to a `Storage`; the build writes it into the generated header; the feed encodes by it; the engine
-stores, compares and prints by it. The numbers are part of the feed format (engine/doc/feed.md) and of the generated header
-(engine/doc/header.md): never renumber, only append.
+A source maps each of its column types to a `Storage`; the build writes it into the generated header; the feed encodes
+by it; the engine stores, compares and prints by it. The numbers are part of the feed format (engine/doc/feed.md) and of
+the generated header (engine/doc/header.md): never renumber, only append.
 """
 
 from __future__ import annotations

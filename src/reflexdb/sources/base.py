@@ -1,7 +1,9 @@
-"""What every kind of source can do. The build uses test and introspect; sync uses snapshot; following changes will be a fourth ability.
+"""What every kind of source can do. The build uses test and introspect; sync uses snapshot; following changes will be a
+fourth ability.
 
-A source owns its connections. Everything it raises is a `SourceError`; messages never contain the password. Identifiers and values are
-always quoted or bound by the adapter; only `PlannedTable.where`, which the account's owner wrote for their own database, is SQL.
+A source owns its connections. Everything it raises is a `SourceError`; messages never contain the password. Identifiers
+and values are always quoted or bound by the adapter; only `PlannedTable.where`, which the account's owner wrote for
+their own database, is SQL.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ ARROW_TYPES: dict[Storage, pa.DataType] = {
     Storage.JSON: pa.string(),
     Storage.BINARY: pa.binary(),
 }
-"""The Arrow type in which a reader hands over a column of each storage. Batches stay under 2 GiB a column and about 32 MiB in all."""
+"""The Arrow type in which a reader hands over a column of each storage. Batches stay under 2 GiB a column and about 32
+MiB in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,14 @@ class SnapshotReader(Protocol):
     """One consistent view of the source, held open until the context ends."""
 
     position: str
-    """Where in the source's history this view is (GTID, LSN, data_version, or a hash); empty where it has no such notion."""
+    """Where in the source's history this view is (GTID, LSN, data_version, or a hash); empty where it has no such
+    notion."""
     taken_at: datetime
     """UTC, no later than the moment the view was fixed: the snapshot's age counts from here."""
 
     def change_token(self, table: PlannedTable) -> str | None:
-        """A cheap value that is guaranteed to differ if the table's rows changed since another view; None where the source has none."""
+        """A cheap value that is guaranteed to differ if the table's rows changed since another view; None where the
+        source has none."""
         ...
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,76 @@
+# Everything a person or a CI machine runs. `make help` lists it.
+#
+# One virtual environment, .venv, holds the locked dependencies and the package itself; its stamp makes a second `make setup`
+# instant. Nothing outside this directory and /tmp is written.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+ONCE ?=
+JOBS ?= 2
+PYTEST_ARGS ?=
+PY_CODE := src tools bench tests
+
+.PHONY: help
+help: ## show this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv with every locked dependency and reflexdb itself
+
+$(STAMP): requirements-dev.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV)
+
+.PHONY: compiler
+compiler:
+	@tools/need-compiler.sh
+
+.PHONY: demo
+demo: compiler $(STAMP) ## from nothing to answered queries on a sample blog; ONCE=1 runs it through, checks every answer and ends
+	@exec $(PY) -m reflexdb.cli.main demo --data .demo $(if $(filter-out 0,$(ONCE)),--once)
+
+.PHONY: test
+test: compiler $(STAMP) ## run every test; as root on Debian, installs MariaDB and PostgreSQL where they are missing
+	@tools/install-test-servers.sh
+	@$(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+.PHONY: check
+check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness
+
+.PHONY: lint types layers format-check docs-check tidy
+lint: $(STAMP)
+	@$(PY) -m ruff check $(PY_CODE)
+types: $(STAMP)
+	@$(PY) -m mypy --strict src tools bench
+layers: $(STAMP)
+	@PYTHONPATH=src $(PY) -c 'import sys; from importlinter.cli import lint_imports_command as run; sys.exit(run())'
+format-check: $(STAMP)
+	@$(PY) -m ruff format --check $(PY_CODE)
+	@tools/format-cxx.sh $(PY) --dry-run -Werror
+docs-check: $(STAMP)
+	@$(PY) tools/docs.py --check
+tidy: $(STAMP)
+	@$(PY) tools/tidy.py
+
+.PHONY: format
+format: $(STAMP) ## put Python and C++ into the project's format and print the printed pages again
+	@$(PY) -m ruff check --fix --exit-zero --quiet $(PY_CODE)
+	@$(PY) -m ruff format $(PY_CODE)
+	@tools/format-cxx.sh $(PY) -i
+	@$(PY) tools/docs.py
+
+.PHONY: bench
+bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
+	@$(PY) -m bench.run $(BENCH_ARGS)
+
+.PHONY: clean
+clean: ## remove .venv, caches and everything the targets above made
+	@rm -rf $(VENV) .demo bench/out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,235 @@
+"""What is answered: one model per schema of the contract, with its fields and no others.
+
+They describe the OpenAPI document and hold the views to it; what was not set is not sent, null is sent where the
+contract says nullable.
+"""
+# ruff: noqa: N815  -- the contract's names
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from reflexdb.api.bodies import BackendName, InstanceSize, LogLevel, PauseSchedule, SyncMode, left_out
+
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Status = Literal[
+    "registered", "building", "deploying", "running", "pausing", "paused", "resuming", "terminating", "terminated",
+    "failed", "stopped",
+]  # fmt: skip
+HealthStatus = Literal["ok", "degraded", "unreachable", "cap_exceeded"]
+BuildStatus = Literal["queued", "in_progress", "succeeded", "failed"]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Error(Answer):
+    error: str
+    message: str
+
+
+class TagAnswer(Answer):
+    label: str
+    color: str = Field(default_factory=str)
+
+
+class Database(Answer):
+    id: Id
+    customerId: Id
+    connectionId: Id
+    name: str
+    mysqlDb: str
+    syncMode: SyncMode
+    syncInterval: int
+    taskCpu: int
+    taskMemoryMb: int
+    logLevel: LogLevel
+    status: Status
+    lastError: str | None
+    endpointUrl: str | None
+    healthStatus: HealthStatus | None
+    buildComputeOverride: str | None
+    instanceSize: InstanceSize
+    region: str
+    binlogServerId: int | None
+    desiredState: str | None
+    reflexdbCustomDomain: str | None
+    pauseSchedule: PauseSchedule | None
+    tags: list[TagAnswer]
+    createdAt: Time
+    updatedAt: Time
+
+
+class Connection(Answer):
+    id: Id
+    customerId: Id
+    name: str
+    backend: BackendName
+    mysqlHost: str
+    mysqlPort: int
+    availableSchemas: list[str]
+    mysqlUser: str
+    allowedSyncModes: list[SyncMode]
+    minSyncInterval: int
+    createdAt: Time
+    updatedAt: Time
+
+
+class ConnectionWithDatabases(Connection):
+    databases: list[Database]
+
+
+class CreatedConnection(Answer):
+    connection: Connection
+    database: Database | None
+
+
+class Binlog(Answer):
+    logBin: bool
+    format: str | None
+    serverId: int | None
+    ready: bool
+    issues: list[str]
+
+
+class TestConnectionResult(Answer):
+    __test__ = False
+    ok: bool
+    error: str = Field(default_factory=str)
+    latencyMs: float = Field(default_factory=float)
+    estimatedSizeGb: float = Field(default_factory=float)
+    availableSchemas: list[str] = Field(default_factory=list)
+    binlog: Binlog = left_out()
+
+
+class Instance(Answer):
+    id: Id
+    databaseId: Id
+    buildId: Id | None
+    ecsServiceArn: str | None
+    endpointUrl: str | None
+    healthStatus: HealthStatus | None
+    snapshotAgeMs: int | None
+    swapCount: int | None
+    rowCounts: dict[str, int]
+    lastHealthCheck: Time | None
+    createdAt: Time
+    updatedAt: Time
+
+
+class Build(Answer):
+    id: Id
+    databaseId: Id
+    codebuildId: str | None
+    imageUri: str | None
+    status: BuildStatus
+    logsUrl: str | None
+    startedAt: Time | None
+    finishedAt: Time | None
+    buildDurationSeconds: int | None
+    computeTypeUsed: str | None
+    costEstimateCents: int | None
+    createdAt: Time
+
+
+class BuildInHistory(Answer):
+    id: Id
+    status: str
+    deployable: bool
+    codebuildId: str | None
+    logsUrl: str | None
+    createdAt: Time
+    finishedAt: Time | None
+    buildDurationSeconds: int | None
+    computeTypeUsed: str | None
+    costEstimateCents: int | None
+
+
+class BuildHistory(Answer):
+    builds: list[BuildInHistory]
+    activeBuildId: Id | None
+
+
+class ActionAvailability(Answer):
+    allowed: bool
+    mode: Literal["immediate", "queued"] = left_out()
+    reason: str = Field(default_factory=str)
+
+
+class ConnectionLimits(Answer):
+    minSyncInterval: float
+    allowedSyncModes: list[str]
+    availableSchemas: list[str]
+
+
+class DeployedInstanceConfig(Answer):
+    instanceSize: str
+    taskCpu: float
+    taskMemoryMb: float
+    syncMode: str
+    syncInterval: float
+    logLevel: str
+    safetyNet: float
+
+
+class InstanceStatus(Answer):
+    database: dict[str, Any]
+    connection: ConnectionLimits
+    deployedInstanceConfig: DeployedInstanceConfig | None
+    hasPendingChanges: bool
+    instance: Instance | None
+    latestBuild: Build | None
+    actions: dict[str, ActionAvailability]
+
+
+class AcceptedAction(Answer):
+    status: Status
+    queued: bool = Field(default_factory=bool)
+    buildId: Id = Field(default_factory=str)
+
+
+class Redeploying(Answer):
+    status: Literal["deploying"]
+
+
+class Terminating(Answer):
+    status: Literal["terminating"]
+    queued: bool = Field(default_factory=bool)
+
+
+class Replication(Answer):
+    replication_paused: bool
+
+
+class ApiKey(Answer):
+    id: Id
+    databaseId: Id
+    keyId: str
+    name: str
+    createdAt: Time
+    expiresAt: Time | None
+    lastUsedAt: Time | None
+    revokedAt: Time | None
+
+
+class CreatedApiKey(ApiKey):
+    key: str
+
+
+class ManagementKey(Answer):
+    id: Id
+    customerId: Id
+    name: str
+    keyId: str
+    lastUsedAt: Time | None
+    expiresAt: Time | None
+    createdAt: Time
+    revokedAt: Time | None
+
+
+class CreatedManagementKey(ManagementKey):
+    key: str

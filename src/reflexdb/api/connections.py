@@ -1,0 +1,132 @@
+"""/v1/connections: creating, listing, changing, deleting and testing connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from reflexdb.api import answers, bodies, views
+from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.api.databases import new_database
+from reflexdb.control.connections import NewConnection, check_credentials, default_port
+from reflexdb.model.errors import SourceError
+from reflexdb.model.schema import Backend
+from reflexdb.sources.base import SourceAddress
+
+router = APIRouter(prefix="/v1/connections", tags=["Connections"])
+
+_COLUMNS = {
+    "name": "name",
+    "mysqlHost": "host",
+    "mysqlPort": "port",
+    "availableSchemas": "available_schemas",
+    "mysqlUser": "user",
+    "mysqlPassword": "password",
+    "syncMode": "sync_mode",
+    "syncInterval": "sync_interval_s",
+}
+
+
+@router.get("", operation_id="listConnections", summary="List connections", responses=errors())
+def list_connections(account: Account, control: Controlled) -> list[answers.Connection]:
+    settings = control.rooms.settings
+    return [answers.Connection(**views.connection(row, settings)) for row in control.connections.of_customer(account)]
+
+
+@router.post(
+    "", status_code=201, operation_id="createConnection", summary="Create connection", responses=errors(400, 409)
+)
+def create_connection(
+    body: bodies.CreateConnectionBody, account: Account, control: Controlled
+) -> answers.CreatedConnection:
+    """Creates a source connection and, if `instance` is given, a first database on it."""
+    new = NewConnection(
+        name=body.name,
+        backend=Backend(body.backend),
+        host=body.mysqlHost,
+        port=body.mysqlPort,
+        available_schemas=tuple(body.availableSchemas),
+        user=body.mysqlUser or "",
+        password=body.mysqlPassword or "",
+        sync_mode=body.syncMode,
+        sync_interval_s=body.syncInterval,
+    )
+    first = new_database(body.instance) if body.instance is not None else None
+    connection_id, database_id = control.connections.create(account, new, first)
+    row = control.connections.get(account, connection_id)
+    database = views.database(control.databases.get(account, database_id)) if database_id else None
+    return answers.CreatedConnection.model_validate(
+        {"connection": views.connection(row, control.rooms.settings), "database": database}
+    )
+
+
+@router.get("/{id}", operation_id="getConnection", summary="Get connection", responses=errors(404))
+def get_connection(id: str, account: Account, control: Controlled) -> answers.ConnectionWithDatabases:  # noqa: A002
+    """The connection with its databases."""
+    row = control.connections.get(account, id)
+    databases = [views.database(view) for view in control.databases.of_connection(row.id)]
+    shown = {**views.connection(row, control.rooms.settings), "databases": databases}
+    return answers.ConnectionWithDatabases.model_validate(shown)
+
+
+@router.patch("/{id}", operation_id="updateConnection", summary="Update connection", responses=errors(400, 404, 409))
+def update_connection(
+    id: str,  # noqa: A002
+    body: bodies.UpdateConnectionBody,
+    account: Account,
+    control: Controlled,
+) -> answers.Connection:
+    """New credentials are used from the next provision, rebuild or resume."""
+    changes = {_COLUMNS[name]: value for name, value in body.sent().items()}
+    control.connections.update(account, id, changes)
+    row = control.connections.get(account, id)
+    return answers.Connection(**views.connection(row, control.rooms.settings))
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    operation_id="deleteConnection",
+    summary="Delete connection",
+    responses=errors(404, 409),
+)
+def delete_connection(id: str, account: Account, control: Controlled) -> None:  # noqa: A002
+    """Refused while databases use it."""
+    control.connections.delete(account, id)
+
+
+@router.post(
+    "/test-connection",
+    operation_id="testConnection",
+    summary="Test connection (raw credentials)",
+    responses=errors(400),
+    response_model=answers.TestConnectionResult,
+    response_model_exclude_unset=True,
+)
+def test_connection(body: bodies.TestConnectionBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: ARG001
+    """Checks connectivity and discovers schemas. A failed test answers 200 with ok=false."""
+    backend = Backend(body.backend)
+    check_credentials(backend, body.mysqlUser or "", body.mysqlPassword or "")
+    port = body.mysqlPort or default_port(backend)
+    address = SourceAddress(backend, body.mysqlHost, port, body.mysqlUser or "", body.mysqlPassword or "")
+    try:
+        return views.test_result(control.connections.test(address))
+    except SourceError as exc:
+        return {"ok": False, "error": exc.message}
+
+
+@router.post(
+    "/{id}/test-connection",
+    operation_id="testStoredConnection",
+    summary="Test connection (stored credentials)",
+    responses=errors(404),
+    response_model=answers.TestConnectionResult,
+    response_model_exclude_unset=True,
+)
+def test_stored_connection(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """A failed test answers 200 with ok=false."""
+    try:
+        return views.test_result(control.connections.test_stored(account, id))
+    except SourceError as exc:
+        return {"ok": False, "error": exc.message}

@@ -1,0 +1,40 @@
+"""What every route needs: the caller's account and control, taken from the request; and the error answers it may give.
+
+Used by the route modules. `Gate` has put the account there; `create_app` has put control there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from reflexdb.api.answers import Error
+from reflexdb.control.control import Control
+
+
+def _account(request: Request) -> str:
+    account: str = request.state.account
+    return account
+
+
+def _control(request: Request) -> Control:
+    control: Control = request.app.state.control
+    return control
+
+
+Account = Annotated[str, Depends(_account)]
+Controlled = Annotated[Control, Depends(_control)]
+
+_MEANINGS = {
+    400: "The request does not fit its schema",
+    401: "No valid credential",
+    403: "Not allowed for this plan or role",
+    404: "No such thing in this account",
+    409: "Not possible in the present state",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, for its description."""
+    return {status: {"model": Error, "description": _MEANINGS[status]} for status in (401, *statuses)}

@@ -1,0 +1,91 @@
+"""What every request passes before any route sees it:
+
+the caller is known, and the body is of a bearable size and the right kind.
+
+An ASGI middleware, so that nothing of a request is parsed before its credential was checked. It leaves the account's
+id in `scope["state"]["account"]`. Refuses to know routes, apart from the few that are open.
+"""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reflexdb.api.errors import answer, from_error
+from reflexdb.control.accounts import Accounts
+from reflexdb.model.errors import NotAuthenticated
+
+MAX_BODY_BYTES = 1 << 20
+_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
+_YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, accounts: Accounts) -> None:
+        self._app = app
+        self._accounts = accounts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or not scope["path"].startswith("/v1"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            account = await to_thread.run_sync(self._account, headers.getlist("authorization"))
+        except NotAuthenticated as exc:
+            await from_error(exc)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["account"] = account
+        body = await _read(receive, headers)
+        if body is None:
+            refusal = answer(
+                413, "too_large", f"The body is larger than {MAX_BODY_BYTES} bytes", {"Connection": "close"}
+            )
+            await refusal(scope, receive, send)
+        elif body and not _right_kind(scope, headers):
+            expected = "application/yaml" if scope["method"] == "PUT" else "application/json"
+            await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
+        else:
+            await self._app(scope, _replay(body, receive), send)
+
+    def _account(self, given: list[str]) -> str:
+        if len(given) != 1:
+            raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
+        scheme, _, credential = given[0].strip().partition(" ")
+        if scheme.lower() != "bearer" or not credential.strip():
+            raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
+        return self._accounts.authenticate(credential.strip())
+
+
+async def _read(receive: Receive, headers: Headers) -> bytes | None:
+    """The whole body, or None where it is too large."""
+    announced = headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _right_kind(scope: Scope, headers: Headers) -> bool:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] == "PUT":
+        return kind in _YAML_TYPES
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed

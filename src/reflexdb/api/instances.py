@@ -1,0 +1,188 @@
+"""/v1/databases/{id}/...: what happens to a database's instance, and what is known of it now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from reflexdb.api import answers, bodies, views
+from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.control.actions import Accepted
+from reflexdb.model.lifecycle import Action
+
+router = APIRouter(prefix="/v1/databases/{id}", tags=["Instances"])
+
+
+def _accepted(accepted: Accepted) -> dict[str, Any]:
+    answer: dict[str, Any] = {"status": accepted.status}
+    if accepted.queued:
+        answer["queued"] = True
+    if accepted.build_id is not None:
+        answer["buildId"] = accepted.build_id
+    return answer
+
+
+@router.get(
+    "/instance",
+    operation_id="getInstanceStatus",
+    summary="Get instance status",
+    responses=errors(404),
+    response_model=answers.InstanceStatus,
+    response_model_exclude_unset=True,
+)
+def get_instance(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """The database, the health of its instance, its latest build and what may be done now, in one answer."""
+    view, actions = control.status(account, id)
+    return views.status(view, actions, control.rooms.settings)
+
+
+@router.post(
+    "/provision",
+    status_code=202,
+    operation_id="provisionDatabase",
+    summary="Provision",
+    responses=errors(403, 404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def provision(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Test the connection, build an image from the source's schema and deploy it."""
+    return _accepted(control.actions.request(account, id, Action.PROVISION))
+
+
+@router.post(
+    "/rebuild",
+    status_code=202,
+    operation_id="rebuildDatabase",
+    summary="Rebuild",
+    responses=errors(403, 404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def rebuild(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Build again from the schema as it is now and the current reflexdb.yaml; deploy without interrupting queries."""
+    return _accepted(control.actions.request(account, id, Action.REBUILD))
+
+
+@router.post(
+    "/redeploy",
+    status_code=202,
+    operation_id="redeployBuild",
+    summary="Redeploy from a past build",
+    responses=errors(400, 404, 409),
+    response_model=answers.Redeploying,
+)
+def redeploy(id: str, body: bodies.RedeployBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Deploys the stored image of a past build without building anything. Only from running, paused and failed."""
+    return _accepted(control.actions.redeploy(account, id, body.buildId))
+
+
+@router.post(
+    "/terminate",
+    status_code=202,
+    operation_id="terminateInstance",
+    summary="Terminate instance",
+    responses=errors(404, 409),
+    response_model=answers.Terminating,
+    response_model_exclude_unset=True,
+)
+def terminate(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Destroys the instance and its routing; keeps the record, which can be provisioned again."""
+    accepted = control.actions.request(account, id, Action.TERMINATE)
+    return {**_accepted(accepted), "status": "terminating"}
+
+
+@router.post(
+    "/pause",
+    status_code=202,
+    operation_id="pauseInstance",
+    summary="Pause",
+    responses=errors(404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def pause(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Stop the instance and keep everything that is needed to resume it."""
+    return _accepted(control.actions.request(account, id, Action.PAUSE))
+
+
+@router.post(
+    "/resume",
+    status_code=202,
+    operation_id="resumeInstance",
+    summary="Resume",
+    responses=errors(404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def resume(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Deploy the build that served when the database was paused."""
+    return _accepted(control.actions.request(account, id, Action.RESUME))
+
+
+@router.post(
+    "/resize",
+    status_code=202,
+    operation_id="resizeInstance",
+    summary="Resize",
+    responses=errors(400, 404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def resize(id: str, body: bodies.ResizeBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Store the size; a running instance is deployed again with it."""
+    return _accepted(control.actions.resize(account, id, body.instanceSize))
+
+
+@router.post(
+    "/reconfigure",
+    status_code=202,
+    operation_id="reconfigureInstance",
+    summary="Reconfigure",
+    responses=errors(404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def reconfigure(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Apply pending run-time settings (sync, log level, credentials) to the running instance with its present image."""
+    return _accepted(control.actions.request(account, id, Action.RECONFIGURE))
+
+
+@router.post(
+    "/reload",
+    status_code=202,
+    operation_id="reloadSnapshot",
+    summary="Reload",
+    responses=errors(404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def reload(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Read the whole snapshot from the source again and swap it in."""
+    return _accepted(control.actions.reload(account, id))
+
+
+@router.post(
+    "/pause-replication",
+    operation_id="pauseReplication",
+    summary="Pause replication",
+    responses=errors(404, 409),
+    response_model=answers.Replication,
+)
+def pause_replication(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Freezes the snapshot; queries are answered from it. For use before bulk imports. Only from running."""
+    control.actions.pause_sync(account, id)
+    return {"replication_paused": True}
+
+
+@router.post(
+    "/resume-replication",
+    operation_id="resumeReplication",
+    summary="Resume replication",
+    responses=errors(404, 409),
+    response_model=answers.Replication,
+)
+def resume_replication(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    control.actions.resume_sync(account, id)
+    return {"replication_paused": False}

@@ -1,0 +1,125 @@
+"""`reflexdb status | builds | logs`: what is going on, and what went on."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from reflexdb.cli import options, output, resolve
+from reflexdb.cli.database import print_databases
+from reflexdb.cli.exits import CommandFailed, Exit
+from reflexdb.cli.session import session
+from reflexdb.client.types import Build, InstanceStatus
+
+FINISHED = frozenset({"succeeded", "failed"})
+
+
+def status(
+    context: typer.Context,
+    database: Annotated[
+        str | None, typer.Argument(metavar="[DATABASE]", help="Name or id; left out: one line for each database.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Status, health and freshness of a database, and what may be done now."""
+    with session(context).client() as client:
+        if database is None:
+            databases = client.list_databases()
+            if as_json:
+                output.print_json(databases)
+            else:
+                print_databases(databases, {item["id"]: item["name"] for item in client.list_connections()})
+            return
+        answer = client.instance_status(resolve.database(client, database)["id"])
+    if as_json:
+        output.print_json(answer)
+    else:
+        tell(answer)
+
+
+def tell(answer: InstanceStatus) -> None:
+    database, instance, build = answer["database"], answer["instance"], answer["latestBuild"]
+    rows = instance.get("rowCounts", {}) if instance else {}
+    output.facts(
+        [
+            ("name", database.get("name")),
+            ("status", database["status"]),
+            ("phase", database.get("phase") if database.get("phase") != database["status"] else None),
+            ("desired", database.get("desiredState")),
+            ("last error", database.get("lastError")),
+            ("endpoint", instance.get("endpointUrl") if instance else None),
+            ("health", instance.get("healthStatus") if instance else None),
+            ("snapshot age", milliseconds(instance.get("snapshotAgeMs")) if instance else None),
+            ("swaps", instance.get("swapCount") if instance else None),
+            ("rows", [f"{name} {count:,}" for name, count in rows.items()]),
+            ("latest build", f"{build['id']} {build['status']}" if build else None),
+            ("pending changes", "yes; `reflexdb rebuild` takes them in" if answer["hasPendingChanges"] else None),
+            ("possible now", [name for name, action in answer["actions"].items() if action["allowed"]]),
+        ]
+    )
+
+
+def milliseconds(value: int | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value} ms" if value < 10_000 else f"{value / 1000:.0f} s"
+
+
+def builds(context: typer.Context, database: options.DatabaseArgument, as_json: options.Json = False) -> None:
+    """Every build, newest first; the one that serves is marked."""
+    with session(context).client() as client:
+        history = client.list_builds(resolve.database(client, database)["id"])
+    if as_json:
+        output.print_json(history)
+        return
+    output.table(
+        ["", "BUILD", "STATUS", "CREATED", "SECONDS", "COMPUTE", "CENTS", "DEPLOYABLE"],
+        [build_row(build, history["activeBuildId"]) for build in history["builds"]],
+        empty="no builds yet; `reflexdb provision` makes the first",
+    )
+
+
+def build_row(build: Build, active: str | None) -> tuple[object, ...]:
+    return (
+        "*" if build["id"] == active else "",
+        build["id"],
+        build["status"],
+        output.when(build.get("createdAt")),
+        build.get("buildDurationSeconds"),
+        build.get("computeTypeUsed"),
+        build.get("costEstimateCents"),
+        bool(build.get("deployable")),
+    )
+
+
+def logs(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: Annotated[
+        str | None, typer.Option("--build", help="Id of a build, or how it begins; the newest one else.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build has ended.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """The log of a build and its deployments."""
+    with session(context).client() as client:
+        item = resolve.database(client, database)
+        known = client.list_builds(item["id"])["builds"]
+        if not known:
+            raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
+        chosen = resolve.build(client, item["id"], build) if build else known[0]
+        url = chosen.get("logsUrl")
+        if not url:
+            raise CommandFailed(Exit.NOT_FOUND, f"build {chosen['id']} has no log yet")
+
+        def finished() -> bool:
+            return not follow or resolve.build(client, item["id"], chosen["id"])["status"] in FINISHED
+
+        if as_json:
+            output.print_json({"buildId": chosen["id"], "lines": list(client.follow_log(url, finished))})
+            return
+        for line in client.follow_log(url, finished):
+            output.say(line)
+            sys.stdout.flush()

@@ -1,0 +1,249 @@
+"""The control plane's operations, one method each, named as the contract names them.
+
+For programs and for the command line, which knows no other way in. Answers are the JSON that travelled, typed by
+`reflexdb.client.types`; errors are `ApiError` and `Unreachable`. Waits for nothing: an action returns when it is
+accepted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Unpack
+from urllib.parse import quote
+
+from reflexdb.client.errors import Unreachable
+from reflexdb.client.transport import Transport
+from reflexdb.client.types import (
+    Accepted,
+    ApiKey,
+    BuildHistory,
+    Connection,
+    ConnectionFields,
+    CreatedConnection,
+    Database,
+    DatabaseFields,
+    InstanceStatus,
+    ManagementKey,
+    TestConnectionResult,
+)
+
+TEST_TIMEOUT_S = 120.0
+LOG_POLL_S = 0.4
+
+
+class ReflexClient:
+    """`with ReflexClient("http://127.0.0.1:8400", key) as reflex: reflex.list_databases()`"""
+
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
+        self._http = Transport(url, key, timeout=timeout)
+        self.url = self._http.url
+
+    def __enter__(self) -> ReflexClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(self, method: str, *path: str, body: Any = None, timeout: float | None = None) -> Any:
+        segments = "/".join(quote(part, safe="") for part in path)
+        return self._http.call(method, f"/v1/{segments}", body, timeout=timeout)
+
+    # Connections
+
+    def list_connections(self) -> list[Connection]:
+        answer: list[Connection] = self._call("GET", "connections")
+        return answer
+
+    def create_connection(self, **fields: Unpack[ConnectionFields]) -> CreatedConnection:
+        answer: CreatedConnection = self._call("POST", "connections", body=fields)
+        return answer
+
+    def get_connection(self, connection_id: str) -> Connection:
+        answer: Connection = self._call("GET", "connections", connection_id)
+        return answer
+
+    def update_connection(self, connection_id: str, **fields: Unpack[ConnectionFields]) -> Connection:
+        answer: Connection = self._call("PATCH", "connections", connection_id, body=fields)
+        return answer
+
+    def delete_connection(self, connection_id: str) -> None:
+        self._call("DELETE", "connections", connection_id)
+
+    def test_connection(self, **fields: Unpack[ConnectionFields]) -> TestConnectionResult:
+        """Try credentials that are stored nowhere. A failed test is an answer with `ok` false, not an exception."""
+        answer: TestConnectionResult = self._call(
+            "POST", "connections", "test-connection", body=fields, timeout=TEST_TIMEOUT_S
+        )
+        return answer
+
+    def test_stored_connection(self, connection_id: str) -> TestConnectionResult:
+        answer: TestConnectionResult = self._call(
+            "POST", "connections", connection_id, "test-connection", timeout=TEST_TIMEOUT_S
+        )
+        return answer
+
+    # Databases
+
+    def list_databases(self) -> list[Database]:
+        answer: list[Database] = self._call("GET", "databases")
+        return answer
+
+    def register_database(self, **fields: Unpack[DatabaseFields]) -> Database:
+        answer: Database = self._call("POST", "databases", body=fields)
+        return answer
+
+    def get_database(self, database_id: str) -> Database:
+        answer: Database = self._call("GET", "databases", database_id)
+        return answer
+
+    def update_database(self, database_id: str, **fields: Unpack[DatabaseFields]) -> Database:
+        answer: Database = self._call("PATCH", "databases", database_id, body=fields)
+        return answer
+
+    def delete_database(self, database_id: str) -> None:
+        self._call("DELETE", "databases", database_id)
+
+    def instance_status(self, database_id: str) -> InstanceStatus:
+        answer: InstanceStatus = self._call("GET", "databases", database_id, "instance")
+        return answer
+
+    def list_builds(self, database_id: str) -> BuildHistory:
+        answer: BuildHistory = self._call("GET", "databases", database_id, "builds")
+        return answer
+
+    # reflexdb.yaml
+
+    def get_config(self, database_id: str) -> str:
+        return self._http.send("GET", f"/v1/databases/{quote(database_id, safe='')}/config", None, None).text
+
+    def put_config(self, database_id: str, text: str) -> None:
+        path = f"/v1/databases/{quote(database_id, safe='')}/config"
+        self._http.send("PUT", path, text.encode(), "application/yaml")
+
+    def delete_config(self, database_id: str) -> None:
+        self._call("DELETE", "databases", database_id, "config")
+
+    # Actions
+
+    def provision(self, database_id: str) -> Accepted:
+        return self._act(database_id, "provision")
+
+    def rebuild(self, database_id: str) -> Accepted:
+        return self._act(database_id, "rebuild")
+
+    def redeploy(self, database_id: str, build_id: str) -> Accepted:
+        """Deploy the stored image of a past build; builds nothing."""
+        return self._act(database_id, "redeploy", {"buildId": build_id})
+
+    def terminate(self, database_id: str) -> Accepted:
+        return self._act(database_id, "terminate")
+
+    def pause(self, database_id: str) -> Accepted:
+        return self._act(database_id, "pause")
+
+    def resume(self, database_id: str) -> Accepted:
+        return self._act(database_id, "resume")
+
+    def resize(self, database_id: str, instance_size: str) -> Accepted:
+        return self._act(database_id, "resize", {"instanceSize": instance_size})
+
+    def reconfigure(self, database_id: str) -> Accepted:
+        return self._act(database_id, "reconfigure")
+
+    def reload(self, database_id: str) -> Accepted:
+        return self._act(database_id, "reload")
+
+    def pause_replication(self, database_id: str) -> bool:
+        """True where the snapshot is frozen now."""
+        return bool(self._call("POST", "databases", database_id, "pause-replication")["replication_paused"])
+
+    def resume_replication(self, database_id: str) -> bool:
+        """False where changes flow again."""
+        return bool(self._call("POST", "databases", database_id, "resume-replication")["replication_paused"])
+
+    def _act(self, database_id: str, action: str, body: Any = None) -> Accepted:
+        answer: Accepted = self._call("POST", "databases", database_id, action, body=body)
+        return answer
+
+    # Keys
+
+    def list_api_keys(self, database_id: str) -> list[ApiKey]:
+        answer: list[ApiKey] = self._call("GET", "databases", database_id, "api-keys")
+        return answer
+
+    def create_api_key(self, database_id: str, name: str, expires_at: str | None = None) -> ApiKey:
+        """The only answer that carries the full key."""
+        body = {"name": name} | ({"expiresAt": expires_at} if expires_at else {})
+        answer: ApiKey = self._call("POST", "databases", database_id, "api-keys", body=body)
+        return answer
+
+    def revoke_api_key(self, database_id: str, key_id: str) -> None:
+        self._call("DELETE", "databases", database_id, "api-keys", key_id)
+
+    def list_management_keys(self) -> list[ManagementKey]:
+        answer: list[ManagementKey] = self._call("GET", "account", "management-keys")
+        return answer
+
+    def create_management_key(self, name: str, expires_at: str | None = None) -> ManagementKey:
+        """The only answer that carries the full key."""
+        body = {"name": name} | ({"expiresAt": expires_at} if expires_at else {})
+        answer: ManagementKey = self._call("POST", "account", "management-keys", body=body)
+        return answer
+
+    def revoke_management_key(self, key_id: str) -> None:
+        self._call("DELETE", "account", "management-keys", key_id)
+
+    # Billing and administration
+
+    def create_checkout_session(self, plan: str) -> str:
+        """Where to send the user to pay."""
+        return str(self._call("POST", "billing", "checkout", body={"plan": plan})["url"])
+
+    def configure_overage(self, enabled: bool, spending_cap_cents: int | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"enabled": enabled}
+        if spending_cap_cents is not None:
+            body["spendingCapCents"] = spending_cap_cents
+        answer: dict[str, Any] = self._call("POST", "billing", "overage", body=body)
+        return answer
+
+    def adjust_build_credits(self, customer_id: str, amount: int, reason: str | None = None) -> dict[str, Any]:
+        body = {"amount": amount} | ({"reason": reason} if reason else {})
+        answer: dict[str, Any] = self._call("POST", "admin", "customers", customer_id, "build-credits", body=body)
+        return answer
+
+    def update_customer_plan(self, customer_id: str, plan: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._call("PATCH", "admin", "customers", customer_id, "plan", body={"plan": plan})
+        return answer
+
+    # Build logs
+
+    def read_log(self, logs_url: str) -> list[str]:
+        """The log as far as it is now."""
+        with self._http.lines(logs_url) as lines:
+            return list(lines)
+
+    def follow_log(self, logs_url: str, finished: Callable[[], bool], skip: int = 0) -> Iterator[str]:
+        """Lines as they are written, until `finished` says that no more will come. Survives a broken connection."""
+        seen = skip
+        url = f"{logs_url}{'&' if '?' in logs_url else '?'}follow=true"
+        while True:
+            last = finished()
+            try:
+                with self._http.lines(url) as lines:
+                    for number, line in enumerate(lines):
+                        if number >= seen:
+                            seen = number + 1
+                            yield line
+            except Unreachable:
+                if last:
+                    raise
+            if last:
+                return
+            time.sleep(LOG_POLL_S)

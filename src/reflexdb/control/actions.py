@@ -1,0 +1,192 @@
+"""Asking for something to happen to a database:
+
+checked against the lifecycle table, written down, and left to the reconciler.
+
+Everything an action decides is written in one transaction that holds the write lock: of two that race, the second
+sees what the first did. The few actions that an instance carries out at once (reload, pausing its sync) are passed on
+directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection as Tx
+
+from reflexdb.control.databases import found
+from reflexdb.control.images import Images
+from reflexdb.control.rooms import Rooms, canonical_id, new_id
+from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound
+from reflexdb.model.lifecycle import (
+    ALLOWED,
+    GOALS,
+    Action,
+    Availability,
+    Event,
+    Rule,
+    Status,
+    advance,
+    availability,
+)
+from reflexdb.records import builds, databases, deployments, jobs
+from reflexdb.records.rows import BuildRow, DatabaseRow
+
+_EVENTS = {
+    Action.PROVISION: Event.PROVISION,
+    Action.REBUILD: Event.REBUILD,
+    Action.REDEPLOY: Event.DEPLOY,
+    Action.RECONFIGURE: Event.DEPLOY,
+    Action.RESIZE: Event.DEPLOY,
+    Action.PAUSE: Event.PAUSE,
+    Action.RESUME: Event.RESUME,
+    Action.TERMINATE: Event.TERMINATE,
+}
+_BUILDS = (Action.PROVISION, Action.REBUILD)
+_DEPLOYS_WHAT_SERVED = (Action.RECONFIGURE, Action.RESIZE, Action.RESUME)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An action that was carried out, started or queued; `status` is the database's, as published."""
+
+    status: str
+    queued: bool = False
+    build_id: str | None = None
+
+
+class Actions:
+    def __init__(self, rooms: Rooms, images: Images, wake: Callable[[], None]) -> None:
+        self._rooms = rooms
+        self._images = images
+        self._wake = wake
+
+    def available(self, row: DatabaseRow) -> dict[Action, Availability]:
+        """What may be asked of the database now, for every action."""
+        has_image = self._has_image(row)
+        return {action: availability(row.status, action, has_image=has_image) for action in Action}
+
+    def request(self, customer_id: str, database_id: str, action: Action) -> Accepted:
+        """Provision, rebuild, reconfigure, pause, resume or terminate. Raises Conflict with the reason."""
+        return self._begin(customer_id, database_id, action, None)
+
+    def redeploy(self, customer_id: str, database_id: str, build_id: str) -> Accepted:
+        with self._rooms.store.read() as tx:
+            row = found(tx, customer_id, database_id)
+            build = builds.get(tx, row.id, canonical_id(build_id, "build"))
+        if build is None:
+            raise NotFound("This database has no build with this buildId")
+        self._check(row, Action.REDEPLOY)
+        if build.image_digest is None:
+            raise Conflict(f"Build {build.id} has no image: its status is {build.status}; choose a deployable build")
+        if not self._images.intact(build.image_digest):
+            raise Conflict(f"The image of build {build.id} is missing or damaged; choose another build, or rebuild")
+        return self._begin(customer_id, database_id, Action.REDEPLOY, build)
+
+    def resize(self, customer_id: str, database_id: str, size: str) -> Accepted:
+        """Store the size; where an instance runs, deploy it again with the new one."""
+        return self._begin(customer_id, database_id, Action.RESIZE, None, instance_size=size)
+
+    def delete(self, customer_id: str, database_id: str) -> None:
+        with self._rooms.store.write() as tx:
+            row = found(tx, customer_id, database_id)
+            self._check(row, Action.DELETE)
+            now = self._rooms.now()
+            databases.change(tx, row.id, now, deleted_at=now)
+
+    def reload(self, customer_id: str, database_id: str) -> Accepted:
+        row = self._at_once(customer_id, database_id, Action.RELOAD, self._rooms.deployer.reload)
+        return Accepted(row.status.published)
+
+    def pause_sync(self, customer_id: str, database_id: str) -> None:
+        self._at_once(customer_id, database_id, Action.PAUSE_SYNC, self._rooms.deployer.pause_sync)
+
+    def resume_sync(self, customer_id: str, database_id: str) -> None:
+        self._at_once(customer_id, database_id, Action.RESUME_SYNC, self._rooms.deployer.resume_sync)
+
+    def pursue(self, row: DatabaseRow, action: Action) -> None:
+        """Start the action that a queued desired state asks for. Raises Conflict where it is no longer possible."""
+        self._begin(row.customer_id, row.id, action, None, desired_state=None)
+
+    def restore(self, row: DatabaseRow, build_id: str) -> None:
+        """Deploy a running database's build again, because its instance is gone."""
+        with self._rooms.store.write() as tx:
+            row = databases.by_id(tx, row.id)
+            if row.status is Status.RUNNING and jobs.of_database(tx, row.id) is None:
+                self._write(tx, row, Action.REDEPLOY, build_id, {})
+        self._wake()
+
+    def _begin(
+        self, customer_id: str, database_id: str, action: Action, build: BuildRow | None, **changes: Any
+    ) -> Accepted:
+        with self._rooms.store.read() as tx:
+            row = found(tx, customer_id, database_id)
+        has_image = action is Action.REDEPLOY or self._has_image(row)
+        with self._rooms.store.write() as tx:
+            row = found(tx, customer_id, database_id)
+            allowed = availability(row.status, action, has_image=has_image)
+            if not allowed.allowed:
+                raise Conflict(allowed.reason or "")
+            accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
+        self._wake()
+        return accepted
+
+    def _accept(
+        self, tx: Tx, row: DatabaseRow, action: Action, build: BuildRow | None, changes: dict[str, Any], *, queued: bool
+    ) -> Accepted:
+        now = self._rooms.now()
+        if queued:
+            databases.change(tx, row.id, now, desired_state=GOALS[action].value, **changes)
+            return Accepted(row.status.published, queued=True)
+        if action is Action.RESIZE and row.status is not Status.RUNNING:
+            # Nothing to start: a deployment under way compares the size with its own before it ends.
+            databases.change(tx, row.id, now, **changes)
+            return Accepted(row.status.published)
+        return self._write(tx, row, action, build.id if build else self._build_for(tx, row, action), changes)
+
+    def _write(
+        self, tx: Tx, row: DatabaseRow, action: Action, build_id: str | None, changes: dict[str, Any]
+    ) -> Accepted:
+        now, status = self._rooms.now(), advance(row.status, _EVENTS[action])
+        if build_id is None and action in _BUILDS:
+            build_id = new_id()
+            builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now)
+        databases.change(tx, row.id, now, status=status.value, last_error=None, **changes)
+        jobs.add(tx, id=new_id(), database_id=row.id, action=action.value, build_id=build_id, created_at=now)
+        return Accepted(status.published, build_id=build_id if action in _BUILDS else None)
+
+    def _build_for(self, tx: Tx, row: DatabaseRow, action: Action) -> str | None:
+        if action not in _DEPLOYS_WHAT_SERVED:
+            return None
+        last = deployments.last_served(tx, row.id)
+        if last is not None:
+            return last.build_id
+        deployable = (each for each in builds.of_database(tx, row.id) if each.image_digest is not None)
+        newest = next(deployable, None)
+        if newest is None:
+            raise Conflict(f"{action.value} needs an earlier successful build, and there is none")
+        return newest.id
+
+    def _at_once(self, customer_id: str, database_id: str, action: Action, order: Callable[[str], None]) -> DatabaseRow:
+        with self._rooms.store.read() as tx:
+            row = found(tx, customer_id, database_id)
+        self._check(row, action)
+        try:
+            order(row.id)
+        except InstanceUnreachable as exc:
+            raise Conflict(f"The instance does not answer, so {action.value} could not be done: {exc.message}") from exc
+        return row
+
+    def _check(self, row: DatabaseRow, action: Action) -> None:
+        needs_image = ALLOWED[row.status].get(action) is Rule.NEEDS_IMAGE
+        allowed = availability(row.status, action, has_image=not needs_image or self._has_image(row))
+        if not allowed.allowed:
+            raise Conflict(allowed.reason or "")
+
+    def _has_image(self, row: DatabaseRow) -> bool:
+        if Rule.NEEDS_IMAGE not in ALLOWED[row.status].values():
+            return False
+        with self._rooms.store.read() as tx:
+            history = builds.of_database(tx, row.id)
+        return any(self._images.deployable(build) for build in history)

@@ -1,0 +1,34 @@
+"""Control with everything on this machine: records, secrets, images and instances under one directory.
+
+`open_control(data_dir, settings, host)` is where the local implementations of all edges meet; nothing else names
+them. The caller holds the lock on the directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reflexdb.build.local import LocalBuilder
+from reflexdb.control.control import Control
+from reflexdb.control.rooms import Rooms, Settings
+from reflexdb.deploy.local import LocalDeployer
+from reflexdb.records.secrets import SecretStore
+from reflexdb.records.store import Store
+from reflexdb.sources import open_source
+
+
+def open_control(data_dir: Path, settings: Settings, host: str) -> Control:
+    """Control on a directory, not started. `host` is the address that instances listen on."""
+    data_dir = data_dir.absolute()
+    builder = LocalBuilder(data_dir)
+    rooms = Rooms(
+        data_dir=data_dir,
+        store=Store(data_dir / "metadata.db"),
+        secrets=SecretStore(data_dir),
+        builder=builder,
+        images=builder.store,
+        deployer=LocalDeployer(data_dir, builder.store, host),
+        open_source=open_source,
+        settings=settings,
+    )
+    return Control(rooms)

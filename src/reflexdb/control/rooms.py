@@ -1,0 +1,75 @@
+"""What every part of control works with:
+
+the records, the secrets and the edges to the outside, and the operator's settings.
+
+Put together once by `control.local` and handed down, so that no part builds its own. Time and ids are arguments here,
+like every other thing from outside.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reflexdb.build.base import Builder, ImageStore
+from reflexdb.deploy.base import Deployer
+from reflexdb.model.errors import NotFound
+from reflexdb.records.secrets import SecretStore
+from reflexdb.records.store import Store
+from reflexdb.sources.base import Source, SourceAddress
+
+DEFAULT_MIN_SYNC_INTERVAL_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator of a control plane may choose."""
+
+    base_url: str
+    """Where the control plane is reached; begins the addresses of build logs."""
+    min_sync_interval_s: int = DEFAULT_MIN_SYNC_INTERVAL_S
+    """The shortest poll that accounts may ask for."""
+    workers: int = 2
+    """Databases worked on at the same time."""
+    builds_at_once: int = 1
+    health_interval_s: float = 1.0
+    tick_s: float = 0.5
+    """The longest the reconciler sleeps when nothing wakes it."""
+    region: str = "local"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    data_dir: Path
+    store: Store
+    secrets: SecretStore
+    builder: Builder
+    images: ImageStore
+    deployer: Deployer
+    open_source: Callable[[SourceAddress], Source]
+    settings: Settings
+    now: Callable[[], datetime] = utc_now
+    owner: str = field(default_factory=new_id)
+    """This run of the control plane: jobs owned by another run were interrupted."""
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def canonical_id(text: str, what: str) -> str:
+    """An id in the one form we store. Raises NotFound: an id that is no UUID names nothing."""
+    if not _UUID.fullmatch(text):
+        raise NotFound(f"There is no {what} with this id in your account")
+    return text.lower()

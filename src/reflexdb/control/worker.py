@@ -1,0 +1,279 @@
+"""Carrying out one job: from the database's present status, step by step, until the job is finished.
+
+A job is a walk through the lifecycle: each status has one step, and each step ends by writing the next status, and
+what it achieved, in one transaction. A worker that is killed has therefore always left a status from which the walk
+goes on. Called by the reconciler, on a thread of its own; at most one per database.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection as Tx
+
+from reflexdb.build.base import BuildRequest, BuildResult
+from reflexdb.control.build_log import BuildLog, log_path
+from reflexdb.control.connections import source_address
+from reflexdb.control.keys import Keys
+from reflexdb.control.rooms import Rooms, new_id
+from reflexdb.control.wanted import address, wanted
+from reflexdb.deploy.base import Deployed, InstanceSpec
+from reflexdb.model.compute import cost_estimate_cents, select_tier
+from reflexdb.model.errors import BuildFailed, DeployFailed, ImageDamaged, ReflexError, SourceMissing
+from reflexdb.model.lifecycle import Event, Status, advance
+from reflexdb.records import builds, connections, databases, deployments, jobs
+from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
+
+log = structlog.get_logger()
+
+INTERRUPTED = "the control plane was stopped during the build"
+
+
+class Worker:
+    """The steps. `stopping` set means: finish the step at hand and leave the rest to the next start."""
+
+    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event) -> None:
+        self._rooms = rooms
+        self._keys = keys
+        self._stopping = stopping
+        self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
+            Status.TESTING_CONNECTION: ("test connection", self._test),
+            Status.QUEUED: ("build", self._build),
+            Status.DEPLOYING: ("deploy", self._deploy),
+            Status.RESUMING: ("resume", self._deploy),
+            Status.PAUSING: ("pause", self._retire),
+            Status.TERMINATING: ("terminate", self._retire),
+        }
+
+    def run(self, job_id: str) -> None:
+        """Walk until the job is finished, waits for a build slot, or the control plane stops."""
+        with self._rooms.store.write() as tx:
+            jobs.change(tx, job_id, owner=self._rooms.owner, started_at=self._rooms.now())
+        while not self._stopping.is_set():
+            job, row = self._present(job_id)
+            if job.finished_at is not None or job.owner is None:
+                return
+            name, step = self._steps[row.status]
+            try:
+                step(job)
+            except ReflexError as exc:
+                self.fail(job, f"{name}{_inner_step(exc)}", exc.message)
+            except Exception:
+                log.exception("step_crashed", database=row.id, job=job.id, step=name)
+                self.fail(job, name, "an internal error; the control plane's log has the details")
+
+    def retry_build(self, job: JobRow) -> None:
+        """The job's build was interrupted: it is failed, and a new one takes its place in the queue."""
+        now, build_id = self._rooms.now(), new_id()
+        assert job.build_id is not None
+        with self._rooms.store.write() as tx:
+            self._fail_build(tx, builds.by_id(tx, job.build_id), INTERRUPTED)
+            builds.add(tx, id=build_id, database_id=job.database_id, status="queued", created_at=now)
+            jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
+            self._advance(tx, job, Event.INTERRUPTED)
+        self._log(job)(f"FAILED: {INTERRUPTED}; started again as build {build_id}")
+
+    def adopt(self, job: JobRow) -> None:
+        """The job's deployment serves already: only writing it down was left."""
+        [deployed] = [each for each in self._rooms.deployer.deployed() if each.deployment_id == job.deployment_id]
+        self._finish_deployment(job, deployed)
+        log.info("deployment_adopted", database=job.database_id, deployment=job.deployment_id)
+
+    def fail(self, job: JobRow, step: str, message: str) -> None:
+        """End the job: the database is failed, with what went wrong and where; what serves goes on serving."""
+        error, now = f"{step}: {message}", self._rooms.now()
+        with self._rooms.store.write() as tx:
+            if job.build_id is not None:
+                self._fail_build(tx, builds.by_id(tx, job.build_id), error)
+            current = jobs.by_id(tx, job.id)
+            if current.deployment_id is not None:
+                deployments.change(tx, current.deployment_id, now, retired_at=now)
+            self._advance(tx, job, Event.STEP_FAILED, last_error=error)
+            jobs.finish(tx, job.id, now, error)
+        self._log(job)(f"FAILED {error}")
+        log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
+
+    def _test(self, job: JobRow) -> None:
+        row, connection = self._subject(job)
+        note = self._log(job)
+        note(f"test connection: {connection.backend} at {connection.host}, schema {row.schema_name}")
+        source = self._rooms.open_source(source_address(self._rooms, connection))
+        try:
+            result = source.test()
+        finally:
+            source.close()
+        if row.schema_name not in result.available_schemas:
+            raise SourceMissing(
+                f"The source has no schema {row.schema_name!r} that this user can see; it has: "
+                + (", ".join(repr(name) for name in result.available_schemas) or "none")
+            )
+        note(f"connected in {result.latency_ms:.0f} ms: {result.server_version}; waiting for a build slot")
+        with self._rooms.store.write() as tx:
+            self._advance(tx, job, Event.CONNECTION_TESTED)
+            jobs.change(tx, job.id, owner=None)
+
+    def _build(self, job: JobRow) -> None:
+        started = self._rooms.now()
+        assert job.build_id is not None
+        with self._rooms.store.write() as tx:
+            row = self._advance(tx, job, Event.BUILD_STARTED)
+            builds.change(tx, job.build_id, status="in_progress", started_at=started, config_text=row.config_text)
+        result = self._make_image(job)
+        finished = self._rooms.now()
+        seconds = (finished - started).total_seconds()
+        tier = row.build_compute_override or select_tier(result.plan)
+        with self._rooms.store.write() as tx:
+            builds.change(
+                tx,
+                job.build_id,
+                status="succeeded",
+                finished_at=finished,
+                duration_s=round(seconds),
+                image_digest=result.image.digest,
+                image_uri=result.image.uri,
+                compute_type=tier,
+                cost_cents=cost_estimate_cents(tier, seconds),
+            )
+            self._advance(tx, job, Event.BUILT)
+
+    def _make_image(self, job: JobRow) -> BuildResult:
+        row, connection = self._subject(job)
+        note = self._log(job)
+        note(f"introspect: schema {row.schema_name}")
+        source = self._rooms.open_source(source_address(self._rooms, connection))
+        try:
+            schema = source.introspect(row.schema_name)
+        finally:
+            source.close()
+        note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
+        result = self._rooms.builder.build(BuildRequest(schema, row.config_text), note)
+        reused = ", the same as an earlier build's" if result.image.reused else ""
+        note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
+        return result
+
+    def _deploy(self, job: JobRow) -> None:
+        row, connection = self._subject(job)
+        assert job.build_id is not None
+        with self._rooms.store.read() as tx:
+            build = builds.by_id(tx, job.build_id)
+        spec, settings = self._spec(row, connection, build)
+        self._note_start(job, spec, settings, connection.password_ref)
+        note = self._log(job)
+        note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
+        try:
+            deployed = self._rooms.deployer.deploy(spec, note)
+        except ReflexError as exc:
+            if not self._resized(job, settings):
+                raise
+            note(f"deploy failed ({exc.message}); trying again with the new size")
+            return
+        if self._resized(job, settings):
+            note("the size was changed meanwhile; deploying again with it")
+            return
+        self._finish_deployment(job, deployed)
+        note(f"running at {deployed.endpoint_url}")
+
+    def _note_start(self, job: JobRow, spec: InstanceSpec, settings: dict[str, Any], ref: str | None) -> None:
+        """Written before anything is started, so that an interrupted deployment can be recognised."""
+        now = self._rooms.now()
+        with self._rooms.store.write() as tx:
+            if job.deployment_id is not None:
+                deployments.change(tx, job.deployment_id, now, retired_at=now)
+            deployments.add(
+                tx,
+                id=spec.deployment_id,
+                database_id=job.database_id,
+                build_id=spec.build_id,
+                settings=settings,
+                password_ref=ref,
+                created_at=now,
+                updated_at=now,
+            )
+            jobs.change(tx, job.id, deployment_id=spec.deployment_id)
+
+    def _spec(
+        self, row: DatabaseRow, connection: ConnectionRow, build: BuildRow
+    ) -> tuple[InstanceSpec, dict[str, Any]]:
+        if build.image_digest is None:
+            raise ImageDamaged(f"Build {build.id} has no image; rebuild")
+        plan = self._rooms.images.plan(build.image_digest)
+        settings = wanted(row, connection, plan.sync, self._rooms.settings.min_sync_interval_s)
+        source = address(settings, source_address(self._rooms, connection).password)
+        spec = InstanceSpec(
+            database_id=row.id,
+            deployment_id=new_id(),
+            build_id=build.id,
+            image_digest=build.image_digest,
+            plan=plan,
+            source=source,
+            sync_mode=settings["syncMode"],
+            sync_interval_s=settings["syncInterval"],
+            safety_net_s=settings["safetyNet"],
+            memory_cap_mb=settings["taskMemoryMb"],
+            cpu_units=settings["taskCpu"],
+            log_level=settings["logLevel"],
+            api_keys=self._keys.accepted(row.id),
+            port=row.port,
+        )
+        return spec, settings
+
+    def _resized(self, job: JobRow, settings: dict[str, Any]) -> bool:
+        with self._rooms.store.read() as tx:
+            resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
+        return resized
+
+    def _finish_deployment(self, job: JobRow, deployed: Deployed) -> None:
+        now = self._rooms.now()
+        with self._rooms.store.write() as tx:
+            deployments.retire_others(tx, job.database_id, now, but=deployed.deployment_id)
+            deployments.change(
+                tx, deployed.deployment_id, now, serving_at=now, endpoint_url=deployed.endpoint_url, health_status="ok"
+            )
+            self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
+            jobs.finish(tx, job.id, now)
+        self._keys.mark_stale(job.database_id)  # a key made during the deployment is not in its set
+        log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
+
+    def _retire(self, job: JobRow) -> None:
+        self._rooms.deployer.retire(job.database_id)
+        now = self._rooms.now()
+        with self._rooms.store.write() as tx:
+            deployments.retire_others(tx, job.database_id, now)
+            self._advance(tx, job, Event.RETIRED)
+            jobs.finish(tx, job.id, now)
+        log.info("retired", database=job.database_id, job_action=job.action)
+
+    def _advance(self, tx: Tx, job: JobRow, event: Event, **changes: Any) -> DatabaseRow:
+        row = databases.by_id(tx, job.database_id)
+        databases.change(tx, row.id, self._rooms.now(), status=advance(row.status, event).value, **changes)
+        return row
+
+    def _fail_build(self, tx: Tx, build: BuildRow, error: str) -> None:
+        if build.status in ("succeeded", "failed"):
+            return
+        now: datetime = self._rooms.now()
+        seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
+        builds.change(tx, build.id, status="failed", error=error, finished_at=now, duration_s=seconds)
+
+    def _present(self, job_id: str) -> tuple[JobRow, DatabaseRow]:
+        with self._rooms.store.read() as tx:
+            job = jobs.by_id(tx, job_id)
+            return job, databases.by_id(tx, job.database_id)
+
+    def _subject(self, job: JobRow) -> tuple[DatabaseRow, ConnectionRow]:
+        with self._rooms.store.read() as tx:
+            row = databases.by_id(tx, job.database_id)
+            return row, connections.by_id(tx, row.connection_id)
+
+    def _log(self, job: JobRow) -> Callable[[str], None]:
+        if job.build_id is None:
+            return lambda line: log.info("job_note", job=job.id, line=line)
+        return BuildLog(log_path(self._rooms.data_dir, job.build_id), self._rooms.now)
+
+
+def _inner_step(exc: ReflexError) -> str:
+    return f" ({exc.step})" if isinstance(exc, BuildFailed | DeployFailed) else ""

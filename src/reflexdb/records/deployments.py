@@ -1,0 +1,79 @@
+"""Queries about deployments. Called by control; every function runs in the caller's transaction.
+
+A deployment is written before it is started, serves from `serving_at` to `retired_at`, and at most one of a database
+serves.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection as Tx
+from sqlalchemy import insert, select, update
+
+from reflexdb.records.rows import DeploymentRow, noun
+from reflexdb.records.tables import deployments as table
+
+_SERVES = table.c.serving_at.is_not(None) & table.c.retired_at.is_(None)
+
+
+def add(tx: Tx, **values: Any) -> None:
+    tx.execute(insert(table).values(row_counts={}, replication_paused=False, **values))
+
+
+def by_id(tx: Tx, deployment_id: str) -> DeploymentRow:
+    return noun(DeploymentRow, tx.execute(select(table).where(table.c.id == deployment_id)).one())
+
+
+def serving(tx: Tx, database_id: str) -> DeploymentRow | None:
+    row = tx.execute(select(table).where(table.c.database_id == database_id, _SERVES)).first()
+    return noun(DeploymentRow, row) if row else None
+
+
+def all_serving(tx: Tx) -> dict[str, DeploymentRow]:
+    """By database."""
+    rows = [noun(DeploymentRow, row) for row in tx.execute(select(table).where(_SERVES))]
+    return {row.database_id: row for row in rows}
+
+
+def newest_live(tx: Tx, database_id: str) -> DeploymentRow | None:
+    """The one that serves, or the one being started where none serves."""
+    row = tx.execute(
+        select(table)
+        .where(table.c.database_id == database_id, table.c.retired_at.is_(None))
+        .order_by(table.c.serving_at.is_(None), table.c.created_at.desc())
+        .limit(1)
+    ).first()
+    return noun(DeploymentRow, row) if row else None
+
+
+def last_served(tx: Tx, database_id: str) -> DeploymentRow | None:
+    """The newest that ever served: what a paused database resumes."""
+    row = tx.execute(
+        select(table)
+        .where(table.c.database_id == database_id, table.c.serving_at.is_not(None))
+        .order_by(table.c.serving_at.desc())
+        .limit(1)
+    ).first()
+    return noun(DeploymentRow, row) if row else None
+
+
+def change(tx: Tx, deployment_id: str, now: datetime, **values: Any) -> None:
+    tx.execute(update(table).where(table.c.id == deployment_id).values(updated_at=now, **values))
+
+
+def retire_others(tx: Tx, database_id: str, now: datetime, *, but: str = "") -> None:
+    """Everything of the database that is not `but` no longer runs."""
+    tx.execute(
+        update(table)
+        .where(table.c.database_id == database_id, table.c.retired_at.is_(None), table.c.id != but)
+        .values(retired_at=now, updated_at=now)
+    )
+
+
+def password_refs(tx: Tx) -> set[str]:
+    rows = tx.execute(
+        select(table.c.password_ref).where(table.c.retired_at.is_(None), table.c.password_ref.is_not(None))
+    )
+    return {row.password_ref for row in rows}

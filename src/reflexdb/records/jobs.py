@@ -1,0 +1,57 @@
+"""Queries about jobs: what the reconciler has to carry out.
+
+Called by control; every function runs in the caller's transaction.
+
+A job is written in the transaction that accepts an action, owned by the process that carries it out, and finished in
+the transaction that writes its outcome. At most one of a database is unfinished; an unfinished one with a foreign
+owner was interrupted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection as Tx
+from sqlalchemy import func, insert, select, update
+
+from reflexdb.records.rows import JobRow, noun
+from reflexdb.records.tables import jobs as table
+
+
+def add(tx: Tx, **values: Any) -> None:
+    tx.execute(insert(table).values(attempt=1, **values))
+
+
+def unfinished(tx: Tx) -> dict[str, JobRow]:
+    """By database."""
+    rows = [noun(JobRow, row) for row in tx.execute(select(table).where(table.c.finished_at.is_(None)))]
+    return {row.database_id: row for row in rows}
+
+
+def of_database(tx: Tx, database_id: str) -> JobRow | None:
+    """The unfinished one."""
+    row = tx.execute(select(table).where(table.c.database_id == database_id, table.c.finished_at.is_(None))).first()
+    return noun(JobRow, row) if row else None
+
+
+def of_build(tx: Tx, build_id: str) -> JobRow | None:
+    """An unfinished one that works on this build."""
+    row = tx.execute(select(table).where(table.c.build_id == build_id, table.c.finished_at.is_(None))).first()
+    return noun(JobRow, row) if row else None
+
+
+def by_id(tx: Tx, job_id: str) -> JobRow:
+    return noun(JobRow, tx.execute(select(table).where(table.c.id == job_id)).one())
+
+
+def change(tx: Tx, job_id: str, **values: Any) -> None:
+    tx.execute(update(table).where(table.c.id == job_id).values(**values))
+
+
+def finish(tx: Tx, job_id: str, now: datetime, error: str | None = None) -> None:
+    change(tx, job_id, finished_at=now, error=error)
+
+
+def count(tx: Tx, database_id: str) -> int:
+    return tx.execute(select(func.count()).select_from(table).where(table.c.database_id == database_id)).scalar_one()

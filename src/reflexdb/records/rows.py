@@ -1,0 +1,164 @@
+"""What a query answers: one frozen value per noun, and the one way from a table's row to it.
+
+The query modules return these; control and api read them. Fields are the columns, with JSON turned into tuples and
+statuses into their enum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
+
+from reflexdb.model.lifecycle import Desired, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    id: str
+    name: str
+    plan: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementKey:
+    id: str
+    customer_id: str
+    key_id: str
+    name: str
+    secret_hash: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    id: str
+    customer_id: str
+    name: str
+    backend: str
+    host: str
+    port: int
+    available_schemas: tuple[str, ...]
+    user: str
+    password_ref: str | None
+    sync_mode: str
+    sync_interval_s: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRow:
+    id: str
+    customer_id: str
+    connection_id: str
+    name: str
+    schema_name: str
+    instance_size: str
+    log_level: str
+    status: Status
+    last_error: str | None
+    desired_state: Desired | None
+    build_compute_override: str | None
+    region: str
+    binlog_server_id: int | None
+    custom_domain: str | None
+    pause_schedule: Mapping[str, Any] | None
+    schedule_checked_at: datetime | None
+    tags: tuple[Mapping[str, str], ...]
+    port: int | None
+    config_text: str | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRow:
+    id: str
+    database_id: str
+    number: int
+    status: str
+    image_digest: str | None
+    image_uri: str | None
+    config_text: str | None
+    compute_type: str | None
+    cost_cents: int | None
+    duration_s: int | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRow:
+    id: str
+    database_id: str
+    build_id: str
+    settings: Mapping[str, Any]
+    password_ref: str | None
+    endpoint_url: str | None
+    health_status: str | None
+    health_reason: str | None
+    snapshot_age_ms: int | None
+    swap_count: int | None
+    row_counts: Mapping[str, int]
+    replication_paused: bool
+    last_health_check: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    serving_at: datetime | None
+    retired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    id: str
+    database_id: str
+    key_id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    id: str
+    database_id: str
+    action: str
+    build_id: str | None
+    deployment_id: str | None
+    attempt: int
+    owner: str | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+_Noun = TypeVar("_Noun")
+_CONVERTERS: dict[str, Any] = {"status": Status, "desired_state": Desired, "available_schemas": tuple, "tags": tuple}
+
+
+def noun(kind: type[_Noun], row: Row[Any]) -> _Noun:
+    """The value of `kind` in a row that has at least its columns."""
+    values = row._mapping
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # every kind here is a dataclass
+    return kind(**{name: _converted(kind, name, values[name]) for name in names})
+
+
+def _converted(kind: type, name: str, value: Any) -> Any:
+    if value is None or (name == "status" and kind is not DatabaseRow):
+        return value
+    convert = _CONVERTERS.get(name)
+    return convert(value) if convert else value

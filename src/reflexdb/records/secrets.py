@@ -1,0 +1,119 @@
+"""Secrets at rest: connection passwords and each database's key-signing secret, encrypted in one file, apart from the
+metadata.
+
+`SecretStore(directory)` keeps `secrets.bin`, encrypted with AES-256-GCM under `master.key` (created at first use,
+mode 0600). A name is bound to its value as associated data, so entries cannot be exchanged. Every change replaces the
+file as a whole: a crash leaves the old or the new one. One process at a time (control holds the lock on the data
+directory); any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from reflexdb.model.errors import SystemError_
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_VERSION = 1
+
+
+class SecretStore:
+    """Names to secret values."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "secrets.bin"
+        self._lock = threading.Lock()
+        self._cipher = AESGCM(_master_key(directory / "master.key", fresh=not self._path.exists()))
+        self._entries = self._read()
+
+    def put(self, name: str, value: bytes) -> None:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, value, name.encode())
+        with self._lock:
+            self._replace({**self._entries, name: sealed})
+
+    def get(self, name: str) -> bytes:
+        """Raises SystemError_ where it is missing or was changed."""
+        with self._lock:
+            sealed = self._entries.get(name)
+        if sealed is None:
+            raise SystemError_(f"The secret {name} is missing from {self._path}; enter it again")
+        return self._open(name, sealed)
+
+    def names(self) -> set[str]:
+        with self._lock:
+            return set(self._entries)
+
+    def remove(self, names: Iterable[str]) -> None:
+        gone = set(names)
+        with self._lock:
+            if gone & self._entries.keys():
+                self._replace({name: value for name, value in self._entries.items() if name not in gone})
+
+    def _open(self, name: str, sealed: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+        except InvalidTag as exc:
+            raise SystemError_(
+                f"The secret {name} in {self._path} can't be decrypted: it was changed, or master.key is another one"
+            ) from exc
+
+    def _read(self) -> dict[str, bytes]:
+        if not self._path.exists():
+            return {}
+        try:
+            document = json.loads(self._path.read_text("utf-8"))
+            if document["version"] != _VERSION:
+                raise ValueError(document["version"])
+            entries = {str(name): b64decode(value, validate=True) for name, value in document["entries"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise SystemError_(f"{self._path} is damaged; restore it from a backup") from exc
+        for name, sealed in entries.items():
+            self._open(name, sealed)
+        return entries
+
+    def _replace(self, entries: dict[str, bytes]) -> None:
+        encoded = {name: b64encode(value).decode("ascii") for name, value in entries.items()}
+        write_private(self._path, json.dumps({"version": _VERSION, "entries": encoded}).encode())
+        self._entries = entries
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file, mode 0600, so that a crash at any moment leaves the old or the new content."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _master_key(path: Path, *, fresh: bool) -> bytes:
+    if not path.exists():
+        if not fresh:
+            raise SystemError_(f"{path} is missing, and without it secrets.bin can't be read; restore it from a backup")
+        write_private(path, secrets.token_bytes(_KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise SystemError_(f"{path} is damaged: {len(key)} bytes instead of {_KEY_BYTES}; restore it from a backup")
+    return key

@@ -1,0 +1,72 @@
+"""A client for tests: every reply it sees is held against the contract before the test gets it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.contract.contract import check_reply
+
+STABLE = {"registered", "running", "paused", "failed", "stopped", "terminated"}
+LIMIT_S = 120.0
+
+
+@dataclass
+class Api:
+    """Speaks to one control plane with one key."""
+
+    client: httpx.Client
+    key: str
+
+    def __call__(
+        self, method: str, path: str, json: Any = None, *, expect: int | None = None, **options: Any
+    ) -> httpx.Response:
+        headers: Mapping[str, str] = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+        if json is not None:
+            options["json"] = json
+        reply = self.client.request(method, f"/v1{path}", headers=headers, **options)
+        kind = reply.headers.get("content-type", "")
+        body = reply.json() if kind.startswith("application/json") and reply.content else reply.text
+        check_reply(method, path.partition("?")[0], reply.status_code, kind, body)
+        if expect is not None:
+            assert reply.status_code == expect, reply.text
+        return reply
+
+    def get(self, path: str) -> Any:
+        return self("GET", path, expect=200).json()
+
+    def post(self, path: str, json: Any = None, expect: int = 202) -> Any:
+        return self("POST", path, json, expect=expect).json()
+
+    def settled(self, database_id: str) -> dict[str, Any]:
+        """The database once its status is stable and nothing is queued."""
+
+        def stable() -> dict[str, Any] | None:
+            database = self.get(f"/databases/{database_id}")
+            return database if database["status"] in STABLE and database["desiredState"] is None else None
+
+        return until(stable, f"database {database_id} to settle")
+
+
+def until(ask: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """The first truthy answer."""
+    deadline = time.monotonic() + limit_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"waited {limit_s} s in vain for {what}"
+        time.sleep(0.05)
+    return answer
+
+
+def sqlite_connection(path: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "source",
+        "backend": "sqlite",
+        "mysqlHost": path,
+        "availableSchemas": ["main"],
+        "instance": {"name": "blog", "mysqlDb": "main"},
+        **changes,
+    }

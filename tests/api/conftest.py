@@ -1,0 +1,69 @@
+"""A control plane in this process, on a directory of its own, with the real rooms behind it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from reflexdb.api.app import create_app
+from reflexdb.control.control import Control
+from reflexdb.control.local import open_control
+from reflexdb.control.rooms import Settings
+from tests.api.api import Api, sqlite_connection
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small SQLite database with two tables and a relation."""
+    path = tmp_path / "source.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
+            "CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT, author_id INTEGER REFERENCES users(id));"
+            "INSERT INTO users VALUES (1, 'Ada'), (2, 'Zoë');"
+            "INSERT INTO posts VALUES (1, 'Hello', 1), (2, NULL, 2), (3, 'Again', 1);"
+        )
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Iterator[Control]:
+    """Not started: actions are accepted and written down, and nothing carries them out."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    yield control
+    control.rooms.store.close()
+
+
+@pytest.fixture
+def api(control: Control) -> Iterator[Api]:
+    first = control.accounts.ensure_first()
+    assert first is not None
+    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+        yield Api(client, first.key)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One empty control plane for a whole module of requests that change nothing, or nothing that matters."""
+    directory = tmp_path_factory.mktemp("data")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    first = control.accounts.ensure_first()
+    assert first is not None
+    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+        yield Api(client, first.key)
+    control.rooms.store.close()
+
+
+@pytest.fixture
+def database(api: Api, source: Path) -> str:
+    """The id of a registered database."""
+    created = api.post("/connections", sqlite_connection(str(source)), expect=201)
+    database_id: str = created["database"]["id"]
+    return database_id

@@ -1,0 +1,172 @@
+"""The metadata database: its migrations arrive at its tables, and its transactions keep what they promise."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import IntegrityError
+
+from reflexdb.records import accounts, builds, connections, databases, deployments, jobs
+from reflexdb.records.store import Store
+from reflexdb.records.tables import metadata
+
+NOW = datetime(2026, 4, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "metadata.db")
+    with store.write() as tx:
+        accounts.add_customer(tx, id="customer", name="a", plan="free", created_at=NOW)
+        connections.add(
+            tx, id="connection", customer_id="customer", name="c", backend="sqlite", host="/x", port=1, user="",
+            available_schemas=["main"], sync_mode="poll", sync_interval_s=30, created_at=NOW, updated_at=NOW,
+        )  # fmt: skip
+        add_database(tx, "database", "d")
+    return store
+
+
+def add_database(tx: object, database_id: str, name: str) -> None:
+    databases.add(
+        tx, id=database_id, customer_id="customer", connection_id="connection", name=name, schema_name="main",
+        instance_size="nano", log_level="info", status="registered", region="local", tags=[], created_at=NOW,
+        updated_at=NOW,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def schema(path: Path) -> set[tuple[str, ...]]:
+    """Every table and index, with its clauses in an order of their own: that of foreign keys is not fixed."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    statements = [re.sub(r"\s+", " ", sql).removesuffix(")").strip() for (sql,) in rows if "alembic_version" not in sql]
+    return {tuple(sorted(statement.split(", "))) for statement in statements}
+
+
+def test_migrations_arrive_at_the_tables(tmp_path: Path) -> None:
+    Store(tmp_path / "migrated.db").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+
+    assert schema(tmp_path / "migrated.db") == schema(tmp_path / "declared.db")
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    Store(tmp_path / "m.db").close()
+    before = schema(tmp_path / "m.db")
+    Store(tmp_path / "m.db").close()
+
+    assert schema(tmp_path / "m.db") == before
+
+
+def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            Store(tmp_path / "m.db").close()
+        except Exception as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+
+
+def test_durability_is_what_was_asked_for(store: Store) -> None:
+    with store.read() as tx:
+        found = {name: tx.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
+        keys = tx.exec_driver_sql("PRAGMA foreign_keys").scalar()
+
+    assert (found, keys) == ({"journal_mode": "wal", "synchronous": 2}, 1)
+
+
+def test_an_exception_rolls_everything_back(store: Store) -> None:
+    def change_and_fail() -> None:
+        with store.write() as tx:
+            databases.change(tx, "database", NOW, name="changed")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change_and_fail()
+
+    with store.read() as tx:
+        assert databases.by_id(tx, "database").name == "d"
+
+
+def test_a_read_sees_one_state_whatever_is_written_meanwhile(store: Store) -> None:
+    with store.read() as tx:
+        first = databases.by_id(tx, "database").name
+        with store.write() as other:
+            databases.change(other, "database", NOW, name="changed")
+
+        assert databases.by_id(tx, "database").name == first
+
+
+def test_times_come_back_in_utc_with_their_microseconds(store: Store) -> None:
+    there = timezone(timedelta(hours=2))
+    with store.write() as tx:
+        databases.change(tx, "database", datetime(2026, 4, 15, 14, 0, 0, 123456, tzinfo=there))
+        row = databases.by_id(tx, "database")
+
+    assert row.updated_at == datetime(2026, 4, 15, 12, 0, 0, 123456, tzinfo=UTC)
+    assert row.updated_at.tzinfo is UTC
+
+
+def test_a_database_has_at_most_one_unfinished_job(store: Store) -> None:
+    with store.write() as tx:
+        jobs.add(tx, id="one", database_id="database", action="provision", created_at=NOW)
+        jobs.finish(tx, "one", NOW)
+        jobs.add(tx, id="two", database_id="database", action="provision", created_at=NOW)
+    with pytest.raises(IntegrityError), store.write() as tx:
+        jobs.add(tx, id="three", database_id="database", action="provision", created_at=NOW)
+
+
+def test_a_database_has_at_most_one_serving_deployment(store: Store) -> None:
+    with store.write() as tx:
+        builds.add(tx, database_id="database", id="build", status="succeeded", created_at=NOW)
+        for name in ("one", "two"):
+            deployments.add(
+                tx, id=name, database_id="database", build_id="build", settings={}, created_at=NOW, updated_at=NOW
+            )
+        deployments.change(tx, "one", NOW, serving_at=NOW)
+    with pytest.raises(IntegrityError), store.write() as tx:
+        deployments.change(tx, "two", NOW, serving_at=NOW)
+
+
+def test_builds_are_numbered_without_gaps_and_listed_newest_first(store: Store) -> None:
+    with store.write() as tx:
+        for name in ("a", "b", "c"):
+            builds.add(tx, database_id="database", id=name, status="queued", created_at=NOW)
+        listed = [(build.id, build.number) for build in builds.of_database(tx, "database")]
+
+    assert listed == [("c", 3), ("b", 2), ("a", 1)]
+
+
+def test_a_name_is_free_again_once_its_database_is_deleted(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.write() as tx:
+        add_database(tx, "second", "d")
+    with store.write() as tx:
+        databases.change(tx, "database", NOW, deleted_at=NOW)
+        add_database(tx, "second", "d")
+
+        assert [row.id for row in databases.of_customer(tx, "customer")] == ["second"]
+
+
+def test_a_database_can_not_point_to_a_connection_that_is_not_there(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.write() as tx:
+        databases.add(
+            tx, id="x", customer_id="customer", connection_id="nowhere", name="x", schema_name="main",
+            instance_size="nano", log_level="info", status="registered", region="local", tags=[], created_at=NOW,
+            updated_at=NOW,
+        )  # fmt: skip

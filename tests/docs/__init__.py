@@ -1,0 +1,1 @@
+"""Pages that must say what the code says."""

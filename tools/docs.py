@@ -1,0 +1,159 @@
+"""Prints the pages that are made from code, so that they cannot say anything else: `docs/reference/*.md`.
+
+Called by `make format` to write them and by `make check` and the tests with `--check`, which ends with 1 and names
+every page that is not current. Knows where each fact lives, and no fact itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from reflexdb.cli.exits import MEANINGS
+from reflexdb.cli.main import app
+from reflexdb.model import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPLETION = ("install_completion", "show_completion")
+PRINTED = "<!-- Printed by tools/docs.py; change the code, then run `make format`. -->"
+
+
+def main(arguments: list[str]) -> int:
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not what the code says; run `make format`")
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages()[path])
+        print(f"printed {path.relative_to(ROOT)}")
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    makers: dict[str, Callable[[], str]] = {
+        "docs/reference/cli.md": cli_page,
+        "docs/reference/errors.md": errors_page,
+    }
+    return {ROOT / name: make() for name, make in makers.items()}
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options, and what the exit codes mean."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    lines = [PRINTED, "# The command line", ""]
+    lines += ["`reflexdb COMMAND --help` says the same. Options of `reflexdb` itself stand before the command.", ""]
+    lines += parameters(root)
+    lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    for path, command in commands(root, "reflexdb"):
+        lines += ["", f"## `{path}`", "", usage(path, command), "", (command.help or "").strip()]
+        lines += ["", *parameters(command)]
+    return "\n".join(lines) + "\n"
+
+
+def commands(group: TyperGroup, path: str) -> Iterator[tuple[str, TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{path} {name}")
+        else:
+            assert isinstance(command, TyperCommand)
+            yield f"{path} {name}", command
+
+
+def usage(path: str, command: TyperCommand) -> str:
+    words = [path]
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            name = argument_name(parameter)
+            words.append(name if parameter.required else f"[{name}]")
+    return f"    {' '.join([*words, '[OPTIONS]'])}"
+
+
+def argument_name(parameter: TyperArgument) -> str:
+    return (parameter.metavar or parameter.name or "").strip("[]").upper()
+
+
+def parameters(command: TyperCommand | TyperGroup) -> list[str]:
+    """A table of arguments and options; the ones every program has are left out."""
+    rows = []
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            rows.append(f"| `{argument_name(parameter)}` | {cell(parameter.help)} |")
+        elif isinstance(parameter, TyperOption) and parameter.name not in {"help", *COMPLETION}:
+            names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+            rows.append(f"| {names} | {cell(parameter.help)}{extras(parameter)} |")
+    return ["| argument, option | |", "|---|---|", *rows] if rows else []
+
+
+def extras(option: TyperOption) -> str:
+    """Environment variable, choices and default, where there are any."""
+    found = []
+    if option.envvar:
+        found.append(f"Also `${option.envvar}`.")
+    kind = option.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        found.append("One of " + ", ".join(f"`{choice.value}`" for choice in kind) + ".")
+    default = getattr(option.default, "value", option.default)
+    if default not in (None, False, "") and not option.secondary_opts:
+        found.append(f"Default `{default:g}`." if isinstance(default, float) else f"Default `{default}`.")
+    return " " + " ".join(found) if found else ""
+
+
+def cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
+
+
+def errors_page() -> str:
+    """Every code of `model/errors.py` with who is at fault, whether to retry, and the tree it stands in."""
+    rows = ["| code | whose | try again | raised as |", "|---|---|---|---|"]
+    by_code: dict[str, list[type[errors.ReflexError]]] = {}
+    for kind in walk(errors.ReflexError):
+        if not kind.__name__.startswith("_"):
+            by_code.setdefault(kind.code, []).append(kind)
+    for code, kinds in sorted(by_code.items()):
+        names = ", ".join(f"`{kind.__name__}`" for kind in kinds)
+        rows.append(f"| `{code}` | {whose(kinds[0])} | {'yes' if kinds[0].temporary else 'no'} | {names} |")
+    tree = (errors.__doc__ or "").strip()
+    return "\n".join(
+        [
+            PRINTED,
+            "# Error codes",
+            "",
+            'The control plane answers an error as `{"error": code, "message": text}`; a database whose build or',
+            "deployment failed carries the same message in `lastError`. The query API has codes of its own, listed in",
+            "[query language](query-language.md).",
+            "",
+            *rows,
+            "",
+            "```text",
+            tree,
+            "```",
+            "",
+        ]
+    )
+
+
+def walk(kind: type[errors.ReflexError]) -> Iterator[type[errors.ReflexError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from walk(child)
+
+
+def whose(kind: type[errors.ReflexError]) -> str:
+    if issubclass(kind, errors.UserError):
+        return "the caller"
+    if issubclass(kind, errors.SourceError):
+        return "the source database"
+    return "ReflexDB"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

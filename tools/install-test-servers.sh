@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs MariaDB and PostgreSQL for the tests where they are missing: only as root, only with apt-get, and without starting the packaged
+# services (the tests start private servers of their own). Anywhere else it says so in a line and ends with 0; the tests that need
+# a missing server are then skipped by name.
+set -euo pipefail
+
+missing=()
+command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ ! -e /etc/debian_version ]; then
+  echo "test: not installed: ${missing[*]}; the tests that need them will be skipped"
+  exit 0
+fi
+
+echo "test: installing ${missing[*]}"
+log=$(mktemp)
+policy=/usr/sbin/policy-rc.d
+made_policy=
+cleanup() {
+  [ -z "$made_policy" ] || rm -f "$policy"
+  rm -f "$log"
+}
+trap cleanup EXIT
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  made_policy=1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  tail -n 20 "$log" >&2
+  echo "test: could not install ${missing[*]}; the tests that need them will be skipped" >&2
+fi

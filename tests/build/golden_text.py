@@ -1,10 +1,10 @@
 """Golden files: schemas, configurations, plans, findings and C++ as text a person can review.
 
-A file holds cases, `== title` each, with sections `[schema]`, `[config]` (inputs) and `[plan]`, `[findings]`, `[cpp]` (expected, in this
-order where present). A schema is written as
+A file holds cases, `== title` each, with sections `[schema]`, `[config]` (inputs) and `[plan]`, `[findings]`, `[cpp]`
+(expected, in this order where present). A schema is written as
 
-    table users                     view: `view users`; a comment behind `--`
-      id i32 int pk                 name, storage, declared type, then any of: pk, null
+    table users                     or `view users`
+      id i32 int pk                 name, storage, declared type, then any of: pk, null; a comment behind ` -- `
       shape - geometry null         `-` is an unsupported type
       key author_id,x -> users id,y
 """

@@ -1,4 +1,4 @@
-"""The planning and printing passes against golden files: `pytest tests/build --update-golden` rewrites them, the diff is reviewed."""
+"""The planning and printing passes against golden files; `pytest tests/build --update-golden` rewrites them."""
 
 from __future__ import annotations
 

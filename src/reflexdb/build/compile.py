@@ -11,14 +11,15 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import reflexdb
-from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory
+from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, sync_directory
 from reflexdb.build.process import Limits, Outcome, run
 from reflexdb.build.toolchain import Toolchain
 from reflexdb.model.errors import BuildFailed
@@ -26,6 +27,7 @@ from reflexdb.model.errors import BuildFailed
 ENGINE_DIRECTORY = Path(reflexdb.__file__).parent / "engine"
 PARALLEL_COMPILERS = 2
 KEPT_ENGINES = 4
+LIMITS = Limits()
 FORMAT = 1
 """Part of every key: raise it when what is made of the same inputs changes."""
 
@@ -76,8 +78,11 @@ class EngineCompiler:
         digest.update(json.dumps(parts).encode("ascii"))
         return digest.hexdigest()
 
-    def objects(self) -> tuple[list[Path], bool]:
-        """The engine's objects, and whether they were there already. Waits for whoever is making the same ones."""
+    def objects(self, announce: Callable[[int], None] | None = None) -> tuple[list[Path], bool]:
+        """The engine's objects, and whether they were there already. Waits for whoever is making the same ones.
+
+        `announce` hears the number of sources before they are compiled, which can take a minute.
+        """
         self._cache.mkdir(parents=True, exist_ok=True)
         final = self._cache / self.key
         with locked(self._cache / f"{self.key}.lock"):
@@ -85,13 +90,18 @@ class EngineCompiler:
             if known:
                 os.utime(final)
                 return known, True
+            if announce:
+                announce(len(self._sources))
             shutil.rmtree(final, ignore_errors=True)
             self._make(final)
             self._forget_old()
             return _intact(final), False
 
     def _make(self, final: Path) -> None:
-        scratch = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._cache))
+        prefix = f"{TEMPORARY_PREFIX}{self.key[:16]}-"
+        for left in self._cache.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=self._cache))
         try:
             with ThreadPoolExecutor(PARALLEL_COMPILERS, thread_name_prefix="compile") as pool:
                 for _ in pool.map(
@@ -108,10 +118,8 @@ class EngineCompiler:
 
     def _forget_old(self) -> None:
         """Engines of earlier versions and compilers; the newest few stay, for who runs two versions side by side."""
-        entries = [
-            path for path in self._cache.iterdir() if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
-        ]
-        for path in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True)[KEPT_ENGINES:]:
+        engines = [path for path in newest_first(self._cache) if path.is_dir() and not path.name.startswith(".")]
+        for path in engines[KEPT_ENGINES:]:
             shutil.rmtree(path, ignore_errors=True)
 
     def compile_unit(self, text: str, directory: Path) -> Path:
@@ -174,7 +182,7 @@ def _intact(directory: Path) -> list[Path]:
 
 def _run(command: list[str], directory: Path, step: str) -> Outcome:
     try:
-        return run(command, directory, Limits())
+        return run(command, directory, LIMITS)
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
             raise BuildFailed(step, "The disk is full; free some space in the data directory and build again.") from exc
@@ -189,15 +197,15 @@ def _failed(step: str, doing: str, outcome: Outcome) -> BuildFailed:
     if outcome.timed_out or outcome.status == 128 + 24:
         return BuildFailed(
             step,
-            f"Time ran out {doing}: {Limits().wall_s:.0f} s are allowed; include fewer tables or use a faster machine.",
+            f"Time ran out {doing}: {LIMITS.wall_s:.0f} s are allowed; include fewer tables or use a faster machine.",
         )
     if "out of memory" in text or "virtual memory exhausted" in text or "cannot allocate memory" in text.lower():
         return BuildFailed(
-            step, f"Memory ran out {doing}: {Limits().memory_bytes >> 30} GiB are allowed; include fewer tables."
+            step, f"Memory ran out {doing}: {LIMITS.memory_bytes >> 30} GiB are allowed; include fewer tables."
         )
     if outcome.status == 128 + 9:
         return BuildFailed(step, f"The compiler was killed {doing}, most likely because the machine's memory ran out.")
-    errors = [line for line in outcome.lines() if "error" in line.lower() or "cannot find" in line]
+    errors = [line for line in outcome.lines() if re.search(r"\berror:|cannot find|undefined reference", line)]
     first = (errors or outcome.lines() or [f"exit status {outcome.status} and no message"])[0].strip()
     hint = " Install the static C and C++ libraries." if "cannot find -l" in text else ""
     return BuildFailed(step, f"The C++ compiler failed {doing}: {first[:500]}.{hint}")

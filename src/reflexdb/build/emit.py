@@ -15,6 +15,7 @@ from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
+_CHARACTERS = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256)]
 
 _HEAD = """\
 // Constant tables of one image, printed by reflexdb from the checked plan; do not edit.
@@ -24,6 +25,8 @@ _HEAD = """\
 
 namespace reflex {{
 namespace {{
+
+using namespace std::string_view_literals;
 """
 
 _TAIL = """
@@ -58,16 +61,17 @@ def emit(plan: Plan) -> str:
 
 
 def literal(text: str) -> str:
-    """A `std::string_view` of the text's UTF-8 bytes, its length written out so that NUL is a byte like any other."""
-    data = text.encode("utf-8")
-    lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)] or [
-        b""
-    ]
-    quoted = [
-        f'"{"".join(chr(byte) if byte in _PLAIN else f"{chr(92)}{byte:03o}" for byte in line)}"' for line in lines
-    ]
+    """A `std::string_view` of the text's UTF-8 bytes; the suffix counts them, so NUL is a byte like any other.
+
+    Planning has refused names that are no UTF-8; in declared types and notes, which are only shown, `?` stands in.
+    """
+    data = text.encode("utf-8", "replace")
+    if not data:
+        return "{}"
+    lines = [data[start : start + LITERAL_BYTES_PER_LINE] for start in range(0, len(data), LITERAL_BYTES_PER_LINE)]
+    quoted = [f'"{"".join(_CHARACTERS[byte] for byte in line)}"' for line in lines]
     separator = "\n        " if len(quoted) > 1 else ""
-    return f"{{{separator}{separator.join(quoted)}, {len(data)}}}"
+    return separator + separator.join(quoted) + "sv"
 
 
 def _table_parts(index: int, table: PlannedTable) -> str:

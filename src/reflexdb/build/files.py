@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -40,6 +41,15 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def newest_first(directory: Path) -> list[Path]:
+    """What is in a directory, by time of change. What another process removes meanwhile is left out."""
+    times: dict[Path, int] = {}
+    for path in directory.iterdir():
+        with suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
+    return sorted(times, key=lambda path: (-times[path], path.name))
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file exclusively, against threads and processes; the kernel lets go of it when the holder dies."""
@@ -48,11 +58,26 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def is_free(path: Path) -> bool:
+@contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """A new directory, gone afterwards. Those that a killed process left are removed too: their lock is free."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with locked(parent / ".lock"):
+            for left in parent.iterdir():
+                if left.is_dir() and _is_free(left / "lock"):
+                    shutil.rmtree(left, ignore_errors=True)
+            directory = Path(tempfile.mkdtemp(dir=parent))
+            held.callback(shutil.rmtree, directory, ignore_errors=True)
+            held.enter_context(locked(directory / "lock"))
+        yield directory
+
+
+def _is_free(path: Path) -> bool:
     """True where nobody holds the lock file now."""
-    with path.open("ab") as file:
-        try:
+    try:
+        with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    except OSError:
+        return False
     return True

@@ -7,22 +7,31 @@ stop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reflexdb.model.document import Place
 from reflexdb.model.errors import InvalidConfig, InvalidSchema
+from reflexdb.model.suggest import did_you_mean
 
 MAX_SHOWN = 100
+MAX_HINTS = 10
 
 
 @dataclass(slots=True)
 class Findings:
     notes: list[str] = field(default_factory=list)
+    _hints: int = 0
     _schema: list[str] = field(default_factory=list)
     _config: list[tuple[Place, str]] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """A suggestion for a mistyped name. Only for the first few: each is a search through all known names."""
+        self._hints += 1
+        return did_you_mean(name, known) if self._hints <= MAX_HINTS else ""
 
     def schema(self, sentence: str) -> None:
         """Something about the source itself."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +21,7 @@ import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler
 from reflexdb.build.emit import emit
-from reflexdb.build.files import is_free, locked, write_atomically
+from reflexdb.build.files import newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
@@ -34,6 +32,7 @@ from reflexdb.model.errors import BuildFailed
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
+REMEMBERED_IMAGES = 1_000
 SHOWN = 30
 """Names of one kind in one line of the log."""
 
@@ -96,14 +95,24 @@ class LocalBuilder:
             return None
         return digest if self.store.verify(digest) else None
 
+    def _remember(self, key: str, digest: str) -> None:
+        """Keep which image the inputs made; the oldest of very many are forgotten and would be built again."""
+        known = self._cache / "images"
+        known.mkdir(parents=True, exist_ok=True)
+        write_atomically(known / key, digest.encode("ascii"))
+        for path in newest_first(known)[REMEMBERED_IMAGES:]:
+            path.unlink(missing_ok=True)
+
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
         with phases.run("engine"):
-            objects, cached = inputs.engine.objects()
+            objects, cached = inputs.engine.objects(
+                lambda sources: log(f"engine: compiling {sources} sources, once for this version and compiler")
+            )
             log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
         with phases.run("emit"):
             unit = emit(inputs.plan)
             log(f"emit: {unit.count(chr(10)):,} lines")
-        with phases.run("compile"), self._scratch() as directory:
+        with phases.run("compile"), scratch_directory(self._cache / "work") as directory:
             binary = self._compile(inputs, unit, objects, directory)
             log(f"compile: {len(binary):,} bytes, static")
         with phases.run("package"):
@@ -115,8 +124,7 @@ class LocalBuilder:
                     "verify",
                     f"The image {digest} differs on disk from what was written; check the disk and build again.",
                 )
-            (self._cache / "images").mkdir(parents=True, exist_ok=True)
-            write_atomically(self._cache / "images" / inputs.key(), digest.encode("ascii"))
+            self._remember(inputs.key(), digest)
         return digest
 
     def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path) -> bytes:
@@ -124,21 +132,6 @@ class LocalBuilder:
         binary = inputs.engine.link(compiled, objects, directory)
         _check_answers(binary, inputs.plan, directory)
         return binary.read_bytes()
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A directory for one build, gone afterwards; those that a killed process left are removed on the way."""
-        work = self._cache / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        for path in work.iterdir():
-            if (path / "lock").exists() and is_free(path / "lock"):
-                shutil.rmtree(path, ignore_errors=True)
-        directory = Path(tempfile.mkdtemp(dir=work))
-        try:
-            with locked(directory / "lock"):
-                yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
 
     def _image(self, digest: str, *, reused: bool) -> Image:
         return Image(digest, self.store.uri(digest), self.store.size_bytes(digest), reused)

@@ -16,7 +16,7 @@ from reflexdb.build.selection import Selected, select
 from reflexdb.model.config import SchemaConfig
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable, ReverseRelation
 from reflexdb.model.schema import SourceSchema
-from reflexdb.model.suggest import did_you_mean, quoted
+from reflexdb.model.suggest import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _check_indexes(tables: Mapping[str, Selected], findings: Findings) -> None:
         for index in table.config.indexes if table.config else ():
             for column in index:
                 if column.text not in table.visible:
-                    hint = did_you_mean(column.text, table.visible)
+                    hint = findings.hint(column.text, table.visible)
                     findings.config(
                         column.at,
                         f"The table {quoted(table.source.name)} shows no column {quoted(column.text)} to index.{hint}",

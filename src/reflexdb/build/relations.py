@@ -19,18 +19,14 @@ from reflexdb.model.config import AddedRelation
 from reflexdb.model.document import Word
 from reflexdb.model.schema import SourceSchema
 from reflexdb.model.storage import Storage
-from reflexdb.model.suggest import did_you_mean, quoted
+from reflexdb.model.suggest import quoted
 
-_INTEGERS = "integer"
 _FAMILIES: dict[Storage, str] = {
-    Storage.I16: _INTEGERS,
-    Storage.I32: _INTEGERS,
-    Storage.I64: _INTEGERS,
-    Storage.U64: _INTEGERS,
-    Storage.TEXT: "text",
-    Storage.ENUM: "text",
+    **dict.fromkeys((Storage.BOOL, Storage.I16, Storage.I32, Storage.I64, Storage.U64, Storage.DECIMAL), "number"),
+    **dict.fromkeys((Storage.F32, Storage.F64), "float"),
+    **dict.fromkeys((Storage.TEXT, Storage.ENUM), "text"),
 }
-"""Storages whose values can be compared for a relation; one that is not here only goes with itself."""
+"""Storages that the engine compares by value as keys (engine/key.h); one that is not here only goes with itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,7 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
     keys: list[Key] = []
     for added in table.config.relations.add if table.config else ():
         if added.column.text not in table.columns():
-            hint = did_you_mean(added.column.text, table.columns())
+            hint = findings.hint(added.column.text, table.columns())
             findings.config(
                 added.column.at,
                 f"The table {quoted(table.source.name)} has no column {quoted(added.column.text)}.{hint}",
@@ -126,18 +122,18 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
 def _target(added: AddedRelation, tables: Mapping[str, Selected], findings: Findings) -> tuple[str, str] | None:
     """Table and column of `references`. Either may contain dots: the longest table name that fits is taken."""
     text = added.references.text
-    parts = [(text[:dot], text[dot + 1 :]) for dot in range(len(text)) if text[dot] == "."]
-    known = [(table, column) for table, column in reversed(parts) if table in tables]
-    for table, column in known:
+    fitting = sorted((name for name in tables if text.startswith(name + ".")), key=len, reverse=True)
+    for table in fitting:
+        column = text[len(table) + 1 :]
         if column in tables[table].columns():
             return table, column
-    if known:
-        table, column = known[0]
-        hint = did_you_mean(column, tables[table].columns())
-        findings.config(added.references.at, f"The table {quoted(table)} has no column {quoted(column)}.{hint}")
+    if fitting:
+        column = text[len(fitting[0]) + 1 :]
+        hint = findings.hint(column, tables[fitting[0]].columns())
+        findings.config(added.references.at, f"The table {quoted(fitting[0])} has no column {quoted(column)}.{hint}")
     else:
-        table = parts[-1][0]
-        findings.config(added.references.at, f"No table {quoted(table)} is included.{did_you_mean(table, tables)}")
+        table = text.rpartition(".")[0]
+        findings.config(added.references.at, f"No table {quoted(table)} is included.{findings.hint(table, tables)}")
     return None
 
 
@@ -231,7 +227,7 @@ def _check_known(words: tuple[Word, ...], known: set[str], sentence: str, findin
     for word in words:
         if word.text not in known:
             have = ", ".join(quoted(name) for name in sorted(known)[:10])
-            hint = did_you_mean(word.text, known) or (f" It has {have}." if known else " It has none.")
+            hint = findings.hint(word.text, known) or (f" It has {have}." if known else " It has none.")
             findings.config(word.at, f"{sentence} {quoted(word.text)}.{hint}")
 
 
@@ -246,9 +242,10 @@ def _check_clashes(keys: list[Key], findings: Findings) -> None:
 
 
 def _claim(owners: dict[tuple[str, str], str], table: str, name: str, side: str, findings: Findings) -> None:
-    other = owners.setdefault((table, name), side)
-    if other != side:
+    """Each visible end of a key claims its name once; who comes second has found a clash."""
+    if (table, name) in owners:
         findings.schema(
-            f"The table {quoted(table)} would have two relations named {quoted(name)}: {other}, and {side}; "
-            "settle it in reflexdb.yaml with an alias of the table or of the key's column, or exclude one."
+            f"The table {quoted(table)} would have two relations named {quoted(name)}: {owners[table, name]}, "
+            f"and {side}; settle it in reflexdb.yaml with an alias of the table or of the key's column, or exclude one."
         )
+    owners.setdefault((table, name), side)

@@ -14,7 +14,7 @@ from reflexdb.build.findings import Findings
 from reflexdb.model.config import SchemaConfig, TableConfig
 from reflexdb.model.document import Word
 from reflexdb.model.schema import SourceColumn, SourceSchema, SourceTable
-from reflexdb.model.suggest import did_you_mean, quoted
+from reflexdb.model.suggest import quoted
 
 MAX_TABLES = 65_535
 MAX_COLUMNS = 65_535
@@ -61,7 +61,7 @@ def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> di
 def _listed(config: SchemaConfig, known: Mapping[str, SourceTable], findings: Findings) -> dict[str, TableConfig]:
     for table in config.tables or ():
         if table.name.text not in known:
-            hint = did_you_mean(table.name.text, known)
+            hint = findings.hint(table.name.text, known)
             findings.config(table.name.at, f"The source has no table {quoted(table.name.text)}.{hint}")
     return {table.name.text: table for table in config.tables or ()}
 
@@ -70,7 +70,7 @@ def _check_where_columns(schema: SourceSchema, config: SchemaConfig, findings: F
     everywhere = {column.name for table in schema.tables for column in table.columns}
     for column in config.where_columns:
         if column.text not in everywhere:
-            hint = did_you_mean(column.text, everywhere)
+            hint = findings.hint(column.text, everywhere)
             findings.config(column.at, f"No table of the source has a column {quoted(column.text)}.{hint}")
     if config.where_columns and config.where is None:
         findings.note('reflexdb.yaml has "where_columns" but no global "where"; it changes nothing.')
@@ -96,9 +96,10 @@ def _visible(table: SourceTable, entry: TableConfig | None, findings: Findings) 
     names = [column.name for column in table.columns]
     listed = entry.columns if entry else None
     wanted = set(names) if listed is None else {word.text for word in listed}
+    known = set(names)
     for word in listed or ():
-        if word.text not in names:
-            findings.config(word.at, _no_column(table, word.text))
+        if word.text not in known:
+            findings.config(word.at, _no_column(table, word.text, findings))
     visible = frozenset(name for name in names if name in wanted)
     for column in table.columns:
         if column.storage is None and column.name in visible:
@@ -118,8 +119,8 @@ def _visible(table: SourceTable, entry: TableConfig | None, findings: Findings) 
     return visible
 
 
-def _no_column(table: SourceTable, name: str) -> str:
-    hint = did_you_mean(name, (column.name for column in table.columns))
+def _no_column(table: SourceTable, name: str, findings: Findings) -> str:
+    hint = findings.hint(name, (column.name for column in table.columns))
     return f"The table {quoted(table.name)} has no column {quoted(name)}.{hint}"
 
 
@@ -136,7 +137,7 @@ def _by_column(
     names = {column.name for column in table.columns}
     for column, _ in pairs:
         if column.text not in names:
-            findings.config(column.at, _no_column(table, column.text))
+            findings.config(column.at, _no_column(table, column.text, findings))
         elif column.text not in visible:
             findings.config(
                 column.at,

@@ -1,9 +1,9 @@
 """Images in a directory, as an OCI image layout: `oci-layout`, `index.json`, `blobs/sha256/...`.
 
-The image store of the local builder; control, deploy and the builders call it, from any thread and process.
-Everything read is verified against its digest. Blobs are written before the index names them and removed after it has
-forgotten them, both under one lock, so that a kill at any instant leaves a valid layout and at worst a blob that the
-next change collects. It refuses to know how images are made.
+The image store of the local builder; control, deploy and the builders call it, from any thread and process. An image
+is stored exactly when its manifest's blob is there: it is written after what it refers to and removed before it, each
+atomically and under one lock, so that a kill at any instant leaves whole images and at worst a blob that the next
+change collects. Everything read is verified against its digest. It refuses to know how images are made.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from reflexdb.model.errors import BuildFailed, ImageDamaged
 from reflexdb.model.plan import Plan
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-MAX_JSON_BYTES = 256 << 20
 _LAYOUT = canonical_json({"imageLayoutVersion": "1.0.0"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -43,7 +43,6 @@ class DirectoryStore:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._blobs = self._root / "blobs" / "sha256"
-        self._index = self._root / "index.json"
 
     def uri(self, digest: str) -> str:
         return f"oci:{self._root}@{digest}"
@@ -57,9 +56,9 @@ class DirectoryStore:
                 write_atomically(self._root / "oci-layout", _LAYOUT)
                 for blob in (parts.layer, parts.config, parts.manifest):
                     self._put_blob(blob)
-                self._put_entry(parts)
+                self._write_index()
         except OSError as exc:
-            if exc.errno == errno.ENOSPC:
+            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
                 sentence = f"The disk with {self._root} is full; free some space and build again."
             else:
                 sentence = f"The image could not be written to {self._root}: {exc.strerror}."
@@ -97,18 +96,17 @@ class DirectoryStore:
         return target
 
     def remove(self, digest: str) -> None:
-        """Forget an image and what only it used. An unknown digest is fine."""
-        if not self._index.exists():
+        """Forget an image and what only it used. An unknown digest is fine; a full disk does not prevent it."""
+        if not _is_digest(digest) or not self._blobs.is_dir():
             return
         with locked(self._root / ".lock"):
-            entries = [entry for entry in self._entries() if entry["digest"] != digest]
-            self._write_index(entries)
-            self._sweep()
+            if digest in self._manifests():
+                self._path(digest).unlink()
+                self._sweep()
+            self._write_index()
 
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:
         """The binary and the manifest document, after every byte of the image was compared with its digest."""
-        if not any(entry["digest"] == digest for entry in self._entries()):
-            raise _damaged(digest, "it is not in the store")
         config, layer = _descriptors(digest, self._read(digest))
         self._read(config["digest"], config["size"])
         content = self._read(layer["digest"], layer["size"])
@@ -123,7 +121,7 @@ class DirectoryStore:
         return binary, document
 
     def _read(self, digest: str, size: int | None = None) -> bytes:
-        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        if not _is_digest(digest):
             raise ImageDamaged(f"{digest!r:.100} is not a digest of the form sha256:<64 hex digits>.")
         path = self._path(digest)
         try:
@@ -145,46 +143,60 @@ class DirectoryStore:
         except ImageDamaged:
             write_atomically(self._path(blob.digest), blob.content)
 
-    def _put_entry(self, parts: ImageParts) -> None:
-        digest = parts.manifest.digest
-        entry = parts.manifest.descriptor() | {
-            "platform": {"architecture": parts.architecture, "os": "linux"},
-            "annotations": {"org.opencontainers.image.ref.name": digest.removeprefix("sha256:")[:12]},
-        }
-        others = [other for other in self._entries() if other["digest"] != digest]
-        self._write_index(sorted([*others, entry], key=lambda one: str(one["digest"])))
-
-    def _entries(self) -> list[dict[str, Any]]:
-        """What the index names. An index that cannot be read names nothing: images are made again, never guessed."""
-        try:
-            entries = json.loads(self._index.read_bytes())["manifests"]
-        except (OSError, KeyError, TypeError, ValueError):
-            return []
-        if not isinstance(entries, list):
-            return []
-        return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("digest"), str)]
-
-    def _write_index(self, entries: list[dict[str, Any]]) -> None:
-        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
-        write_atomically(self._index, canonical_json(index))
-
-    def _sweep(self) -> None:
-        """Remove blobs that no image of the index uses, and what an interrupted write left. Only under the lock."""
-        used = set()
-        for entry in self._entries():
-            used.add(entry["digest"])
+    def _manifests(self) -> dict[str, bytes]:
+        """Every intact manifest by digest, in their order. A layer is a tar and never begins like JSON."""
+        found: dict[str, bytes] = {}
+        for path in sorted(self._blobs.iterdir()):
+            digest = f"sha256:{path.name}"
             try:
-                used.update(
-                    descriptor["digest"] for descriptor in _descriptors(entry["digest"], self._read(entry["digest"]))
-                )
+                content = self._read(digest) if _begins_as_json(path) else b""
+                _descriptors(digest, content)
             except ImageDamaged:
                 continue
+            found[digest] = content
+        return found
+
+    def _write_index(self) -> None:
+        """The index is for other tools, made from the manifests that are here: a damaged one costs no image."""
+        entries = [self._entry(digest, manifest) for digest, manifest in self._manifests().items()]
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
+        write_atomically(self._root / "index.json", canonical_json(index))
+
+    def _entry(self, digest: str, manifest: bytes) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "mediaType": MANIFEST_TYPE,
+            "digest": digest,
+            "size": len(manifest),
+            "annotations": {"org.opencontainers.image.ref.name": digest.removeprefix("sha256:")[:12]},
+        }
+        with suppress(ImageDamaged, KeyError, TypeError, ValueError):
+            config = json.loads(self._read(_descriptors(digest, manifest)[0]["digest"]))
+            entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
+        return entry
+
+    def _sweep(self) -> None:
+        """Remove blobs that no image uses, and what an interrupted write left. Only under the lock."""
+        used = set()
+        for digest, manifest in self._manifests().items():
+            used |= {digest, *(descriptor["digest"] for descriptor in _descriptors(digest, manifest))}
         for path in self._blobs.iterdir():
             if f"sha256:{path.name}" not in used:
                 path.unlink(missing_ok=True)
         for path in self._root.glob(f"{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
         sync_directory(self._blobs)
+
+
+def _is_digest(text: object) -> bool:
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+
+
+def _begins_as_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"{"
+    except OSError:
+        return False
 
 
 def _descriptors(digest: str, manifest: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -198,7 +210,7 @@ def _descriptors(digest: str, manifest: bytes) -> tuple[dict[str, Any], dict[str
             LAYER_TYPE,
         )
         complete = all(isinstance(part["digest"], str) and isinstance(part["size"], int) for part in (config, layer))
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise _damaged(digest, "its manifest cannot be read") from exc
     if not (known and complete):
         raise _damaged(digest, "its manifest is of another kind")

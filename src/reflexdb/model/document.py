@@ -21,6 +21,7 @@ MAX_DEPTH = 12
 MAX_NODES = 200_000
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -125,6 +126,10 @@ def items(node: yaml.Node, what: str) -> list[yaml.Node]:
 def word(node: yaml.Node, what: str) -> Word:
     """A scalar that YAML reads as text. A number, a date or `on` is refused with the advice to quote it."""
     if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
+        if _SURROGATE.search(node.value):
+            raise place(node).error(
+                f"{what} is not valid Unicode; write the character itself or \\U and its 8 hex digits."
+            )
         return Word(node.value, place(node))
     hint = ""
     if isinstance(node, yaml.ScalarNode) and node.value:

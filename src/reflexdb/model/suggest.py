@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MAX_NAME_CHARS = 200
-MAX_KNOWN_NAMES = 5_000
+MAX_NAME_CHARS = 64
+MAX_KNOWN_NAMES = 1_000
 SHOWN_CHARS = 80
 
 

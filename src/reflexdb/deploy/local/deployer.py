@@ -21,6 +21,7 @@ from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
+from reflexdb.deploy.local.listening import PORTS
 from reflexdb.deploy.local.observation import observe
 from reflexdb.deploy.local.steps import Deployment, Where
 from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
@@ -34,7 +35,9 @@ _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
 
 class LocalDeployer:
-    """Instances live under `data_dir`/instances and listen on `host`; clients are told `public_host`."""
+    """Instances live under `data_dir`/instances and listen on `host`, at first on a free one of `ports`; clients are
+    told `public_host`.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,12 @@ class LocalDeployer:
         host: str = "127.0.0.1",
         public_host: str | None = None,
         load_limit_s: float = LOAD_LIMIT_S,
+        ports: range = PORTS,
     ) -> None:
         self._layout = Layout(data_dir / "instances")
         self._store = store
         public = public_host or ("127.0.0.1" if host in _ANY_ADDRESS else host)
-        self._where = Where(host, public, load_limit_s, self._taken_ports)
+        self._where = Where(host, public, load_limit_s, ports, self._taken_ports)
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._keepers: dict[str, Keeper] = {}

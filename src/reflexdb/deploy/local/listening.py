@@ -29,14 +29,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def bind_free(host: str, taken: set[int]) -> socket.socket:
-    """Listen on the first port of PORTS that is free and not promised to another database. Raises OSError."""
-    for port in PORTS:
+def bind_free(host: str, ports: range, taken: set[int]) -> socket.socket:
+    """Listen on the first port that is free and not promised to another database. Raises OSError."""
+    for port in ports:
         if port in taken:
             continue
         with contextlib.suppress(OSError):
             return bind(host, port)
-    raise OSError(errno.EADDRINUSE, f"no free port from {PORTS.start} to {PORTS.stop - 1} on {host}")
+    raise OSError(errno.EADDRINUSE, f"no free port from {ports.start} to {ports.stop - 1} on {host}")
 
 
 def port_of(listening: socket.socket) -> int:

@@ -118,7 +118,10 @@ class SQLiteSnapshot:
 
 def _select(table: PlannedTable, only: str | None = None) -> str:
     columns = [column.source_name for column in table.columns] if only is None else [only]
-    statement = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table.source_name)}"  # noqa: S608 - quoted
+    name = quoted(table.source_name)
+    # Qualified, because SQLite takes an unknown bare "name" for the string 'name': a dropped column would seem there.
+    listed = ", ".join(f"{name}.{quoted(column)}" for column in columns)
+    statement = f"SELECT {listed} FROM {name}"  # noqa: S608 - quoted
     return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
 
 

@@ -1,0 +1,25 @@
+"""Images for the store's tests: the shape of real ones, a few hundred bytes, no compiler."""
+
+from __future__ import annotations
+
+import hashlib
+
+from reflexdb.build.image import ImageParts, assemble
+from reflexdb.build.plan import make_plan
+from reflexdb.model.plan import Plan
+
+from .schemas import schema, table
+
+
+def small_plan(name: str = "users") -> Plan:
+    return make_plan(schema(table(name, "id")), None).plan
+
+
+def image(binary: bytes = b"\x7fELF", name: str = "users") -> ImageParts:
+    plan = small_plan(name)
+    document = {
+        "plan": plan.to_json(),
+        "plan_fingerprint": plan.fingerprint().hex(),
+        "binary": {"sha256": hashlib.sha256(binary).hexdigest()},
+    }
+    return assemble(binary, document, "amd64", "0.1.0")

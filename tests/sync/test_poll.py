@@ -1,0 +1,191 @@
+"""What a poll sends, with a source that says exactly what the case needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from reflexdb.model.errors import SourceData, SourceUnreachable
+from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.model.schema import Backend, SourceSchema
+from reflexdb.model.storage import Storage
+from reflexdb.sources.base import TestResult
+from reflexdb.sync import feed
+from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.drift import drift
+from reflexdb.sync.mode import Interrupted
+from reflexdb.sync.poll import Poll
+from reflexdb.sync.spool import Spool
+from tests.sync.feed_server import FeedServer
+from tests.sync.plans import PEOPLE, column, plan, table
+
+NUMBERS = table("numbers", column("n", Storage.I64))
+PLAN = plan(PEOPLE, NUMBERS)
+
+
+@dataclass
+class Scripted:
+    """A source whose rows, tokens and failures are set by the test."""
+
+    rows: dict[str, list[tuple[Any, ...]]] = field(
+        default_factory=lambda: {"people": [(1, "Ada")], "numbers": [(5,), (6,)]}
+    )
+    tokens: dict[str, str] = field(default_factory=dict)
+    failure: Exception | None = None
+    read_tables: list[str] = field(default_factory=list)
+    opened: int = 0
+    position: str = "p"
+    taken_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def open(self) -> Scripted:
+        self.opened += 1
+        return self
+
+    @contextmanager
+    def snapshot(self, _: Plan) -> Iterator[Scripted]:
+        yield self
+
+    def change_token(self, planned: PlannedTable) -> str | None:
+        return self.tokens.get(planned.name)
+
+    def read(self, planned: PlannedTable) -> Iterator[pa.RecordBatch]:
+        self.read_tables.append(planned.name)
+        types = {"people": [pa.int32(), pa.string()], "numbers": [pa.int64()]}[planned.name]
+        columns = list(zip(*self.rows[planned.name], strict=True))
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+        yield pa.record_batch(arrays, names=[c.name for c in planned.columns])
+        if self.failure is not None and planned.name == "numbers":
+            raise self.failure
+
+    def test(self) -> TestResult:
+        raise AssertionError("must not be called")
+
+    def introspect(self, schema: str) -> SourceSchema:
+        raise SourceUnreachable("not now")
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Bench:
+    source: Scripted
+    server: FeedServer
+    channel: PrivateChannel
+    poll: Poll
+
+    def refresh(self, thorough: bool = False) -> int | None:
+        self.source.read_tables.clear()
+        return self.poll.refresh(self.channel, lambda: True, thorough)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    source = Scripted()
+    server = FeedServer(tmp_path, PLAN)
+    with PrivateChannel(tmp_path) as channel:
+        channel.hello(feed.Role.SYNC, PLAN.fingerprint())
+        poll = Poll(PLAN, source.open, tmp_path)
+        poll.load(channel, lambda: True)
+        yield Bench(source, server, channel, poll)
+    server.close()
+
+
+def test_a_table_whose_token_is_the_same_is_not_even_read(bench: Bench) -> None:
+    bench.source.tokens = {"people": "1", "numbers": "1"}
+    bench.refresh()
+    bench.source.tokens["numbers"] = "2"
+    bench.source.rows["numbers"].append((7,))
+    version = bench.refresh()
+
+    assert bench.source.read_tables == ["numbers"]
+    assert version == 2
+    assert bench.server.tables[1] == [(5,), (6,), (7,)]
+    assert bench.server.kept[-1] == [0]
+
+
+def test_a_token_that_differs_over_equal_rows_costs_no_swap(bench: Bench) -> None:
+    bench.source.tokens = {"people": "1", "numbers": "1"}
+    version = bench.refresh()
+
+    assert version is None
+    assert bench.server.confirms == 1
+    assert bench.server.version == 1
+
+
+def test_a_thorough_refresh_finds_what_a_token_hid(bench: Bench) -> None:
+    bench.source.tokens = {"people": "1", "numbers": "1"}
+    bench.refresh()
+    bench.source.rows["people"] = [(1, "Eve")]
+    trusting, thorough = bench.refresh(), bench.refresh(thorough=True)
+
+    assert trusting is None
+    assert thorough == 2
+    assert bench.server.tables[0] == [(1, b"Eve")]
+
+
+def test_a_failure_in_mid_table_leaves_the_old_rows_and_a_usable_channel(bench: Bench) -> None:
+    bench.source.rows = {"people": [(2, "New")], "numbers": [(9,)]}
+    bench.source.failure = SourceData("row 3 of numbers is no number")
+    with pytest.raises(SourceData):
+        bench.refresh()
+    after = (bench.server.version, dict(bench.server.tables))
+    bench.source.failure = None
+    version = bench.refresh()
+
+    assert after == (1, {0: [(1, b"Ada")], 1: [(5,), (6,)]})
+    assert version == 2
+    assert bench.server.tables == {0: [(2, b"New")], 1: [(9,)]}
+    assert bench.source.opened > 1
+
+
+def test_an_order_in_the_middle_leaves_nothing_half_done(bench: Bench) -> None:
+    bench.source.rows["people"] = [(2, "New")]
+    answers = iter([True, False])
+    with pytest.raises(Interrupted):
+        bench.poll.refresh(bench.channel, lambda: next(answers), thorough=False)
+    version = bench.refresh()
+
+    assert version == 2
+    assert bench.server.tables[0] == [(2, b"New")]
+
+
+def test_a_server_that_lost_everything_gets_everything(bench: Bench) -> None:
+    bench.poll.forget()
+    version = bench.refresh()
+
+    assert version == 2
+    assert bench.server.kept == [[], []]
+
+
+def test_a_spooled_table_comes_out_as_it_went_in_also_from_a_file(tmp_path: Path) -> None:
+    batch = pa.record_batch({"id": pa.array(range(1000), pa.int32()), "name": pa.array(["x" * 50] * 1000)})
+    frames = list(feed.rows(0, PEOPLE, batch, wanted=5000))
+    with Spool(tmp_path, memory_bytes=1000) as spool:
+        for frame in frames:
+            spool.add(frame)
+        out = b"".join(spool.chunks())
+
+    assert out == b"".join(frame.encode() for frame in frames)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_column_or_table_at_the_source_is_no_drift() -> None:
+    from reflexdb.model.schema import SourceColumn, SourceTable
+
+    def of(name: str, *columns: tuple[str, Storage]) -> SourceTable:
+        return SourceTable(name, tuple(SourceColumn(n, s.name, s, True) for n, s in columns))
+
+    people = of("people", ("id", Storage.I32), ("name", Storage.TEXT), ("more", Storage.TEXT))
+    numbers = of("numbers", ("n", Storage.I64))
+    same = SourceSchema(Backend.SQLITE, "main", "3", (numbers, of("other"), people))
+    narrower = SourceSchema(Backend.SQLITE, "main", "3", (of("numbers", ("n", Storage.TEXT)), people))
+
+    assert drift(PLAN, same) == []
+    assert drift(PLAN, narrower) == ["column 'n' of table 'numbers' was i64 and is now TEXT"]

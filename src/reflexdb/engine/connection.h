@@ -1,0 +1,113 @@
+// One client's connection as its event loop keeps it, and the lists that say whose time is up. No behaviour of its own.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "http_parser.h"
+
+namespace reflex::net {
+
+// Received bytes that are not used up yet. Grows without filling what it gains.
+class Inbox {
+ public:
+  Inbox() = default;
+  ~Inbox() { free(data_); }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  char* data() { return data_; }
+  size_t size() const { return size_; }
+  size_t room() const { return capacity_ - size_; }
+  bool empty() const { return size_ == 0; }
+
+  void reserve(size_t more) {
+    if (room() >= more) return;
+    const size_t wanted = std::max(size_ + more, capacity_ * 2);
+    void* grown = realloc(data_, wanted);
+    if (grown == nullptr) throw std::bad_alloc();
+    data_ = static_cast<char*>(grown);
+    capacity_ = wanted;
+  }
+  void append(const char* bytes, size_t count) {
+    if (count == 0) return;
+    reserve(count);
+    memcpy(data_ + size_, bytes, count);
+    size_ += count;
+  }
+  void grow(size_t count) {
+    assert(count <= room());
+    size_ += count;
+  }
+  // Keeps the bytes [from, to).
+  void keep(size_t from, size_t to) {
+    assert(from <= to && to <= size_);
+    if (from > 0 && from < to) memmove(data_, data_ + from, to - from);
+    size_ = to - from;
+    if (size_ == 0 && capacity_ > kKeptBytes) clear();
+  }
+  void clear() {
+    free(data_);
+    data_ = nullptr;
+    size_ = capacity_ = 0;
+  }
+
+ private:
+  static constexpr size_t kKeptBytes = 64 * 1024;
+
+  char* data_ = nullptr;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+
+// What a connection waits for; each has its own limit of time.
+enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger };
+inline constexpr size_t kPhases = 5;
+
+struct Connection {
+  explicit Connection(const HttpLimits& limits) : parser(limits) {}
+
+  int fd = -1;
+  Phase phase = Phase::kIdle;
+  bool closing = false;   // its last answer is written or being written
+  bool writable = false;  // waits for room to write, not for bytes to read
+  int64_t deadline_ms = 0;
+  size_t out_at = 0;       // of `out`, sent
+  size_t out_checked = 0;  // out_at when the deadline was set
+  HttpParser parser;
+  Inbox in;
+  std::string out;  // what the client has not taken yet
+  Connection* before = nullptr;
+  Connection* after = nullptr;
+};
+
+// Connections of one phase, whose limit is the same for all: so the earliest deadline is always in front.
+class Queue {
+ public:
+  Connection* front() const { return first_; }
+
+  void push(Connection* c) {
+    c->before = last_;
+    c->after = nullptr;
+    (last_ != nullptr ? last_->after : first_) = c;
+    last_ = c;
+  }
+  void remove(Connection* c) {
+    (c->before != nullptr ? c->before->after : first_) = c->after;
+    (c->after != nullptr ? c->after->before : last_) = c->before;
+    c->before = c->after = nullptr;
+  }
+
+ private:
+  Connection* first_ = nullptr;
+  Connection* last_ = nullptr;
+};
+
+}  // namespace reflex::net

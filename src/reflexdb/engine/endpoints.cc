@@ -1,0 +1,195 @@
+#include "endpoints.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "health.h"
+#include "json_doc.h"
+#include "openapi.h"
+
+namespace reflex::net {
+namespace {
+
+enum class Path : uint8_t { kQuery, kHealth, kReady, kMetrics, kOpenapi, kNone };
+
+Path find_path(std::string_view path) {
+  if (path == "/query") return Path::kQuery;
+  if (path == "/health") return Path::kHealth;
+  if (path == "/ready") return Path::kReady;
+  if (path == "/metrics") return Path::kMetrics;
+  if (path == "/openapi.json") return Path::kOpenapi;
+  return Path::kNone;
+}
+
+bool is_read(Method method) { return method == Method::kGet || method == Method::kHead; }
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// As forms encode: %XX is a byte, + a space. False: a % without two digits.
+bool decode(std::string_view text, std::string* out) {
+  out->clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '+') {
+      *out += ' ';
+    } else if (text[i] == '%') {
+      if (i + 2 >= text.size()) return false;
+      const int high = hex_digit(text[i + 1]);
+      const int low = hex_digit(text[i + 2]);
+      if (high < 0 || low < 0) return false;
+      *out += static_cast<char>(high << 4 | low);
+      i += 2;
+    } else {
+      *out += text[i];
+    }
+  }
+  return true;
+}
+
+// The only parameter `q`, still encoded. How many there are is the answer.
+int find_q(std::string_view query, std::string_view* value) {
+  int found = 0;
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    if (pair.starts_with("q=")) {
+      *value = pair.substr(2);
+      ++found;
+    }
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return found;
+}
+
+Reply unauthorized(std::string* out) {
+  return Endpoints::error(401, "unauthorized", "A valid API key is needed: Authorization: Bearer rxk_<keyId>.<hmac>.", out);
+}
+
+}  // namespace
+
+Endpoints::Endpoints(Instance& instance, LoopStats& stats)
+    : instance_(instance),
+      stats_(stats),
+      engine_(instance.schema, instance.options.limits),
+      openapi_(openapi_document(instance.schema)) {}
+
+Reply Endpoints::error(int status, std::string_view code, std::string_view message, std::string* out) {
+  *out += "{\"error\":";
+  append_quoted(out, code);
+  *out += ",\"message\":";
+  append_quoted(out, message);
+  *out += '}';
+  Reply reply;
+  reply.status = status;
+  return reply;
+}
+
+void Endpoints::refresh() {
+  if (instance_.publication.epoch() != view_.epoch) view_ = instance_.publication.view();
+}
+
+bool Endpoints::admitted(const HttpRequest& request) const {
+  return view_.keys != nullptr && request.has_authorization && view_.keys->admits(request.authorization, wall_ms());
+}
+
+bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::string* out) {
+  refresh();
+  const Path path = find_path(request.path);
+  if (path == Path::kQuery && request.method != Method::kOther) {
+    if (admitted(request)) return false;
+    *reply = unauthorized(out);
+    return true;
+  }
+  // Nothing else has use for a body: whatever the answer is, it can be given now.
+  *reply = answer(request, out);
+  return true;
+}
+
+Reply Endpoints::answer(const HttpRequest& request, std::string* out) {
+  refresh();
+  const Path path = find_path(request.path);
+  if (path == Path::kNone) {
+    return error(404, "not_found", "There is /query, /health, /ready, /metrics and /openapi.json.", out);
+  }
+  const bool allowed = is_read(request.method) || (path == Path::kQuery && request.method == Method::kPost);
+  if (!allowed) {
+    Reply reply = error(405, "method_not_allowed", "This path does not have this method; Allow lists those it has.", out);
+    reply.allow = path == Path::kQuery ? "GET, HEAD, POST" : "GET, HEAD";
+    return reply;
+  }
+  Reply reply;
+  switch (path) {
+    case Path::kQuery:
+      return query(request, out);
+    case Path::kHealth:
+      reply.status = append_health(instance_, false, out);
+      return reply;
+    case Path::kReady:
+      if (view_.snapshot == nullptr) return error(503, "not_ready", "No snapshot has been loaded yet.", out);
+      *out += "{\"status\":\"ready\"}";
+      return reply;
+    case Path::kMetrics:
+      reply.type = ContentType::kText;
+      append_metrics(instance_, out);
+      return reply;
+    case Path::kOpenapi:
+      if (!admitted(request)) return unauthorized(out);
+      *out += openapi_;
+      return reply;
+    case Path::kNone:
+      break;
+  }
+  return error(404, "not_found", "There is no such path.", out);
+}
+
+Reply Endpoints::query(const HttpRequest& request, std::string* out) {
+  if (!admitted(request)) return unauthorized(out);
+  if (view_.snapshot == nullptr) return error(503, "not_ready", "No snapshot has been loaded yet.", out);
+  if (request.method == Method::kPost) {
+    if (!request.has_length) {
+      return error(411, "length_required", "A POST needs Content-Length or Transfer-Encoding: chunked.", out);
+    }
+    return query_text(request, request.body, out);
+  }
+  std::string_view encoded;
+  if (find_q(request.query, &encoded) != 1) {
+    return error(400, "bad_request", "The query is expected once, in the URL's parameter q.", out);
+  }
+  if (!decode(encoded, &decoded_)) {
+    return error(400, "bad_request", "The parameter q has a % that is not followed by two hexadecimal digits.", out);
+  }
+  return query_text(request, decoded_, out);
+}
+
+Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, std::string* out) {
+  Reply reply;
+  reply.has_snapshot = true;
+  reply.version = info(*view_.snapshot).version;
+  const bool tagged = request.method != Method::kPost;
+  if (tagged && matches_tag(request.if_none_match, reply.version)) {
+    reply.age_ms = view_.age_at(monotonic_ms());
+    reply.has_etag = true;
+    reply.status = 304;
+    return reply;
+  }
+  const int64_t begin = monotonic_ns();
+  reply.age_ms = view_.age_at(begin / 1'000'000);
+  reply.status = engine_.answer(*view_.snapshot, text, out);
+  reply.has_etag = tagged && reply.status == 200;
+  stats_.count_query(monotonic_ns() - begin);
+  stats_.plan_hits.set(engine_.plan_hits());
+  stats_.plan_misses.set(engine_.plan_misses());
+  assert(reply.age_ms >= 0);
+  return reply;
+}
+
+bool Endpoints::matches_tag(std::string_view if_none_match, uint64_t version) const {
+  if (if_none_match.empty()) return false;
+  const std::string tag = '"' + instance_.boot_id + '-' + std::to_string(version) + '"';
+  return if_none_match == "*" || if_none_match.find(tag) != std::string_view::npos;
+}
+
+}  // namespace reflex::net

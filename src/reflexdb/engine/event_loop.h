@@ -1,0 +1,101 @@
+// One thread's share of the HTTP clients: accepts, reads, answers and writes, with a limit on everything (doc/http.md).
+//
+// Loops share nothing but the Instance. Its owner makes it, runs run() on a thread of its own, and may from other threads call only
+// wake(), listen_on() and drain().
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "connection.h"
+#include "endpoints.h"
+#include "instance.h"
+#include "reply_head.h"
+
+namespace reflex::net {
+
+class EventLoop {
+ public:
+  static constexpr size_t kReadBytes = 64 * 1024;
+  static constexpr size_t kBatchBytes = 64 * 1024;          // answers to pipelined requests joined into one write
+  static constexpr size_t kKeptOutBytes = 16 * 1024 * 1024;  // of the answer buffer between requests
+  static constexpr size_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
+  static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
+  static constexpr int64_t kLingerMs = 2'000;
+
+  EventLoop(Instance& instance, LoopStats& stats);
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Serves until drained. Nothing is thrown.
+  void run() noexcept;
+
+  void wake();
+  // From now on accepts on `fd`, which stays the caller's and open until accepting() is false.
+  bool listen_on(int fd);
+  // Stops accepting, answers what is in flight and closes; returns at once. See doc/http.md, "Going away".
+  void drain(uint32_t within_ms);
+  bool accepting() const { return accepting_.load(std::memory_order_acquire); }
+
+ private:
+  void handle(void* source, uint32_t events);
+  void accept_one();
+  void accept_rest();
+  bool adopt(int fd);
+  void refuse(int fd);
+
+  void on_readable(Connection* c);
+  void on_writable(Connection* c);
+  void linger(Connection* c);
+  // Answers the requests in [data, data + *size) as far as they are complete; `*used` bytes of them are done with.
+  void process(Connection* c, char* data, size_t* size, size_t* used);
+  void answer(Connection* c, const HttpRequest& request, bool more);
+  void append_error(Connection* c, int status, const char* code, const char* message);
+  void append_reply(const Reply& reply, size_t body_at, bool head_only);
+  bool flush(Connection* c);
+  void settle(Connection* c);
+  void close_gently(Connection* c);
+  void close_now(Connection* c);
+  void set_phase(Connection* c, Phase phase);
+  void set_writable(Connection* c, bool writable);
+  bool keeps(const Connection* c, const HttpRequest& request, bool more) const;
+
+  void begin_drain();
+  void expire();
+  void expired(Connection* c);
+  void close_silent();
+  int timeout_ms() const;
+  bool finished() const;
+
+  Instance& instance_;
+  LoopStats& stats_;
+  Endpoints endpoints_;
+  ReplyHead head_;
+  const HttpLimits http_limits_;
+  std::array<int64_t, kPhases> limits_ms_;
+  std::array<Queue, kPhases> queues_;
+  int epoll_ = -1;
+  int wake_fd_ = -1;
+  int64_t now_ms_ = 0;
+  size_t open_ = 0;
+  std::vector<std::unique_ptr<Connection>> all_;
+  std::vector<Connection*> spare_;
+  std::unique_ptr<char[]> scratch_;
+
+  std::string out_;  // answers of the connection at work; the bytes from out_begin_ on count
+  size_t out_begin_ = 0;
+
+  bool draining_ = false;
+  int64_t drain_quiet_at_ms_ = 0;  // from then on silent connections are closed
+  int64_t drain_end_ms_ = 0;
+
+  std::atomic<int> listen_fd_{-1};
+  std::atomic<bool> accepting_{false};
+  std::atomic<int64_t> drain_within_ms_{-1};  // an order to drain, not yet begun
+};
+
+}  // namespace reflex::net

@@ -1,0 +1,179 @@
+#include "health.h"
+
+#include <array>
+#include <cassert>
+#include <cstdio>
+#include <numeric>
+#include <utility>
+
+#include "json_doc.h"
+#include "version.h"
+
+namespace reflex::net {
+namespace {
+
+struct Verdict {
+  const char* status;
+  std::string reason;
+};
+
+Verdict judge(const View& view, const HealthNotes::Copy& notes) {
+  if (!notes.cap_exceeded.empty()) return {"cap_exceeded", notes.cap_exceeded};
+  if (view.snapshot == nullptr) return {"starting", "No snapshot has been loaded yet."};
+  if (notes.sync_state == "failing") {
+    return {"degraded", notes.sync_error.empty() ? "Sync says that it fails." : notes.sync_error};
+  }
+  return {"ok", ""};
+}
+
+uint64_t total_rows(const SnapshotInfo& of) {
+  return std::accumulate(of.row_counts.begin(), of.row_counts.end(), uint64_t{0});
+}
+
+void append_number(std::string* out, std::string_view name, uint64_t value) {
+  *out += ',';
+  append_quoted(out, name);
+  *out += ':';
+  *out += std::to_string(value);
+}
+
+void append_details(const Instance& instance, const View& view, std::string* out) {
+  *out += ",\"keyUse\":{";
+  bool first = true;
+  if (view.keys != nullptr) {
+    for (const KeyTable::Use& use : view.keys->uses()) {
+      if (!std::exchange(first, false)) *out += ',';
+      append_quoted(out, use.key_id);
+      *out += ':' + std::to_string(use.last_used_ms);
+    }
+  }
+  *out += "},\"rowCounts\":{";
+  first = true;
+  if (view.snapshot != nullptr) {
+    const SnapshotInfo& of = info(*view.snapshot);
+    assert(of.row_counts.size() == instance.schema.tables.size());
+    for (size_t i = 0; i < of.row_counts.size(); ++i) {
+      if (!std::exchange(first, false)) *out += ',';
+      append_quoted(out, instance.schema.tables[i].name);
+      *out += ':' + std::to_string(of.row_counts[i]);
+    }
+  }
+  *out += '}';
+}
+
+// One metric without labels, with its help.
+void append_metric(std::string* out, const char* name, const char* type, const char* help, double value) {
+  char line[512];
+  const int n = snprintf(line, sizeof line, "# HELP reflexdb_%s %s\n# TYPE reflexdb_%s %s\nreflexdb_%s %.17g\n", name, help, name,
+                         type, name, value);
+  assert(n > 0 && static_cast<size_t>(n) < sizeof line);
+  out->append(line, static_cast<size_t>(n));
+}
+
+template <typename Get>
+uint64_t sum(const Instance& instance, Get get) {
+  uint64_t total = 0;
+  for (const auto& stats : instance.stats) total += get(*stats).get();
+  return total;
+}
+
+void append_requests(const Instance& instance, std::string* out) {
+  *out += "# HELP reflexdb_requests_total HTTP requests answered, by status.\n# TYPE reflexdb_requests_total counter\n";
+  for (size_t i = 0; i <= kStatusCount; ++i) {
+    const uint64_t count = sum(instance, [i](const LoopStats& s) -> const Counter& { return s.requests[i]; });
+    const std::string status = i < kStatusCount ? std::to_string(kStatuses[i]) : "other";
+    *out += "reflexdb_requests_total{status=\"" + status + "\"} " + std::to_string(count) + "\n";
+  }
+}
+
+void append_query_times(const Instance& instance, std::string* out) {
+  *out += "# HELP reflexdb_query_seconds Time spent answering a query, without the network.\n# TYPE reflexdb_query_seconds histogram\n";
+  uint64_t total = 0;
+  for (size_t i = 0; i < kBucketCount; ++i) {
+    total += sum(instance, [i](const LoopStats& s) -> const Counter& { return s.query_times[i]; });
+    char bound[32] = "+Inf";
+    if (i + 1 < kBucketCount) snprintf(bound, sizeof bound, "%g", static_cast<double>(kBucketNs[i]) / 1e9);
+    *out += "reflexdb_query_seconds_bucket{le=\"" + std::string(bound) + "\"} " + std::to_string(total) + "\n";
+  }
+  const uint64_t ns = sum(instance, [](const LoopStats& s) -> const Counter& { return s.query_ns; });
+  char line[64];
+  snprintf(line, sizeof line, "reflexdb_query_seconds_sum %.9f\n", static_cast<double>(ns) / 1e9);
+  *out += line;
+  *out += "reflexdb_query_seconds_count " + std::to_string(total) + "\n";
+}
+
+}  // namespace
+
+int append_health(const Instance& instance, bool detailed, std::string* out) {
+  const View view = instance.publication.view();
+  const HealthNotes::Copy notes = instance.notes.copy();
+  const Verdict verdict = judge(view, notes);
+  const int64_t now = monotonic_ms();
+  *out += "{\"status\":\"";
+  *out += verdict.status;
+  *out += "\",\"reason\":";
+  if (verdict.reason.empty()) {
+    *out += "null";
+  } else {
+    append_quoted(out, verdict.reason);
+  }
+  *out += ",\"engine\":\"";
+  *out += kEngineVersion;
+  *out += '"';
+  if (view.snapshot != nullptr) {
+    const SnapshotInfo& of = info(*view.snapshot);
+    append_number(out, "version", of.version);
+    append_number(out, "snapshotAgeMs", static_cast<uint64_t>(view.age_at(now)));
+    append_number(out, "rows", total_rows(of));
+    *out += ",\"position\":";
+    append_quoted(out, of.position);
+  } else {
+    *out += ",\"version\":0,\"snapshotAgeMs\":null,\"rows\":0,\"position\":null";
+  }
+  append_number(out, "swapCount", instance.publication.swaps());
+  *out += ",\"memory\":{\"bytes\":" + std::to_string(view.snapshot != nullptr ? info(*view.snapshot).bytes : 0);
+  append_number(out, "capBytes", instance.options.memory_cap_mb << 20);
+  *out += "},\"syncConnected\":";
+  *out += instance.sync_connected.load(std::memory_order_relaxed) ? "true" : "false";
+  *out += ",\"sync\":";
+  *out += notes.sync.empty() ? "null" : notes.sync;
+  append_number(out, "connections", static_cast<uint64_t>(instance.connections.load(std::memory_order_relaxed)));
+  append_number(out, "uptimeMs", static_cast<uint64_t>(now - instance.started_ms));
+  if (detailed) append_details(instance, view, out);
+  *out += '}';
+  return view.snapshot != nullptr ? 200 : 503;
+}
+
+void append_metrics(const Instance& instance, std::string* out) {
+  const View view = instance.publication.view();
+  const int64_t now = monotonic_ms();
+  append_requests(instance, out);
+  append_query_times(instance, out);
+  auto total = [&](auto get) { return static_cast<double>(sum(instance, get)); };
+  append_metric(out, "plan_cache_hits_total", "counter", "Queries whose plan was cached.",
+                total([](const LoopStats& s) -> const Counter& { return s.plan_hits; }));
+  append_metric(out, "plan_cache_misses_total", "counter", "Queries whose plan was made anew.",
+                total([](const LoopStats& s) -> const Counter& { return s.plan_misses; }));
+  append_metric(out, "sent_bytes_total", "counter", "Bytes sent to HTTP clients.",
+                total([](const LoopStats& s) -> const Counter& { return s.bytes_sent; }));
+  append_metric(out, "accepted_total", "counter", "HTTP connections accepted.",
+                total([](const LoopStats& s) -> const Counter& { return s.accepted; }));
+  append_metric(out, "connections", "gauge", "HTTP connections open now.", static_cast<double>(instance.connections.load()));
+  append_metric(out, "pending_bytes", "gauge", "Bytes of answers that clients have not taken yet.",
+                static_cast<double>(instance.pending_bytes.load()));
+  append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",
+                static_cast<double>(instance.publication.swaps()));
+  append_metric(out, "memory_cap_bytes", "gauge", "Cap on memory for rows and indexes; 0 is none.",
+                static_cast<double>(instance.options.memory_cap_mb << 20));
+  append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.", static_cast<double>(now - instance.started_ms) / 1e3);
+  append_metric(out, "ready", "gauge", "1 while a snapshot can be served.", view.snapshot != nullptr ? 1 : 0);
+  if (view.snapshot == nullptr) return;
+  const SnapshotInfo& of = info(*view.snapshot);
+  append_metric(out, "snapshot_age_seconds", "gauge", "How far the source may be ahead.",
+                static_cast<double>(view.age_at(now)) / 1e3);
+  append_metric(out, "snapshot_version", "gauge", "Version of the snapshot that serves.", static_cast<double>(of.version));
+  append_metric(out, "snapshot_rows", "gauge", "Rows of all tables together.", static_cast<double>(total_rows(of)));
+  append_metric(out, "memory_bytes", "gauge", "Memory held by rows and indexes.", static_cast<double>(of.bytes));
+}
+
+}  // namespace reflex::net

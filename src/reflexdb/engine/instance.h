@@ -1,0 +1,61 @@
+// The running server as all its parts see it: schema, options, what is published, what is known of its health, and the orders in force.
+// One per process, made by main before any thread starts and outliving them all.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "publication.h"
+#include "schema.h"
+#include "stats.h"
+
+namespace reflex::net {
+
+// What sync and the loader last said. Any thread.
+class HealthNotes {
+ public:
+  // Requires: `raw` is a JSON object.
+  void set_sync(std::string raw, std::string state, std::string last_error);
+  void set_cap_exceeded(std::string message);
+  void clear_cap_exceeded() { set_cap_exceeded(""); }
+
+  struct Copy {
+    std::string sync;  // JSON, or empty before the first
+    std::string sync_state;
+    std::string sync_error;
+    std::string cap_exceeded;  // empty: it was not
+  };
+  Copy copy() const;
+
+ private:
+  mutable std::mutex mutex_;
+  Copy notes_;  // by mutex_
+};
+
+struct Instance {
+  Instance(const SchemaDef& schema_def, const Options& opts);
+
+  const SchemaDef& schema;
+  const Options& options;
+  const int64_t started_ms;
+  const std::string boot_id;  // tells this process's snapshot versions from another's
+  Publication publication;
+  HealthNotes notes;
+  std::vector<std::unique_ptr<LoopStats>> stats;  // one a loop
+  std::atomic<int64_t> connections{0};
+  std::atomic<int64_t> pending_bytes{0};  // of answers that clients have not taken yet
+  std::atomic<bool> sync_connected{false};
+
+  // Orders, carried out by main's Lifecycle. Any thread. serve() is false without a listening socket or after drain().
+  std::function<bool()> serve;
+  std::function<void(uint32_t within_ms)> drain;
+  std::function<int()> listener;  // its descriptor, or -1
+};
+
+}  // namespace reflex::net

@@ -1,0 +1,38 @@
+// What may be asked of the server on its command line (doc/launch.md), each option declared once with default, range and meaning.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "log.h"
+#include "query.h"
+
+namespace reflex::net {
+
+struct Options {
+  std::string dir;
+  int listen_fd = -1;
+  std::string listen;  // HOST:PORT, numeric
+  uint64_t memory_cap_mb = 0;
+  uint32_t threads = 0;
+  LogLevel log_level = LogLevel::kInfo;
+  Limits limits;
+  uint32_t max_connections = 10'000;
+  uint32_t header_timeout_ms = 10'000;
+  uint32_t idle_timeout_ms = 60'000;
+  uint32_t write_timeout_ms = 30'000;
+};
+
+enum class Invocation { kServe, kHelp, kVersion, kSchema, kWrong };
+
+// Fills `*options` from the arguments. kWrong leaves one sentence in `*error`: what was wrong with which argument.
+Invocation parse_options(int argc, const char* const* argv, Options* options, std::string* error);
+
+std::string help_text();
+
+// The plan's fingerprint and the engine's version as a line of JSON.
+std::string schema_text(const SchemaDef& schema);
+
+std::string hex(std::span<const uint8_t> bytes);
+
+}  // namespace reflex::net

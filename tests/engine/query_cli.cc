@@ -1,0 +1,131 @@
+// The engine's store and query language without a network, for tests: orders on standard input, answers on standard output.
+//
+// An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table (u32), R carries rows, C commits,
+// P moves the position, L sets limits (five u64), Q asks. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for
+// snapshots, the HTTP status for queries.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "decimal.h"
+#include "json_check.h"
+#include "query.h"
+#include "schema.h"
+#include "snapshot.h"
+#include "time_text.h"
+#include "utf8.h"
+
+namespace {
+
+bool read_all(void* to, size_t size) { return std::fread(to, 1, size, stdin) == size; }
+
+void reply(uint32_t status, const std::string& body) {
+  const auto size = static_cast<uint32_t>(body.size());
+  std::fwrite(&status, sizeof(status), 1, stdout);
+  std::fwrite(&size, sizeof(size), 1, stdout);
+  std::fwrite(body.data(), 1, body.size(), stdout);
+  std::fflush(stdout);
+}
+
+void reply(const reflex::Status& status) { reply(status.ok() ? 0 : 1, status.ok() ? "" : status.code + ": " + status.message); }
+
+template <typename T>
+T number(const std::vector<uint8_t>& body, size_t index = 0) {
+  T value{};
+  if (body.size() >= (index + 1) * sizeof(T)) std::memcpy(&value, body.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+class Session {
+ public:
+  Session() : engine_(new reflex::QueryEngine(reflex::schema(), {})) {}
+
+  void order(char kind, const std::vector<uint8_t>& body) {
+    switch (kind) {
+      case 'B':
+        loader_ = std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0, "start");
+        return reply(0, "");
+      case 'T':
+        return reply(loader_->table(number<uint32_t>(body)));
+      case 'K':
+        return reply(loader_->keep(number<uint32_t>(body)));
+      case 'R':
+        return reply(loader_->rows(body));
+      case 'C':
+        return reply(loader_->commit(&snapshot_));
+      case 'P':
+        snapshot_ = reflex::with_position(snapshot_, 7, "later");
+        return reply(0, "");
+      case 'I':
+        return reply(0, facts());
+      case 'L':
+        return set_limits(body);
+      case 'F':
+        return fold(body);
+      default:
+        return ask(body);
+    }
+  }
+
+ private:
+  std::string facts() const {
+    const reflex::SnapshotInfo& info = reflex::info(*snapshot_);
+    std::string text = "{\"version\":" + std::to_string(info.version) + ",\"bytes\":" + std::to_string(info.bytes) +
+                       ",\"position\":\"" + info.position + "\",\"hits\":" + std::to_string(engine_->plan_hits()) +
+                       ",\"rows\":[";
+    for (const uint64_t rows : info.row_counts) text += (text.back() == '[' ? "" : ",") + std::to_string(rows);
+    return text + "]}";
+  }
+
+  void set_limits(const std::vector<uint8_t>& body) {
+    reflex::Limits limits;
+    limits.max_query_bytes = static_cast<uint32_t>(number<uint64_t>(body, 0));
+    limits.max_depth = static_cast<uint32_t>(number<uint64_t>(body, 1));
+    limits.max_rows = number<uint64_t>(body, 2);
+    limits.max_answer_bytes = number<uint64_t>(body, 3);
+    limits.max_query_ms = static_cast<uint32_t>(number<uint64_t>(body, 4));
+    engine_ = std::make_unique<reflex::QueryEngine>(reflex::schema(), limits);
+    reply(0, "");
+  }
+
+  // Every code point's folding, as u32s.
+  static void fold(const std::vector<uint8_t>&) {
+    std::string out;
+    for (uint32_t code = 0; code <= 0x10FFFF; ++code) {
+      const uint32_t folded = reflex::fold_case(code);
+      out.append(reinterpret_cast<const char*>(&folded), sizeof(folded));
+    }
+    reply(0, out);
+  }
+
+  void ask(const std::vector<uint8_t>& body) {
+    // A copy of exactly this size, so that the sanitizer sees a read beyond it.
+    const std::unique_ptr<char[]> exact(new char[body.size()]);
+    std::memcpy(exact.get(), body.data(), body.size());
+    std::string out = "kept";
+    const int status = engine_->answer(*snapshot_, {exact.get(), body.size()}, &out);
+    reply(static_cast<uint32_t>(status), out.substr(4));
+  }
+
+  std::unique_ptr<reflex::QueryEngine> engine_;
+  std::unique_ptr<reflex::Loader> loader_;
+  reflex::SnapshotPtr snapshot_;
+};
+
+}  // namespace
+
+int main() {
+  Session session;
+  char kind = 0;
+  uint32_t size = 0;
+  while (read_all(&kind, 1) && read_all(&size, sizeof(size))) {
+    std::vector<uint8_t> body(size);
+    if (!read_all(body.data(), size)) return 1;
+    session.order(kind, body);
+  }
+  return 0;
+}

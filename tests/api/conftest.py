@@ -49,6 +49,18 @@ def api(control: Control) -> Iterator[Api]:
         yield Api(client, first.key)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One empty control plane for a whole module of requests that change nothing, or nothing that matters."""
+    directory = tmp_path_factory.mktemp("data")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    first = control.accounts.ensure_first()
+    assert first is not None
+    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+        yield Api(client, first.key)
+    control.rooms.store.close()
+
+
 @pytest.fixture
 def database(api: Api, source: Path) -> str:
     """The id of a registered database."""

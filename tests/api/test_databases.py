@@ -1,4 +1,4 @@
-"""Databases over HTTP: registering, settings, reflexdb.yaml, and what may be asked of one that was never provisioned."""
+"""Databases over HTTP: registering, settings, reflexdb.yaml, and what may be asked of one never provisioned."""
 
 from __future__ import annotations
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from reflexdb.build.files import locked
 from reflexdb.build.local import LocalBuilder
 from reflexdb.model.errors import BuildFailed, InvalidConfig, InvalidSchema
 
+from .processes import running, wait_for
 from .schemas import blog, schema, table
 
 
@@ -140,3 +144,30 @@ def test_a_full_disk_is_said_plainly(tmp_path: Path, engine_dir: Path, monkeypat
     with pytest.raises(BuildFailed, match="the disk is full; free some space") as caught:
         LocalBuilder(tmp_path, engine_dir).build(BuildRequest(blog(), None), print)
     assert caught.value.step == "engine"
+
+
+def test_a_control_plane_killed_in_a_build_leaves_no_compiler_and_no_obstacle(tmp_path: Path, engine_dir: Path) -> None:
+    """The compiler answers questions as the real one does, but never finishes compiling."""
+    marker = f"86{os.getpid()}3"
+    compiler = tmp_path / "c++"
+    questions = f'case "$1" in --version|-dumpmachine|-print*) exec {shutil.which("c++")} "$@";; esac'
+    compiler.write_text(f"#!/bin/sh\n{questions}\nsleep {marker}\n")
+    compiler.chmod(0o755)
+    script = f"""
+from pathlib import Path
+from reflexdb.build.base import BuildRequest
+from reflexdb.build.local import LocalBuilder
+from tests.build.schemas import blog
+LocalBuilder(Path({str(tmp_path / "data")!r}), Path({str(engine_dir)!r})).build(BuildRequest(blog(), None), print)
+"""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "CXX": str(compiler), "PYTHONPATH": f"{root / 'src'}:{root}"}
+    control = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.DEVNULL)
+    wait_for(lambda: len(running(f"sleep\0{marker}")) == 1)
+    control.kill()
+    control.wait(10)
+
+    wait_for(lambda: not running(marker))
+    built = LocalBuilder(tmp_path / "data", engine_dir).build(BuildRequest(blog(), None), print)
+    assert not built.image.reused
+    assert not list((tmp_path / "data").rglob(".tmp-*"))

@@ -6,35 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from reflexdb.build.process import MAX_OUTPUT_BYTES, Limits, run
 
+from .processes import running, wait_for
+
 SOURCE = Path(__file__).parents[2] / "src"
-
-
-def running(marker: str) -> list[int]:
-    """Processes with the marker in their arguments."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if marker.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def gone(marker: str) -> bool:
-    deadline = time.monotonic() + 10
-    while running(marker):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_output_and_status_come_back(tmp_path: Path) -> None:
@@ -64,7 +44,7 @@ def test_time_ends_the_program_and_its_children(tmp_path: Path) -> None:
     outcome = run(["sh", "-c", f"sleep {marker} & sleep {marker}"], tmp_path, Limits(wall_s=0.3))
 
     assert outcome.timed_out
-    assert gone(f"sleep\0{marker}")
+    wait_for(lambda: not running(f"sleep\0{marker}"))
 
 
 def test_cpu_and_memory_and_files_are_limited(tmp_path: Path) -> None:
@@ -98,11 +78,8 @@ def test_a_killed_parent_leaves_no_program_behind(tmp_path: Path) -> None:
     script = f"sleep {marker} & sleep {marker}"
     code = f"from reflexdb.build.process import run, Path; run(['sh', '-c', '{script}'], Path('.'))"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SOURCE)})
-    deadline = time.monotonic() + 20
-    while len(running(f"sleep\0{marker}")) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: len(running(f"sleep\0{marker}")) == 2)
     parent.kill()
     parent.wait(10)
 
-    assert gone(marker)
+    wait_for(lambda: not running(marker))

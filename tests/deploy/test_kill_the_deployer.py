@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -39,8 +40,6 @@ STEPS = 9
 def test_killed_at_any_step_it_ends_with_one_instance_and_no_failed_query(
     site: Site, built: tuple[Path, BuildResult], fatal: int
 ) -> None:
-    import pickle
-
     first = site.deploy("d1")
     site.deployer.close()
     with Load(first.port, threads=2) as load:
@@ -48,7 +47,7 @@ def test_killed_at_any_step_it_ends_with_one_instance_and_no_failed_query(
         child = subprocess.run(
             [sys.executable, "-c", CHILD, str(site.root), str(fatal)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": "src"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             input=pickle.dumps(built),
             check=False,
             timeout=120,

@@ -19,7 +19,6 @@ class Orders:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._paused = is_paused(directory)
         self._reload = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._resting = threading.Event()
@@ -28,16 +27,15 @@ class Orders:
 
     @property
     def paused(self) -> bool:
-        return self._paused
+        """The file is the truth: the deployer may have made it while this process was already there."""
+        return is_paused(self._directory)
 
     def pause(self) -> None:
         set_paused(self._directory, True)
-        self._paused = True
         self._rouse()
 
     def resume(self) -> None:
         set_paused(self._directory, False)
-        self._paused = False
         self._rouse()
 
     def reload(self) -> None:

@@ -1,4 +1,5 @@
-// A server that only tells what it was compiled with: proves the toolchain and the generated tables without the real engine.
+// A server that only tells what it was compiled with: proves the toolchain and the generated tables without
+// the real engine.
 // `--schema` is the engine's own; `--dump` prints every field of every table, texts as hex.
 #include <cstdio>
 #include <cstring>

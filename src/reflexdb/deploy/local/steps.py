@@ -52,10 +52,11 @@ class Deployment:
         self._where = where
         self._log = log
         self._directory = database.layout.deployment(spec.database_id, spec.deployment_id)
-        self._step = "unpack"
 
     def run(self) -> Record:
         database = self._database
+        if self._directory.exists():
+            raise DeployFailed("unpack", f"deployment {self._spec.deployment_id} exists already; use a new id")
         try:
             with self._failing("unpack"):
                 binary = self._unpack()
@@ -77,8 +78,6 @@ class Deployment:
         return candidate.record
 
     def _unpack(self) -> Path:
-        if self._directory.exists():
-            raise DeployFailed("unpack", f"deployment {self._spec.deployment_id} exists already; use a new id")
         self._log("Unpacking the image")
         self._directory.mkdir(mode=0o700, parents=True)
         return self._store.unpack(self._spec.image_digest, self._directory)

@@ -55,6 +55,8 @@ class SourceTable:
     comment: str = ""
     is_view: bool = False
     estimated_rows: int | None = None
+    notes: tuple[str, ...] = ()
+    """What was left out of this description and why, such as a foreign key into another schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,28 +24,9 @@ READ_TIMEOUT_S = 300
 PAUSE_TIMEOUT_S = 3600
 """How long the server waits for us while we are busy with rows it sent."""
 
-_DENIED = {1044, 1045, 1130, 1142, 1143, 1227, 1251, 1356, 1370, 1410, 1698, 1820, 1862, 2059, 2061, 3118}
-_MISSING = {1049, 1051, 1054, 1109, 1146}
-_UNREACHABLE = {
-    1040,
-    1053,
-    1077,
-    1129,
-    1158,
-    1159,
-    1160,
-    1161,
-    1203,
-    1226,
-    1927,
-    2002,
-    2003,
-    2005,
-    2006,
-    2012,
-    2013,
-    2055,
-}
+_DENIED = frozenset(map(int, "1044 1045 1130 1142 1143 1227 1251 1356 1370 1410 1698 1820 1862 2059 2061 3118".split()))
+_MISSING = frozenset(map(int, "1049 1051 1054 1109 1146".split()))
+_UNREACHABLE = frozenset(map(int, "1040 1053 1077 1129 1158 1159 1160 1161 1203 1226 1927 2002 2003 2005 2006 2012 2013 2055".split()))
 
 
 def connect(address: SourceAddress) -> Connection[Any]:
@@ -54,13 +35,13 @@ def connect(address: SourceAddress) -> Connection[Any]:
     if address.host.startswith("/"):
         where = {"unix_socket": address.host}
     with translated(address):
-        return pymysql.connect(
+        connection: Connection[Any] = pymysql.connect(
             **where,
             user=address.user,
             password=address.password.encode(),  # PyMySQL would encode text as latin1
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
+            read_timeout=CONNECT_TIMEOUT_S,  # which is also how long its greeting may take
             write_timeout=READ_TIMEOUT_S,
             autocommit=True,
             init_command=(
@@ -68,6 +49,8 @@ def connect(address: SourceAddress) -> Connection[Any]:
                 "sql_mode = '', sql_quote_show_create = 1"
             ),
         )
+        connection._read_timeout = READ_TIMEOUT_S  # type: ignore[attr-defined] # PyMySQL has no other way to change it
+        return connection
 
 
 def quoted(name: str) -> str:

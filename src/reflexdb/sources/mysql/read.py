@@ -8,14 +8,16 @@ time: the connection carries one result.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
-from reflexdb.model.errors import SourceData
+from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, row_chunks, split
@@ -45,18 +47,19 @@ class MySQLSnapshot:
         schema = arrow_schema(table)
         with translated(self._address, f"reading table {table.source_name!r}"):
             cursor = SSCursor(self._connection)
-            complete = False
             try:
                 cursor.execute(_select(self._schema, table))
                 for rows in row_chunks(cursor.fetchmany, has_variable=True):
                     arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
                     refuse_large_values(table, arrays)
                     yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
-                complete = True
-            finally:
-                if not complete:
+            except BaseException:
+                with suppress(SourceError, pymysql.MySQLError, OSError):  # what went wrong first is what matters
                     self._cancel()
-                cursor.close()
+                with suppress(pymysql.MySQLError, OSError):
+                    cursor.close()
+                raise
+            cursor.close()
 
     def _array(self, table: PlannedTable, index: int, values: tuple[bytes | None, ...]) -> pa.Array:
         column = table.columns[index]

@@ -28,6 +28,7 @@ STATEMENT_TIMEOUT_S = 120
 READ_TIMEOUT_S = 6 * 3600
 """For one table's SELECT, which is as long as the table and its reader need."""
 LOCK_TIMEOUT_S = 30
+NAME_BYTES = 63
 MAINTENANCE_DATABASES = ("postgres", "template1")
 
 _NO_SUCH_DATABASE = re.compile(r'database ".*" does not exist|3D000', re.DOTALL)
@@ -58,7 +59,12 @@ def candidates(name: str) -> list[Place]:
     places += [
         Place(name[:dot], name[dot + 1 :]) for dot, sign in enumerate(name) if sign == "." and 0 < dot < len(name) - 1
     ]
-    return places
+    return [place for place in places if all(_is_name(part) for part in (place.database, place.schema))]
+
+
+def _is_name(text: str) -> bool:
+    """Whether the server could have something of this name; longer ones it would cut off without a word."""
+    return 0 < len(text.encode()) <= NAME_BYTES and "\0" not in text
 
 
 def parameters(address: SourceAddress, database: str) -> dict[str, str]:

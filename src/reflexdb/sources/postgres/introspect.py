@@ -75,6 +75,11 @@ def introspect(connection: psycopg.Connection[Any], schema: str, name: str) -> S
                     for _, constraint, target, _, own, theirs in foreign[oid]
                     if target in names
                 ),
+                notes=tuple(
+                    f"Foreign key {row[1]!r} leads to {row[3]}, which is not part of this schema, and is left out."
+                    for row in foreign[oid]
+                    if row[2] not in names
+                ),
                 comment=comment or "",
                 is_view=is_view,
                 estimated_rows=None if uncounted or estimated_rows is None or estimated_rows < 0 else estimated_rows,

@@ -113,4 +113,6 @@ def select_expression(column: str, declared: str, storage: Storage, postgis: str
         return f"to_json({column})::text"
     if declared.startswith(("character(", "bpchar")):
         return f"{column}::bpchar"  # a cast to text would strip the blanks that the server prints
+    if declared == "inet":
+        return f"inet_out({column})::text"  # a cast to text would add the netmask that the server leaves out
     return f"{column}::{_CASTS[storage]}"

@@ -40,6 +40,10 @@ def connect(path: str) -> sqlite3.Connection:
 
 def identity(path: str) -> tuple[int, int]:
     """Device and inode of the file that is there now."""
+    if not path or "\0" in path:
+        raise SourceMissing(
+            "The address of a SQLite source is the path of its file; the one given is empty or has a NUL in it."
+        )
     try:
         status = Path(path).stat()
     except OSError as error:
@@ -48,10 +52,6 @@ def identity(path: str) -> tuple[int, int]:
 
 
 def _check_file(path: str) -> None:
-    if not path or "\0" in path:
-        raise SourceMissing(
-            "The address of a SQLite source is the path of its file; the one given is empty or has a NUL in it."
-        )
     file = Path(path)
     try:
         if file.is_dir():
@@ -79,8 +79,9 @@ def translated(path: str) -> Iterator[None]:
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error, path: str) -> SourceError:
+def translate(error: sqlite3.Error, path: str, doing: str = "") -> SourceError:
     """What a sqlite3 exception means to the person who gave the path."""
+    task = f" while {doing}" if doing else ""
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -91,7 +92,10 @@ def translate(error: sqlite3.Error, path: str) -> SourceError:
         return SourceData(f"The SQLite file {path!r} is damaged ({error}); check it with `PRAGMA integrity_check`.")
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return SourceDenied(
-            f"The SQLite file {path!r} cannot be opened for reading ({error}). If it is in WAL mode, this user must be able to "
-            "write its directory, or the -wal and -shm files must be there and readable."
+            f"The SQLite file {path!r} cannot be opened for reading ({error}). If it is in WAL mode, this user must be "
+            "able to write its directory, or the -wal and -shm files must be there and readable."
         )
-    return SourceError(f"The SQLite file {path!r} refused: {error}.")
+    said = str(error)
+    if said.startswith(("no such table", "no such column")):
+        return SourceMissing(f"The SQLite file {path!r} has changed{task}: {said}. Rebuild from its present schema.")
+    return SourceError(f"The SQLite file {path!r} reported an error{task}: {said}.")

@@ -56,12 +56,14 @@ def _table(connection: sqlite3.Connection, name: str, is_view: bool, by_folded: 
         _column(connection, name, column, declared, bool(not_null) or (rowid_alias and column == key[0]), hidden)
         for column, declared, not_null, _, hidden in described
     )
+    foreign_keys, notes = ((), ()) if is_view else _foreign_keys(connection, name, by_folded)
     return SourceTable(
         name=name,
         columns=columns,
         primary_key=key,
         unique_keys=() if is_view else _unique_keys(connection, name),
-        foreign_keys=() if is_view else _foreign_keys(connection, name, by_folded),
+        foreign_keys=foreign_keys,
+        notes=notes,
         is_view=is_view,
         estimated_rows=None if is_view else _estimated_rows(connection, name),
     )
@@ -91,7 +93,7 @@ def _unique_keys(connection: sqlite3.Connection, table: str) -> tuple[tuple[str,
     return tuple(sorted(keys))
 
 
-def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[str, str]) -> tuple[ForeignKey, ...]:
+def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[str, str]) -> tuple[tuple[ForeignKey, ...], tuple[str, ...]]:
     """Foreign keys in the order of declaration. SQLite does not keep their names and does not check that what they
     refer to exists.
     """
@@ -100,16 +102,18 @@ def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[st
         'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,)
     ).fetchall():
         grouped.setdefault(number, []).append((target, column, target_column))
-    keys = []
+    keys, notes = [], []
     for parts in grouped.values():
         target = by_folded.get(parts[0][0].lower())
         if target is None:
+            notes.append(f"A foreign key leads to {parts[0][0]!r}, which does not exist, and is left out.")
             continue
         own = _columns_of(connection, table)
         theirs = _columns_of(connection, target)
         named = [part[2] for part in parts]
         referenced = [name for name in named if name is not None] or list(_key_of(connection, target))
         if len(referenced) != len(parts) or any(name.lower() not in theirs for name in referenced):
+            notes.append(f"A foreign key leads to columns that {target!r} does not have, and is left out.")
             continue
         columns = tuple(own.get(part[1].lower(), part[1]) for part in parts)
         keys.append(
@@ -117,7 +121,7 @@ def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[st
                 "_".join((table, *columns, "fkey")), columns, target, tuple(theirs[name.lower()] for name in referenced)
             )
         )
-    return tuple(keys)
+    return tuple(keys), tuple(notes)
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> dict[str, str]:

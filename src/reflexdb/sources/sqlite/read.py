@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
-from reflexdb.sources.batching import arrow_schema, has_variable, row_chunks, too_large
-from reflexdb.sources.sqlite.connect import translated
+from reflexdb.sources.batching import arrow_schema, has_variable, row_chunks, split, too_large
+from reflexdb.sources.sqlite.connect import translate
 from reflexdb.sources.sqlite.introspect import quoted
 from reflexdb.sources.sqlite.values import Misfit, Value, to_arrow
 
@@ -44,26 +44,22 @@ class SQLiteSnapshot:
         schema = arrow_schema(table)
         cursor = self._connection.cursor()
         try:
-            with translated(self._path):
-                cursor.execute(_select(table))
             for rows in self._chunks(table, cursor):
                 arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
         finally:
             cursor.close()
 
     def _chunks(self, table: PlannedTable, cursor: sqlite3.Cursor) -> Iterator[list[Sequence[Value]]]:
         try:
+            cursor.execute(_select(table))
             yield from row_chunks(cursor.fetchmany, has_variable(table))
         except sqlite3.DataError as error:  # "string or blob too big"
             raise too_large(table, self._find_large(table)) from error
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "decode to UTF-8" in str(error):
                 raise self._broken_text(table, str(error)) from error
-            raise
-        except sqlite3.Error as error:
-            with translated(self._path):
-                raise error
+            raise translate(error, self._path, f"reading table {table.source_name!r}") from error
 
     def _array(self, table: PlannedTable, index: int, values: Sequence[Value]) -> pa.Array:
         column = table.columns[index]
@@ -119,9 +115,8 @@ class SQLiteSnapshot:
 def _select(table: PlannedTable, only: str | None = None) -> str:
     columns = [column.source_name for column in table.columns] if only is None else [only]
     name = quoted(table.source_name)
-    # Qualified, because SQLite takes an unknown bare "name" for the string 'name': a dropped column would seem there.
-    listed = ", ".join(f"{name}.{quoted(column)}" for column in columns)
-    statement = f"SELECT {listed} FROM {name}"  # noqa: S608 - quoted
+    chosen = ", ".join(f"{name}.{quoted(column)}" for column in columns)  # without the table, "gone" is a string
+    statement = f"SELECT {chosen} FROM {name}"  # noqa: S608 - quoted
     return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 import pytest
 
 from reflexdb.cli.main import run
+from tests.cli.engine_cache import engine_cache
+
+__all__ = ["engine_cache"]
 
 START_LIMIT_S = 60.0
 

@@ -15,15 +15,17 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 REFLEXDB = '#!/bin/sh\nexec "{python}" -m reflexdb.cli.main "$@"\n'
-LIMIT_S = 280
+LIMIT_S = 500
 
 
-@pytest.mark.timeout(300)
-def test_every_block_of_the_tutorial_works(tmp_path: Path) -> None:
+@pytest.mark.timeout(560)
+def test_every_block_of_the_tutorial_works(tmp_path: Path, engine_cache: Path) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
     assert len(blocks) >= 9
     programs = tmp_path / "bin"
     programs.mkdir()
+    (tmp_path / "data" / "cache").mkdir(parents=True)
+    (tmp_path / "data" / "cache" / "engine").symlink_to(engine_cache)
     (programs / "reflexdb").write_text(REFLEXDB.format(python=sys.executable))
     (programs / "reflexdb").chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFLEXDB_")}

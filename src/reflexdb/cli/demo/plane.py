@@ -77,9 +77,20 @@ def fresh(data: Path) -> None:
             raise CommandFailed(Exit.USAGE, f"{data} is not empty and no demo made it; choose another --data")
         if users := processes_in(data):
             raise CommandFailed(Exit.CONFLICT, f"another demo runs in {data} (process {users[0]}); end it first")
-        shutil.rmtree(data)
+        clear(data, kept="cache")
     data.mkdir(parents=True, exist_ok=True)
     (data / MARK).touch()
+
+
+def clear(data: Path, *, kept: str) -> None:
+    """Everything goes but the compiled engine, which is known by its content and takes longest to make."""
+    for entry in data.iterdir():
+        if entry.name == kept:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def start(data: Path) -> subprocess.Popen[bytes]:

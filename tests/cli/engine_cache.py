@@ -1,4 +1,5 @@
-"""The compiled engine, shared by every test that starts a control plane: it is known by its content, so nothing can be stale."""
+"""The compiled engine, shared by every test that starts a control plane: it is known by its content, so nothing can be
+stale."""
 
 from __future__ import annotations
 

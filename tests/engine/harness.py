@@ -1,7 +1,7 @@
 """Compiles the store and the query language for a test's plan, with sanitizers, and talks to the result.
 
-The engine's objects are compiled once and kept in pytest's cache under a key of sources and flags; per plan only the generated unit is
-compiled. A `Cli` is one process that holds one snapshot; tests load it from plain Python rows.
+The engine's objects are compiled once and kept in pytest's cache under a key of sources and flags; per plan only the
+generated unit is compiled. A `Cli` is one process that holds one snapshot; tests load it from plain Python rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-// One client's connection as its event loop keeps it, and the lists that say whose time is up. No behaviour of its own.
+// One client's connection as its event loop keeps it, and the lists that say whose time is up. No behaviour
+// of its own.
 #pragma once
 
 #include <algorithm>

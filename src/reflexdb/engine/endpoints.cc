@@ -65,7 +65,8 @@ int find_q(std::string_view query, std::string_view* value) {
 }
 
 Reply unauthorized(std::string* out) {
-  return Endpoints::error(401, "unauthorized", "A valid API key is needed: Authorization: Bearer rxk_<keyId>.<hmac>.", out);
+  return Endpoints::error(401, "unauthorized",
+                          "A valid API key is needed: Authorization: Bearer rxk_<keyId>.<hmac>.", out);
 }
 
 }  // namespace
@@ -92,7 +93,8 @@ void Endpoints::refresh() {
 }
 
 bool Endpoints::admitted(const HttpRequest& request) const {
-  return view_.keys != nullptr && request.has_authorization && view_.keys->admits(request.authorization, wall_ms());
+  return view_.keys != nullptr && request.has_authorization &&
+         view_.keys->admits(request.authorization, wall_ms());
 }
 
 bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::string* out) {
@@ -116,7 +118,8 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out) {
   }
   const bool allowed = is_read(request.method) || (path == Path::kQuery && request.method == Method::kPost);
   if (!allowed) {
-    Reply reply = error(405, "method_not_allowed", "This path does not have this method; Allow lists those it has.", out);
+    Reply reply = error(405, "method_not_allowed",
+                        "This path does not have this method; Allow lists those it has.", out);
     reply.allow = path == Path::kQuery ? "GET, HEAD, POST" : "GET, HEAD";
     return reply;
   }
@@ -159,7 +162,8 @@ Reply Endpoints::query(const HttpRequest& request, std::string* out) {
     return error(400, "bad_request", "The query is expected once, in the URL's parameter q.", out);
   }
   if (!decode(encoded, &decoded_)) {
-    return error(400, "bad_request", "The parameter q has a % that is not followed by two hexadecimal digits.", out);
+    return error(400, "bad_request",
+                 "The parameter q has a % that is not followed by two hexadecimal digits.", out);
   }
   return query_text(request, decoded_, out);
 }

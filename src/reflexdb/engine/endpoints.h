@@ -1,4 +1,5 @@
-// From an HTTP request to its answer: which paths exist, with which methods, behind a key or not. Knows no sockets.
+// From an HTTP request to its answer: which paths exist, with which methods, behind a key or not. Knows no
+// sockets.
 #pragma once
 
 #include <memory>
@@ -21,8 +22,8 @@ struct Reply {
   bool has_snapshot = false;  // version and age are sent
   uint64_t version = 0;
   int64_t age_ms = 0;
-  std::string_view allow;     // of 405
-  bool has_etag = false;      // boot id and version are the tag
+  std::string_view allow;  // of 405
+  bool has_etag = false;   // boot id and version are the tag
 };
 
 // Belongs to one event loop.
@@ -36,7 +37,8 @@ class Endpoints {
   // Appends the body to `*out`. Throws only std::bad_alloc.
   Reply answer(const HttpRequest& request, std::string* out);
 
-  // Whether a request whose body is still to come would be refused for its head; then answers as answer() does.
+  // Whether a request whose body is still to come would be refused for its head; then answers as answer()
+  // does.
   bool refuse_early(const HttpRequest& request, Reply* reply, std::string* out);
 
   static Reply error(int status, std::string_view code, std::string_view message, std::string* out);

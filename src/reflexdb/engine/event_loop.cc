@@ -44,8 +44,8 @@ EventLoop::EventLoop(Instance& instance, LoopStats& stats)
       endpoints_(instance, stats),
       head_(instance.boot_id),
       http_limits_(http_limits(instance.options)),
-      limits_ms_{instance.options.idle_timeout_ms, instance.options.header_timeout_ms, instance.options.idle_timeout_ms,
-                 instance.options.write_timeout_ms, kLingerMs},
+      limits_ms_{instance.options.idle_timeout_ms, instance.options.header_timeout_ms,
+                 instance.options.idle_timeout_ms, instance.options.write_timeout_ms, kLingerMs},
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       now_ms_(coarse_ms()),
@@ -129,13 +129,15 @@ void EventLoop::handle(void* source, uint32_t events) {
 
 // One at a time: where connections arrive in a burst, loops take turns instead of the first one taking all.
 void EventLoop::accept_one() {
-  const int fd = accept4(listen_fd_.load(std::memory_order_acquire), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int fd =
+      accept4(listen_fd_.load(std::memory_order_acquire), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) adopt(fd);
 }
 
 void EventLoop::accept_rest() {
   for (;;) {
-    const int fd = accept4(listen_fd_.load(std::memory_order_acquire), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        accept4(listen_fd_.load(std::memory_order_acquire), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && errno != EINTR && errno != ECONNABORTED) return;
     if (fd >= 0) adopt(fd);
   }
@@ -185,8 +187,10 @@ bool EventLoop::adopt(int fd) {
 // Best effort: the client may see a reset instead, if its request is on the way.
 void EventLoop::refuse(int fd) {
   static constexpr std::string_view kBusy =
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 72\r\nRetry-After: 1\r\n"
-      "Connection: close\r\n\r\n{\"error\":\"overloaded\",\"message\":\"This instance has too many connections.\"}";
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "
+      "72\r\nRetry-After: 1\r\n"
+      "Connection: close\r\n\r\n{\"error\":\"overloaded\",\"message\":\"This instance has too many "
+      "connections.\"}";
   char sink[4096];
   [[maybe_unused]] ssize_t n = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
   n = send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -332,7 +336,8 @@ void EventLoop::append_reply(const Reply& reply, size_t body_at, bool head_only)
   }
 }
 
-// Sends the batch in out_. What the client does not take moves to the connection, which then waits to write. False: it is closed.
+// Sends the batch in out_. What the client does not take moves to the connection, which then waits to write.
+// False: it is closed.
 bool EventLoop::flush(Connection* c) {
   size_t left = out_.size() - out_begin_;
   while (left > 0) {
@@ -420,7 +425,8 @@ void EventLoop::linger(Connection* c) {
 
 void EventLoop::close_now(Connection* c) {
   if (c->fd < 0) return;
-  instance_.pending_bytes.fetch_sub(static_cast<int64_t>(c->out.size() - c->out_at), std::memory_order_relaxed);
+  instance_.pending_bytes.fetch_sub(static_cast<int64_t>(c->out.size() - c->out_at),
+                                    std::memory_order_relaxed);
   close(c->fd);
   c->fd = -1;
   queues_[static_cast<size_t>(c->phase)].remove(c);

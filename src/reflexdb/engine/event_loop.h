@@ -1,7 +1,8 @@
-// One thread's share of the HTTP clients: accepts, reads, answers and writes, with a limit on everything (doc/http.md).
+// One thread's share of the HTTP clients: accepts, reads, answers and writes, with a limit on everything
+// (doc/http.md).
 //
-// Loops share nothing but the Instance. Its owner makes it, runs run() on a thread of its own, and may from other threads call only
-// wake(), listen_on() and drain().
+// Loops share nothing but the Instance. Its owner makes it, runs run() on a thread of its own, and may from
+// other threads call only wake(), listen_on() and drain().
 #pragma once
 
 #include <array>
@@ -20,9 +21,9 @@ namespace reflex::net {
 class EventLoop {
  public:
   static constexpr size_t kReadBytes = 64 * 1024;
-  static constexpr size_t kBatchBytes = 64 * 1024;          // answers to pipelined requests joined into one write
+  static constexpr size_t kBatchBytes = 64 * 1024;  // answers to pipelined requests joined into one write
   static constexpr size_t kKeptOutBytes = 16 * 1024 * 1024;  // of the answer buffer between requests
-  static constexpr size_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
+  static constexpr size_t kWriteStep = 64 * 1024;            // to be taken within each write timeout
   static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
   static constexpr int64_t kLingerMs = 2'000;
 
@@ -51,7 +52,8 @@ class EventLoop {
   void on_readable(Connection* c);
   void on_writable(Connection* c);
   void linger(Connection* c);
-  // Answers the requests in [data, data + *size) as far as they are complete; `*used` bytes of them are done with.
+  // Answers the requests in [data, data + *size) as far as they are complete; `*used` bytes of them are done
+  // with.
   void process(Connection* c, char* data, size_t* size, size_t* used);
   void answer(Connection* c, const HttpRequest& request, bool more);
   void append_error(Connection* c, int status, const char* code, const char* message);

@@ -64,8 +64,9 @@ void append_details(const Instance& instance, const View& view, std::string* out
 // One metric without labels, with its help.
 void append_metric(std::string* out, const char* name, const char* type, const char* help, double value) {
   char line[512];
-  const int n = snprintf(line, sizeof line, "# HELP reflexdb_%s %s\n# TYPE reflexdb_%s %s\nreflexdb_%s %.17g\n", name, help, name,
-                         type, name, value);
+  const int n =
+      snprintf(line, sizeof line, "# HELP reflexdb_%s %s\n# TYPE reflexdb_%s %s\nreflexdb_%s %.17g\n", name,
+               help, name, type, name, value);
   assert(n > 0 && static_cast<size_t>(n) < sizeof line);
   out->append(line, static_cast<size_t>(n));
 }
@@ -78,7 +79,9 @@ uint64_t sum(const Instance& instance, Get get) {
 }
 
 void append_requests(const Instance& instance, std::string* out) {
-  *out += "# HELP reflexdb_requests_total HTTP requests answered, by status.\n# TYPE reflexdb_requests_total counter\n";
+  *out +=
+      "# HELP reflexdb_requests_total HTTP requests answered, by status.\n# TYPE reflexdb_requests_total "
+      "counter\n";
   for (size_t i = 0; i <= kStatusCount; ++i) {
     const uint64_t count = sum(instance, [i](const LoopStats& s) -> const Counter& { return s.requests[i]; });
     const std::string status = i < kStatusCount ? std::to_string(kStatuses[i]) : "other";
@@ -87,13 +90,16 @@ void append_requests(const Instance& instance, std::string* out) {
 }
 
 void append_query_times(const Instance& instance, std::string* out) {
-  *out += "# HELP reflexdb_query_seconds Time spent answering a query, without the network.\n# TYPE reflexdb_query_seconds histogram\n";
+  *out +=
+      "# HELP reflexdb_query_seconds Time spent answering a query, without the network.\n# TYPE "
+      "reflexdb_query_seconds histogram\n";
   uint64_t total = 0;
   for (size_t i = 0; i < kBucketCount; ++i) {
     total += sum(instance, [i](const LoopStats& s) -> const Counter& { return s.query_times[i]; });
     char bound[32] = "+Inf";
     if (i + 1 < kBucketCount) snprintf(bound, sizeof bound, "%g", static_cast<double>(kBucketNs[i]) / 1e9);
-    *out += "reflexdb_query_seconds_bucket{le=\"" + std::string(bound) + "\"} " + std::to_string(total) + "\n";
+    *out +=
+        "reflexdb_query_seconds_bucket{le=\"" + std::string(bound) + "\"} " + std::to_string(total) + "\n";
   }
   const uint64_t ns = sum(instance, [](const LoopStats& s) -> const Counter& { return s.query_ns; });
   char line[64];
@@ -131,13 +137,15 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
     *out += ",\"version\":0,\"snapshotAgeMs\":null,\"rows\":0,\"position\":null";
   }
   append_number(out, "swapCount", instance.publication.swaps());
-  *out += ",\"memory\":{\"bytes\":" + std::to_string(view.snapshot != nullptr ? info(*view.snapshot).bytes : 0);
+  *out +=
+      ",\"memory\":{\"bytes\":" + std::to_string(view.snapshot != nullptr ? info(*view.snapshot).bytes : 0);
   append_number(out, "capBytes", instance.options.memory_cap_mb << 20);
   *out += "},\"syncConnected\":";
   *out += instance.sync_connected.load(std::memory_order_relaxed) ? "true" : "false";
   *out += ",\"sync\":";
   *out += notes.sync.empty() ? "null" : notes.sync;
-  append_number(out, "connections", static_cast<uint64_t>(instance.connections.load(std::memory_order_relaxed)));
+  append_number(out, "connections",
+                static_cast<uint64_t>(instance.connections.load(std::memory_order_relaxed)));
   append_number(out, "uptimeMs", static_cast<uint64_t>(now - instance.started_ms));
   if (detailed) append_details(instance, view, out);
   *out += '}';
@@ -158,22 +166,27 @@ void append_metrics(const Instance& instance, std::string* out) {
                 total([](const LoopStats& s) -> const Counter& { return s.bytes_sent; }));
   append_metric(out, "accepted_total", "counter", "HTTP connections accepted.",
                 total([](const LoopStats& s) -> const Counter& { return s.accepted; }));
-  append_metric(out, "connections", "gauge", "HTTP connections open now.", static_cast<double>(instance.connections.load()));
+  append_metric(out, "connections", "gauge", "HTTP connections open now.",
+                static_cast<double>(instance.connections.load()));
   append_metric(out, "pending_bytes", "gauge", "Bytes of answers that clients have not taken yet.",
                 static_cast<double>(instance.pending_bytes.load()));
   append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",
                 static_cast<double>(instance.publication.swaps()));
   append_metric(out, "memory_cap_bytes", "gauge", "Cap on memory for rows and indexes; 0 is none.",
                 static_cast<double>(instance.options.memory_cap_mb << 20));
-  append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.", static_cast<double>(now - instance.started_ms) / 1e3);
+  append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.",
+                static_cast<double>(now - instance.started_ms) / 1e3);
   append_metric(out, "ready", "gauge", "1 while a snapshot can be served.", view.snapshot != nullptr ? 1 : 0);
   if (view.snapshot == nullptr) return;
   const SnapshotInfo& of = info(*view.snapshot);
   append_metric(out, "snapshot_age_seconds", "gauge", "How far the source may be ahead.",
                 static_cast<double>(view.age_at(now)) / 1e3);
-  append_metric(out, "snapshot_version", "gauge", "Version of the snapshot that serves.", static_cast<double>(of.version));
-  append_metric(out, "snapshot_rows", "gauge", "Rows of all tables together.", static_cast<double>(total_rows(of)));
-  append_metric(out, "memory_bytes", "gauge", "Memory held by rows and indexes.", static_cast<double>(of.bytes));
+  append_metric(out, "snapshot_version", "gauge", "Version of the snapshot that serves.",
+                static_cast<double>(of.version));
+  append_metric(out, "snapshot_rows", "gauge", "Rows of all tables together.",
+                static_cast<double>(total_rows(of)));
+  append_metric(out, "memory_bytes", "gauge", "Memory held by rows and indexes.",
+                static_cast<double>(of.bytes));
 }
 
 }  // namespace reflex::net

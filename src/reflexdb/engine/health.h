@@ -1,4 +1,5 @@
-// What the instance says of itself: /health and STATUS in JSON, /metrics for Prometheus. Reads only atomics and copies; any thread.
+// What the instance says of itself: /health and STATUS in JSON, /metrics for Prometheus. Reads only atomics
+// and copies; any thread.
 #pragma once
 
 #include <string>
@@ -7,7 +8,8 @@
 
 namespace reflex::net {
 
-// Appends the object of /health and answers its HTTP status: 200 while a snapshot can be served. `detailed` adds what STATUS adds.
+// Appends the object of /health and answers its HTTP status: 200 while a snapshot can be served. `detailed`
+// adds what STATUS adds.
 int append_health(const Instance& instance, bool detailed, std::string* out);
 
 void append_metrics(const Instance& instance, std::string* out);

@@ -18,10 +18,12 @@ constexpr std::array<uint8_t, 256> make_classes() {
   for (int c = 0; c < 256; ++c) {
     const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     uint8_t bits = 0;
-    if (alnum || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos) bits |= kToken;
+    if (alnum || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos)
+      bits |= kToken;
     if (c == '\t' || (c >= 0x20 && c != 0x7F)) bits |= kValue;
     if (c > 0x20 && c < 0x7F && c != '#') bits |= kTarget;
-    if (alnum || std::string_view("-._~:[]%!$&'()*+,;=").find(static_cast<char>(c)) != std::string_view::npos) bits |= kHost;
+    if (alnum || std::string_view("-._~:[]%!$&'()*+,;=").find(static_cast<char>(c)) != std::string_view::npos)
+      bits |= kHost;
     classes[static_cast<size_t>(c)] = bits;
   }
   classes[0] = 0;
@@ -81,7 +83,8 @@ Result HttpParser::next_line(const char* data, size_t size, size_t limit, std::s
 }
 
 Result HttpParser::too_long() {
-  if (state_ == State::kRequestLine) return fail(414, "uri_too_long", "The request line is longer than 16384 bytes.");
+  if (state_ == State::kRequestLine)
+    return fail(414, "uri_too_long", "The request line is longer than 16384 bytes.");
   if (state_ == State::kChunkSize) return bad("The chunk extensions are too long.");
   return fail(431, "headers_too_large", "The header fields are longer than 32768 bytes.");
 }
@@ -120,11 +123,14 @@ Result HttpParser::request_line(const char* data, std::string_view line) {
 }
 
 Result HttpParser::target(const char* data, std::string_view text) {
-  if (text.empty() || !all_of(text, kTarget)) return bad("The target has a character that must be percent-encoded.");
-  if (text[0] != '/' && text.size() > 7 && same_name(text.substr(0, 4), "http") && text.substr(4, 3) == "://") {
+  if (text.empty() || !all_of(text, kTarget))
+    return bad("The target has a character that must be percent-encoded.");
+  if (text[0] != '/' && text.size() > 7 && same_name(text.substr(0, 4), "http") &&
+      text.substr(4, 3) == "://") {
     // The absolute form, as sent to proxies: the authority says nothing here that Host does not.
     const size_t slash = text.find_first_of("/?", 7);
-    if (slash == 7 || slash == std::string_view::npos || text[slash] != '/') return bad("The target must begin with a slash.");
+    if (slash == 7 || slash == std::string_view::npos || text[slash] != '/')
+      return bad("The target must begin with a slash.");
     text.remove_prefix(slash);
   }
   if (text[0] != '/') return bad("The target must begin with a slash.");
@@ -138,7 +144,8 @@ Result HttpParser::target(const char* data, std::string_view text) {
 }
 
 Result HttpParser::field(const char* data, std::string_view line, bool trailer) {
-  if (++fields_ > limits_.fields) return fail(431, "headers_too_large", "There are more than 100 header fields.");
+  if (++fields_ > limits_.fields)
+    return fail(431, "headers_too_large", "There are more than 100 header fields.");
   if (line[0] == ' ' || line[0] == '\t') return bad("A header field must not be folded over lines.");
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0 || !all_of(line.substr(0, colon), kToken)) {
@@ -205,7 +212,8 @@ Result HttpParser::content_length(std::string_view value) {
 }
 
 Result HttpParser::transfer_encoding(std::string_view value) {
-  if (has_encoding_ || value.empty()) return bad("There must be one Transfer-Encoding field, and it must be chunked.");
+  if (has_encoding_ || value.empty())
+    return bad("There must be one Transfer-Encoding field, and it must be chunked.");
   has_encoding_ = true;
   if (!same_text(value, "chunked")) {
     return fail(501, "not_implemented", "The only transfer coding that is understood is chunked.");
@@ -223,7 +231,8 @@ void HttpParser::connection(std::string_view value) {
 
 Result HttpParser::head_end() {
   if (!has_host_ && !http_1_0_) return bad("The Host field is missing.");
-  if (has_encoding_ && has_length_) return bad("Content-Length and Transfer-Encoding must not be given together.");
+  if (has_encoding_ && has_length_)
+    return bad("Content-Length and Transfer-Encoding must not be given together.");
   if (has_encoding_ && http_1_0_) return bad("HTTP/1.0 has no Transfer-Encoding.");
   body_begin_ = body_end_ = pos_;
   if (has_encoding_) {
@@ -231,7 +240,8 @@ Result HttpParser::head_end() {
     expects_ = has_expect_ && !http_1_0_;
     return Result::kRequest;
   }
-  if (left_ > limits_.body_bytes) return fail(413, "query_too_large", "The body is longer than this instance accepts.");
+  if (left_ > limits_.body_bytes)
+    return fail(413, "query_too_large", "The body is longer than this instance accepts.");
   expects_ = has_expect_ && !http_1_0_ && left_ > 0;
   state_ = State::kLength;
   return Result::kRequest;
@@ -252,7 +262,8 @@ Result HttpParser::chunk_size(std::string_view line) {
   }
   if (i == 0) return bad("A chunk must begin with its size in hexadecimal.");
   if (i < line.size()) {
-    if (line[i] != ';' || !all_of(line.substr(i), kValue)) return bad("A chunk size is followed by something else.");
+    if (line[i] != ';' || !all_of(line.substr(i), kValue))
+      return bad("A chunk size is followed by something else.");
     extension_bytes_ += line.size() - i;
     if (extension_bytes_ > limits_.chunk_extension_bytes) return bad("The chunk extensions are too long.");
   }
@@ -274,7 +285,8 @@ void HttpParser::join(char* data, size_t* size) {
   memmove(data + body_end_, data + pos_, *size - pos_);
   pos_ = body_end_;
   scan_ = pos_ + scanned;
-  // In trailers, what was dropped still counts against their limit: head_begin_ moves along, down to wrapping below zero.
+  // In trailers, what was dropped still counts against their limit: head_begin_ moves along, down to wrapping
+  // below zero.
   head_begin_ -= gap;
   *size -= gap;
 }

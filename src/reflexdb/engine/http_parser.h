@@ -1,7 +1,7 @@
 // HTTP/1.1 requests (RFC 9112) from bytes, strictly: what two parsers might read differently is refused.
 //
-// A decoder without sockets or clocks. It allocates nothing: a request is offsets into the caller's bytes, and a chunked body is joined
-// in place. Promises to clients are in doc/http.md.
+// A decoder without sockets or clocks. It allocates nothing: a request is offsets into the caller's bytes,
+// and a chunked body is joined in place. Promises to clients are in doc/http.md.
 #pragma once
 
 #include <cstddef>
@@ -52,8 +52,8 @@ class HttpParser {
 
   explicit HttpParser(const HttpLimits& limits) : limits_(limits) {}
 
-  // `data` holds all bytes since the request's first, `*size` of them; between calls the caller may move and append, not change.
-  // Where chunks were joined, later bytes move down and `*size` shrinks.
+  // `data` holds all bytes since the request's first, `*size` of them; between calls the caller may move and
+  // append, not change. Where chunks were joined, later bytes move down and `*size` shrinks.
   Result feed(char* data, size_t* size);
 
   // Requires: feed() answered kRequest, or kContinue (then without body).
@@ -65,7 +65,16 @@ class HttpParser {
   void reset();
 
  private:
-  enum class State : uint8_t { kRequestLine, kFields, kLength, kChunkSize, kChunkData, kChunkEnd, kTrailers, kDone };
+  enum class State : uint8_t {
+    kRequestLine,
+    kFields,
+    kLength,
+    kChunkSize,
+    kChunkData,
+    kChunkEnd,
+    kTrailers,
+    kDone
+  };
   struct Range {
     uint32_t begin = 0;
     uint32_t size = 0;

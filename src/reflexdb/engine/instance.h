@@ -1,5 +1,6 @@
-// The running server as all its parts see it: schema, options, what is published, what is known of its health, and the orders in force.
-// One per process, made by main before any thread starts and outliving them all.
+// The running server as all its parts see it: schema, options, what is published, what is known of its
+// health, and the orders in force. One per process, made by main before any thread starts and outliving them
+// all.
 #pragma once
 
 #include <atomic>
@@ -52,7 +53,8 @@ struct Instance {
   std::atomic<int64_t> pending_bytes{0};  // of answers that clients have not taken yet
   std::atomic<bool> sync_connected{false};
 
-  // Orders, carried out by main's Lifecycle. Any thread. serve() is false without a listening socket or after drain().
+  // Orders, carried out by main's Lifecycle. Any thread. serve() is false without a listening socket or after
+  // drain().
   std::function<bool()> serve;
   std::function<void(uint32_t within_ms)> drain;
   std::function<int()> listener;  // its descriptor, or -1

@@ -110,7 +110,8 @@ class Parser {
       skip_space();
       value->members.emplace_back();
       auto& [name, member] = value->members.back();
-      if (rest_.empty() || rest_[0] != '"' || !string(&name) || !take(':') || !any(&member, depth + 1)) return false;
+      if (rest_.empty() || rest_[0] != '"' || !string(&name) || !take(':') || !any(&member, depth + 1))
+        return false;
     } while (take(','));
     return take('}');
   }
@@ -150,7 +151,8 @@ class Parser {
     value->kind = whole ? JsonValue::Kind::kInteger : JsonValue::Kind::kReal;
     if (!whole) return true;
     // A whole number beyond 64 bits is still a number; nobody asks for its value.
-    if (std::from_chars(begin, rest_.data(), value->integer).ec != std::errc()) value->kind = JsonValue::Kind::kReal;
+    if (std::from_chars(begin, rest_.data(), value->integer).ec != std::errc())
+      value->kind = JsonValue::Kind::kReal;
     return true;
   }
 

@@ -1,6 +1,7 @@
 #include "json_out.h"
 
 #include <cassert>
+#include <cstring>
 
 namespace reflex {
 

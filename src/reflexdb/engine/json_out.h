@@ -1,11 +1,11 @@
 // Writing JSON: strings with escapes, and a buffered writer for answers whose text is mostly copied.
 //
-// A Writer borrows the string it fills; short pieces go through its own buffer, so that a field costs no capacity check of the string.
+// A Writer borrows the string it fills; short pieces go through its own buffer, so that a field costs no
+// capacity check of the string.
 #pragma once
 
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +42,7 @@ class Writer {
       put_slow(text);
       return;
     }
-    std::memcpy(buffer_.get() + used_, text.data(), text.size());
+    text.copy(buffer_.get() + used_, text.size());  // an empty view may have no address
     used_ += text.size();
   }
   // A pointer to at least kRoom bytes; tell `advance` where writing ended.

@@ -42,8 +42,8 @@ bool parse_secret(std::string_view text, std::array<uint8_t, kSecretBytes>* secr
 
 bool is_bearer(std::string_view scheme) {
   static constexpr std::string_view kScheme = "bearer";
-  return scheme.size() == kScheme.size() &&
-         std::equal(scheme.begin(), scheme.end(), kScheme.begin(), [](char a, char b) { return (a | 0x20) == b; });
+  return scheme.size() == kScheme.size() && std::equal(scheme.begin(), scheme.end(), kScheme.begin(),
+                                                       [](char a, char b) { return (a | 0x20) == b; });
 }
 
 // Every byte is looked at, whatever the first difference.
@@ -93,7 +93,8 @@ KeyTablePtr KeyTable::parse(std::string_view json, const KeyTable* previous, std
   for (size_t i = 0; i < keys->items.size(); ++i) {
     const JsonValue* id = keys->items[i].find("keyId");
     const JsonValue* expires = keys->items[i].find("expiresAtMs");
-    *error = "Key " + std::to_string(i) + " of KEYS needs a \"keyId\" of 1 to 64 characters A-Z a-z 0-9 _ -, and once only.";
+    *error = "Key " + std::to_string(i) +
+             " of KEYS needs a \"keyId\" of 1 to 64 characters A-Z a-z 0-9 _ -, and once only.";
     if (id == nullptr || !id->is(Kind::kString) || !is_id(id->text)) return nullptr;
     Entry& entry = table->entries_[i];
     entry.id = id->text;
@@ -102,8 +103,8 @@ KeyTablePtr KeyTable::parse(std::string_view json, const KeyTable* previous, std
     const bool never = expires == nullptr || expires->is(Kind::kNull);
     if (!never && !expires->is(Kind::kInteger)) return nullptr;
     entry.expires_at_ms = never ? std::numeric_limits<int64_t>::max() : expires->integer;
-    const Digest mac = hmac_sha256(
-        secret, {reinterpret_cast<const uint8_t*>(entry.id.data()), entry.id.size()});
+    const Digest mac =
+        hmac_sha256(secret, {reinterpret_cast<const uint8_t*>(entry.id.data()), entry.id.size()});
     const std::string mac_text = hex(mac);
     assert(mac_text.size() == kMacChars);
     std::copy(mac_text.begin(), mac_text.end(), entry.mac.begin());

@@ -1,7 +1,8 @@
 // Who may query: the API keys `rxk_<keyId>.<hex hmac>` of the latest KEYS order.
 //
-// A KeyTable is immutable but for the times of last use; any thread reads it without locks. Each order makes a new one, so a revoked
-// key is refused from the moment the order is answered. Secrets stay in here: nothing of them is ever printed.
+// A KeyTable is immutable but for the times of last use; any thread reads it without locks. Each order makes
+// a new one, so a revoked key is refused from the moment the order is answered. Secrets stay in here: nothing
+// of them is ever printed.
 #pragma once
 
 #include <array>
@@ -27,10 +28,12 @@ class KeyTable {
     int64_t last_used_ms;
   };
 
-  // From a KEYS body; times of last use go on from `previous` (may be null). Null, and a sentence in `*error`, where it is malformed.
+  // From a KEYS body; times of last use go on from `previous` (may be null). Null, and a sentence in
+  // `*error`, where it is malformed.
   static KeyTablePtr parse(std::string_view json, const KeyTable* previous, std::string* error);
 
-  // Whether this value of the Authorization field opens the instance now. Takes the same time for every wrong mac.
+  // Whether this value of the Authorization field opens the instance now. Takes the same time for every wrong
+  // mac.
   bool admits(std::string_view authorization, int64_t now_ms) const;
 
   // Keys used so far.

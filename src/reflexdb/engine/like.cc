@@ -74,6 +74,7 @@ bool Like::at(const Segment& segment, std::string_view text, size_t from, size_t
 // Moves `*from` behind the first place at or after it where `segment` stands.
 bool Like::find(const Segment& segment, std::string_view text, size_t* from, uint64_t* work) const {
   if (segment.plain) {  // valid UTF-8 can only be found at a code point's start
+    if (text.size() - *from < segment.literal.size()) return false;
     const auto* found = static_cast<const char*>(
         memmem(text.data() + *from, text.size() - *from, segment.literal.data(), segment.literal.size()));
     if (found == nullptr) return false;

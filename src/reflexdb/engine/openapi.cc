@@ -9,7 +9,8 @@
 namespace reflex::net {
 namespace {
 
-// The JSON type of a storage, as members of a JSON Schema without the braces; empty where any value may stand.
+// The JSON type of a storage, as members of a JSON Schema without the braces; empty where any value may
+// stand.
 std::string_view json_type(Storage storage) {
   switch (storage) {
     case Storage::kBool:
@@ -86,7 +87,8 @@ bool has_field(const TableDef& table, std::string_view name) {
   return false;
 }
 
-// A component's name must match [a-zA-Z0-9._-]+, which a table's need not: so it is the index, and the name is its title.
+// A component's name must match [a-zA-Z0-9._-]+, which a table's need not: so it is the index, and the name
+// is its title.
 void append_reference(std::string* out, size_t table) {
   *out += "{\"$ref\":\"#/components/schemas/table" + std::to_string(table) + "\"}";
 }
@@ -114,7 +116,8 @@ void append_properties(std::string* out, const TableDef& table) {
     if (has_field(table, reverse.name)) continue;
     separate();
     append_quoted(out, reverse.name);
-    *out += ":{\"description\":\"Related rows. Answered where they are selected.\",\"type\":\"array\",\"items\":";
+    *out +=
+        ":{\"description\":\"Related rows. Answered where they are selected.\",\"type\":\"array\",\"items\":";
     append_reference(out, reverse.child);
     *out += '}';
   }
@@ -165,10 +168,14 @@ std::string openapi_document(const SchemaDef& schema) {
     append_reference(&responses, i);
   }
   responses += kErrors;
-  out += "\"post\":{\"operationId\":\"query\",\"summary\":\"Answer a query\",\"requestBody\":{\"required\":true,";
+  out +=
+      "\"post\":{\"operationId\":\"query\",\"summary\":\"Answer a "
+      "query\",\"requestBody\":{\"required\":true,";
   out += "\"content\":{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}},";
   out += responses;
-  out += ",\"get\":{\"operationId\":\"queryByUrl\",\"summary\":\"Answer a query given in the URL\",\"parameters\":[";
+  out +=
+      ",\"get\":{\"operationId\":\"queryByUrl\",\"summary\":\"Answer a query given in the "
+      "URL\",\"parameters\":[";
   out += "{\"name\":\"q\",\"in\":\"query\",\"required\":true,\"schema\":{\"type\":\"string\"}}],";
   out += responses;
   out += "}},";

@@ -23,24 +23,30 @@ struct NumberOption {
   void (*set)(Options&, uint64_t);
 };
 
-#define REFLEX_NUMBER(name, field, min, max, meaning)                                \
-  NumberOption {                                                                     \
+#define REFLEX_NUMBER(name, field, min, max, meaning)                                        \
+  NumberOption {                                                                             \
     name, meaning, min, max, [](const Options& o) -> uint64_t { return uint64_t(o.field); }, \
-        [](Options& o, uint64_t v) { o.field = static_cast<decltype(o.field)>(v); }  \
+        [](Options& o, uint64_t v) { o.field = static_cast<decltype(o.field)>(v); }          \
   }
 
 const NumberOption kNumbers[] = {
-    REFLEX_NUMBER("--memory-cap-mb", memory_cap_mb, 0, uint64_t{1} << 40, "memory for rows and indexes; 0 is no cap"),
+    REFLEX_NUMBER("--memory-cap-mb", memory_cap_mb, 0, uint64_t{1} << 40,
+                  "memory for rows and indexes; 0 is no cap"),
     REFLEX_NUMBER("--threads", threads, 0, 1024, "event loops; 0 is one per processor"),
     REFLEX_NUMBER("--max-query-bytes", limits.max_query_bytes, 1, 1 << 26, "longest query and request body"),
     REFLEX_NUMBER("--max-depth", limits.max_depth, 1, 1024, "nesting of one query"),
-    REFLEX_NUMBER("--max-rows", limits.max_rows, 1, uint64_t{1} << 40, "rows in one answer, all levels together"),
+    REFLEX_NUMBER("--max-rows", limits.max_rows, 1, uint64_t{1} << 40,
+                  "rows in one answer, all levels together"),
     REFLEX_NUMBER("--max-answer-bytes", limits.max_answer_bytes, 1, uint64_t{1} << 40, "longest answer"),
     REFLEX_NUMBER("--max-query-ms", limits.max_query_ms, 1, kU32Max, "longest time for one query"),
-    REFLEX_NUMBER("--max-connections", max_connections, 1, 1'000'000, "open client connections, all loops together"),
-    REFLEX_NUMBER("--header-timeout-ms", header_timeout_ms, 1, 86'400'000, "from a request's first byte to the end of its head"),
-    REFLEX_NUMBER("--idle-timeout-ms", idle_timeout_ms, 1, 86'400'000, "silence between requests, and from a head to the end of its body"),
-    REFLEX_NUMBER("--write-timeout-ms", write_timeout_ms, 1, 86'400'000, "for a client to take the next 64 KiB of an answer"),
+    REFLEX_NUMBER("--max-connections", max_connections, 1, 1'000'000,
+                  "open client connections, all loops together"),
+    REFLEX_NUMBER("--header-timeout-ms", header_timeout_ms, 1, 86'400'000,
+                  "from a request's first byte to the end of its head"),
+    REFLEX_NUMBER("--idle-timeout-ms", idle_timeout_ms, 1, 86'400'000,
+                  "silence between requests, and from a head to the end of its body"),
+    REFLEX_NUMBER("--write-timeout-ms", write_timeout_ms, 1, 86'400'000,
+                  "for a client to take the next 64 KiB of an answer"),
 };
 
 bool parse_number(std::string_view text, uint64_t* value) {
@@ -65,13 +71,16 @@ bool set_text(std::string_view name, std::string_view text, Options* options, st
     if (text.empty()) *error = "--dir must not be empty.";
   } else if (name == "--listen") {
     options->listen = text;
-    if (text.rfind(':') == std::string_view::npos) *error = "--listen needs HOST:PORT, HOST a numeric address.";
+    if (text.rfind(':') == std::string_view::npos)
+      *error = "--listen needs HOST:PORT, HOST a numeric address.";
   } else if (name == "--listen-fd") {
     uint64_t fd = 0;
-    if (!parse_number(text, &fd) || fd > 1'000'000) *error = "--listen-fd needs the number of an open descriptor.";
+    if (!parse_number(text, &fd) || fd > 1'000'000)
+      *error = "--listen-fd needs the number of an open descriptor.";
     options->listen_fd = static_cast<int>(fd);
   } else if (name == "--log-level") {
-    if (!parse_level(text, &options->log_level)) *error = "--log-level is one of debug, info, warning, error.";
+    if (!parse_level(text, &options->log_level))
+      *error = "--log-level is one of debug, info, warning, error.";
   } else {
     *error = "Unknown option " + std::string(name) + "; --help lists them all.";
   }

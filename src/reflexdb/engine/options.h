@@ -1,4 +1,5 @@
-// What may be asked of the server on its command line (doc/launch.md), each option declared once with default, range and meaning.
+// What may be asked of the server on its command line (doc/launch.md), each option declared once with
+// default, range and meaning.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ struct Options {
 
 enum class Invocation { kServe, kHelp, kVersion, kSchema, kWrong };
 
-// Fills `*options` from the arguments. kWrong leaves one sentence in `*error`: what was wrong with which argument.
+// Fills `*options` from the arguments. kWrong leaves one sentence in `*error`: what was wrong with which
+// argument.
 Invocation parse_options(int argc, const char* const* argv, Options* options, std::string* error);
 
 std::string help_text();

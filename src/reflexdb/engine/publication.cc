@@ -62,7 +62,8 @@ size_t Publication::reap() {
   {
     std::lock_guard lock(mutex_);
     // Nobody can take a new reference to a retired snapshot, so a count of one stays one.
-    auto free_from = std::partition(retired_.begin(), retired_.end(), [](const SnapshotPtr& s) { return s.use_count() > 1; });
+    auto free_from = std::partition(retired_.begin(), retired_.end(),
+                                    [](const SnapshotPtr& s) { return s.use_count() > 1; });
     unused.assign(std::make_move_iterator(free_from), std::make_move_iterator(retired_.end()));
     retired_.erase(free_from, retired_.end());
     held = retired_.size();

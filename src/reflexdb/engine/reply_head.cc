@@ -91,8 +91,9 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
   Writer head(out);
   head.text(status_line(reply.status)).text(date());
   if (reply.status != 304) {
-    head.text(reply.type == ContentType::kJson ? "Content-Type: application/json\r\n"
-                                               : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    head.text(reply.type == ContentType::kJson
+                  ? "Content-Type: application/json\r\n"
+                  : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
     head.text("Content-Length: ").number(body_bytes).text("\r\n");
   }
   if (reply.has_snapshot) {

@@ -48,7 +48,8 @@ void compress(State& state, const uint8_t* block) {
 }  // namespace
 
 Digest sha256(std::span<const uint8_t> message) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   const uint64_t bits = uint64_t{message.size()} * 8;
   while (message.size() >= kBlock) {
     compress(state, message.data());

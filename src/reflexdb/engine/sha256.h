@@ -1,4 +1,5 @@
-// SHA-256 (FIPS 180-4) and HMAC-SHA256 (RFC 2104), for API keys: a few short messages when keys change, none per query.
+// SHA-256 (FIPS 180-4) and HMAC-SHA256 (RFC 2104), for API keys: a few short messages when keys change, none
+// per query.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// Counters of one event loop. Only its loop writes; anyone may read: relaxed atomics without read-modify-write.
+// Counters of one event loop. Only its loop writes; anyone may read: relaxed atomics without
+// read-modify-write.
 #pragma once
 
 #include <array>
@@ -8,13 +9,14 @@
 
 namespace reflex::net {
 
-inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 408, 411, 413, 414, 417, 422, 431, 500, 501, 503, 505};
+inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 408, 411, 413,
+                                    414, 417, 422, 431, 500, 501, 503, 505};
 inline constexpr size_t kStatusCount = sizeof(kStatuses) / sizeof(kStatuses[0]);
 
 // Upper bounds of the histogram of query times, in nanoseconds; one more bucket holds the rest.
-inline constexpr int64_t kBucketNs[] = {5'000,      10'000,      25'000,      50'000,      100'000,       250'000,    500'000,
-                                        1'000'000,  2'500'000,   10'000'000,  50'000'000,  250'000'000,   1'000'000'000,
-                                        5'000'000'000, 30'000'000'000};
+inline constexpr int64_t kBucketNs[] = {
+    5'000,     10'000,     25'000,     50'000,      100'000,       250'000,       500'000,       1'000'000,
+    2'500'000, 10'000'000, 50'000'000, 250'000'000, 1'000'000'000, 5'000'000'000, 30'000'000'000};
 inline constexpr size_t kBucketCount = sizeof(kBucketNs) / sizeof(kBucketNs[0]) + 1;
 
 class Counter {

@@ -110,15 +110,19 @@ def _signals_end_the_server_only() -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Tells control at the first signal, so that answers that follow a log end at once."""
+    """Tells control at the first signal, so that answers that follow a log end at once.
+
+    The signal is not raised again after the end, as uvicorn would: what comes after serving must still be done.
+    """
 
     def __init__(self, config: uvicorn.Config, control: Control) -> None:
         super().__init__(config)
         self._control = control
 
-    def handle_exit(self, sig: int, frame: object) -> None:
+    def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002
         self._control.begin_stop()
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, as the signal module gave it
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def _welcome(control: Control, data_dir: Path, url: str) -> None:

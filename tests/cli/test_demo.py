@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -139,7 +140,7 @@ def test_a_control_plane_that_cannot_start_is_explained(tmp_path: Path) -> None:
     data = tmp_path / "demo"
     fresh(data)
     (data / "metadata.db").mkdir()
-    process = plane.start(data)
+    process = plane.start(data, 0)
     try:
         with pytest.raises(CommandFailed) as caught:
             plane.wait_until_healthy(data, process)
@@ -149,12 +150,19 @@ def test_a_control_plane_that_cannot_start_is_explained(tmp_path: Path) -> None:
     assert "its log ends" in caught.value.message
 
 
-def demo(data: Path, cache: Path, *options: str) -> subprocess.Popen[str]:
-    """The demo as a program, on a directory that has the compiled engine."""
-    if not data.exists():
-        (data / "cache").mkdir(parents=True)
-        (data / "cache" / "engine").symlink_to(cache)
-        (data / MARK).touch()
+def test_a_port_that_somebody_else_was_quicker_to_take_is_given_up(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        fresh(data)
+        process = plane.start(data, taken.getsockname()[1])
+        try:
+            assert plane.lost_the_port(data, process)
+        finally:
+            plane.stop(process)
+
+
+def demo(data: Path, *options: str) -> subprocess.Popen[str]:
+    """The demo as a program."""
     command = [sys.executable, "-m", "reflexdb.cli.main", "demo", "--json", "--data", str(data), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -169,8 +177,8 @@ def nothing_runs(data: Path) -> bool:
 
 
 @pytest.mark.timeout(LIMIT_S + 60)
-def test_the_demo_runs_itself_through_and_leaves_nothing_running(tmp_path: Path, engine_cache: Path) -> None:
-    process = demo(tmp_path / "demo", engine_cache, "--once")
+def test_the_demo_runs_itself_through_and_leaves_nothing_running(tmp_path: Path) -> None:
+    process = demo(tmp_path / "demo", "--once")
 
     out, said = process.communicate(timeout=LIMIT_S)
 
@@ -181,11 +189,9 @@ def test_the_demo_runs_itself_through_and_leaves_nothing_running(tmp_path: Path,
 
 @pytest.mark.timeout(LIMIT_S + 60)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_however_the_demo_ends_nothing_goes_on_running(
-    number: signal.Signals, tmp_path: Path, engine_cache: Path
-) -> None:
+def test_however_the_demo_ends_nothing_goes_on_running(number: signal.Signals, tmp_path: Path) -> None:
     data = tmp_path / "demo"
-    process = demo(data, engine_cache)
+    process = demo(data)
     try:
         served = read_document(process)
         with QueryClient(served["endpoint"], served["key"]) as instance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,16 @@ from reflexdb.sources import open_source
 from reflexdb.sources.base import SourceAddress
 from tests.deploy.site import SCHEMA, Site, execute
 
+CACHE = "REFLEXDB_TEST_IMAGES"
+"""Names a directory to keep the image in between runs: compiling the engine takes far longer than the tests."""
+
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, BuildResult]:
     """The builder's directory and the image of the sites' schema."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "deploy-images"
-    shared.mkdir(exist_ok=True)
+    shared = Path(os.environ.get(CACHE) or (base if worker_id == "master" else base.parent) / "deploy-images")
+    shared.mkdir(parents=True, exist_ok=True)
     file = shared / "schema.db"
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -23,7 +23,7 @@ from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
 from tests.sync.waiting import until
 
-SECRET = bytes(range(32))
+SECRET = hashlib.sha256(b"the tests' signing secret").digest()
 SCHEMA = (
     "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT)",
     "CREATE TABLE posts(id INTEGER PRIMARY KEY, person_id INTEGER REFERENCES people(id), title TEXT)",

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reflexdb.model.errors import SourceData, SourceUnreachable
+from reflexdb.model.errors import MemoryCapExceeded, SourceData, SourceUnreachable
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.schema import Backend, SourceSchema
 from reflexdb.model.storage import Storage
@@ -154,6 +154,20 @@ def test_an_order_in_the_middle_leaves_nothing_half_done(bench: Bench) -> None:
 
     assert version == 2
     assert bench.server.tables[0] == [(2, b"New")]
+
+
+def test_after_a_refused_commit_the_next_one_is_made_even_where_nothing_changed(bench: Bench) -> None:
+    """The source went back to what is served; only a commit tells the server that the refusal is history."""
+    bench.server.refuse_commit = ("cap_exceeded", "needs 12 MB of 10 MB")
+    bench.source.rows["numbers"].append((7,))
+    with pytest.raises(MemoryCapExceeded):
+        bench.refresh()
+    bench.server.refuse_commit = None
+    bench.source.rows["numbers"].pop()
+    versions = [bench.refresh(), bench.refresh()]
+
+    assert versions == [2, None]
+    assert bench.server.kept[-1] == [0, 1]
 
 
 def test_a_server_that_lost_everything_gets_everything(bench: Bench) -> None:

@@ -176,7 +176,7 @@ bool EventLoop::adopt(int fd) {
   spare_.pop_back();
   ++open_;
   c->fd = fd;
-  c->closing = c->writable = false;
+  c->closing = c->writable = c->answered = false;
   c->parser.reset();
   c->phase = Phase::kHead;  // a new connection owes its first request
   c->deadline_ms = now_ms_ + limits_ms_[static_cast<size_t>(Phase::kHead)];
@@ -300,6 +300,7 @@ void EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
   }
   reply.close = reply.close || !keeps(c, request, more);
   c->closing = reply.close;
+  c->answered = true;
   append_reply(reply, body_at, request.method == Method::kHead);
 }
 
@@ -407,7 +408,8 @@ void EventLoop::settle(Connection* c) {
   if (c->in.empty()) return set_phase(c, Phase::kIdle);
   const Phase phase = c->parser.in_body() ? Phase::kBody : Phase::kHead;
   // A head that trickles in does not get more time with each byte.
-  if (c->phase != phase) set_phase(c, phase);
+  if (c->phase != phase || c->answered) set_phase(c, phase);
+  c->answered = false;
 }
 
 // Lets the client read the last answer: a close with unread bytes would reset the connection and lose it.

@@ -1,174 +1,215 @@
 #include "lifecycle.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
-#include <string_view>
+#include <cstring>
+#include <utility>
 
 #include "log.h"
 
 namespace reflex::net {
 namespace {
 
-constexpr int kBacklog = 4096;
+uint32_t processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
 
-bool parse_address(const std::string& host_port, sockaddr_in* v4, sockaddr_in6* v6, bool* is_v6) {
-  const size_t colon = host_port.rfind(':');
-  if (colon == std::string::npos) return false;
-  std::string host = host_port.substr(0, colon);
-  const std::string_view port_text = std::string_view(host_port).substr(colon + 1);
+// HOST:PORT or [HOST]:PORT with a numeric host. 0: it is none.
+socklen_t parse_address(std::string_view text, sockaddr_storage* out) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return 0;
+  std::string host(text.substr(0, colon));
+  const std::string_view port_text = text.substr(colon + 1);
   uint16_t port = 0;
-  const auto [end, problem] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
-  if (problem != std::errc{} || end != port_text.data() + port_text.size()) return false;
+  auto [end, status] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
+  if (status != std::errc() || end != port_text.data() + port_text.size()) return 0;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  v4->sin_family = AF_INET;
-  v4->sin_port = htons(port);
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(port);
-  *is_v6 = inet_pton(AF_INET, host.c_str(), &v4->sin_addr) != 1;
-  return !*is_v6 || inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1;
+  sockaddr_in v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    memcpy(out, &v4, sizeof v4);
+    return sizeof v4;
+  }
+  sockaddr_in6 v6{};
+  if (inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) return 0;
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  memcpy(out, &v6, sizeof v6);
+  return sizeof v6;
+}
+
+bool is_listening(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
 }
 
 }  // namespace
 
-int claim_signals() {
+int prepare_process() {
   signal(SIGPIPE, SIG_IGN);
-  sigset_t ours;
-  sigemptyset(&ours);
-  sigaddset(&ours, SIGTERM);
-  sigaddset(&ours, SIGINT);
-  if (pthread_sigmask(SIG_BLOCK, &ours, nullptr) != 0) return -1;
-  return signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGTERM);
+  sigaddset(&wanted, SIGINT);
+  sigprocmask(SIG_BLOCK, &wanted, nullptr);
+  return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int listen_at(const std::string& host_port, std::string* error) {
-  sockaddr_in v4{};
-  sockaddr_in6 v6{};
-  bool is_v6 = false;
-  if (!parse_address(host_port, &v4, &v6, &is_v6)) {
-    *error = "--listen takes a numeric address and a port, as in 0.0.0.0:8080 or [::]:8080.";
-    return -1;
-  }
-  const int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const int on = 1;
-  if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const sockaddr* address =
-      is_v6 ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4);
-  if (fd < 0 || bind(fd, address, is_v6 ? sizeof(v6) : sizeof(v4)) != 0 || listen(fd, kBacklog) != 0) {
-    *error = "Can't listen at " + host_port + ": " + strerror(errno) + ".";
-    if (fd >= 0) close(fd);
-    return -1;
-  }
-  return fd;
-}
-
-Lifecycle::Lifecycle(Instance& instance, int signal_fd, int listen_fd)
-    : instance_(instance),
-      signal_fd_(signal_fd),
-      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      listen_fd_(listen_fd) {
-  // Several loops, and during a hand-over several processes, accept on it: who comes second must not wait.
-  if (listen_fd >= 0) fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK);
-  for (uint32_t i = 0; i < instance.options.threads; ++i) {
+Lifecycle::Lifecycle(Instance& instance, int signal_fd)
+    : instance_(instance), signal_fd_(signal_fd), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  const uint32_t count = instance.options.threads > 0 ? instance.options.threads : processors();
+  for (uint32_t i = 0; i < count; ++i) {
     instance.stats.push_back(std::make_unique<LoopStats>());
     loops_.push_back(std::make_unique<EventLoop>(instance, *instance.stats.back()));
     instance.publication.add_waker([loop = loops_.back().get()] { loop->wake(); });
   }
-  instance.publication.add_waker([this] { wake(); });
+  instance.publication.add_waker([this] { eventfd_write(wake_fd_, 1); });
   instance.serve = [this] { return serve(); };
   instance.drain = [this](uint32_t within_ms) { drain(within_ms); };
-  instance.listener = [this] {
-    std::lock_guard lock(mutex_);
-    return listen_fd_;
-  };
+  instance.listener = [this] { return duplicate_listener(); };
 }
 
 Lifecycle::~Lifecycle() {
+  for (std::thread& thread : threads_) thread.join();
   if (listen_fd_ >= 0) close(listen_fd_);
-  if (wake_fd_ >= 0) close(wake_fd_);
+  close(wake_fd_);
 }
 
-void Lifecycle::wake() {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
+bool Lifecycle::open_listener(std::string* error) {
+  const Options& options = instance_.options;
+  if (!options.listen.empty()) return bind_listener(error);
+  if (options.listen_fd < 0) return true;
+  if (!is_listening(options.listen_fd)) {
+    *error = "--listen-fd is not a listening socket.";
+    return false;
+  }
+  listen_fd_ = options.listen_fd;
+  fcntl(listen_fd_, F_SETFL, fcntl(listen_fd_, F_GETFL) | O_NONBLOCK);
+  fcntl(listen_fd_, F_SETFD, FD_CLOEXEC);
+  return true;
+}
+
+bool Lifecycle::bind_listener(std::string* error) {
+  sockaddr_storage at{};
+  const socklen_t size = parse_address(instance_.options.listen, &at);
+  if (size == 0) {
+    *error = "--listen needs HOST:PORT, HOST a numeric address.";
+    return false;
+  }
+  const int one = 1;
+  listen_fd_ = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listen_fd_ < 0 || setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+      bind(listen_fd_, reinterpret_cast<const sockaddr*>(&at), size) != 0 || listen(listen_fd_, 4096) != 0) {
+    *error = "Can't listen on " + instance_.options.listen + ": " + strerror(errno) + ".";
+    return false;
+  }
+  return true;
+}
+
+void Lifecycle::start_loops() {
+  for (const auto& loop : loops_) {
+    running_.fetch_add(1);
+    threads_.emplace_back([this, loop = loop.get()] {
+      loop->run();
+      running_.fetch_sub(1);
+      eventfd_write(wake_fd_, 1);
+    });
+  }
+  // In a container nobody gives the order to serve, and probes want an answer from the start.
+  if (!instance_.options.listen.empty()) serve();
 }
 
 bool Lifecycle::serve() {
   std::lock_guard lock(mutex_);
-  if (listen_fd_ < 0 || draining_) return false;
-  if (serving_) return true;
+  if (listen_fd_ < 0 || drain_end_ms_ >= 0) return false;
   for (const auto& loop : loops_) {
     if (!loop->listen_on(listen_fd_)) return false;
   }
-  serving_ = true;
-  log_event(LogLevel::kInfo, "serving");
+  if (!std::exchange(serving_, true)) log_event(LogLevel::kInfo, "serving", {{"loops", static_cast<uint64_t>(loops_.size())}});
   return true;
 }
 
 void Lifecycle::drain(uint32_t within_ms) {
   std::lock_guard lock(mutex_);
-  if (draining_) return;
-  draining_ = true;
+  if (drain_end_ms_ >= 0) return;
+  drain_end_ms_ = monotonic_ms() + within_ms;
   log_event(LogLevel::kInfo, "draining", {{"within_ms", static_cast<uint64_t>(within_ms)}});
   for (const auto& loop : loops_) loop->drain(within_ms);
-  wake();
+  eventfd_write(wake_fd_, 1);
 }
 
-void Lifecycle::take_signal() {
-  signalfd_siginfo about{};
-  while (read(signal_fd_, &about, sizeof(about)) == static_cast<ssize_t>(sizeof(about))) {
-    bool again = false;
+int Lifecycle::duplicate_listener() {
+  std::lock_guard lock(mutex_);
+  return listen_fd_ < 0 ? -1 : fcntl(listen_fd_, F_DUPFD_CLOEXEC, 3);
+}
+
+void Lifecycle::on_signal() {
+  signalfd_siginfo signal{};
+  if (read(signal_fd_, &signal, sizeof signal) != static_cast<ssize_t>(sizeof signal)) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (drain_end_ms_ >= 0) {
+      unlink("server.sock");
+      _exit(0);
+    }
+  }
+  drain(kSignalDrainMs);
+}
+
+// Our own hold on the socket, once no loop accepts any more; a successor's stays.
+void Lifecycle::give_up_listener() {
+  std::lock_guard lock(mutex_);
+  const auto accepts = [](const auto& loop) { return loop->accepting(); };
+  if (drain_end_ms_ < 0 || listen_fd_ < 0 || std::any_of(loops_.begin(), loops_.end(), accepts)) return;
+  close(std::exchange(listen_fd_, -1));
+}
+
+void Lifecycle::wait() {
+  pollfd waiting[2] = {{wake_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}};
+  size_t held = 0;
+  while (running_.load() > 0) {
+    int64_t end = 0;
     {
       std::lock_guard lock(mutex_);
-      again = draining_;
+      end = drain_end_ms_;
     }
-    if (again) _exit(0);
-    drain(kSignalDrainMs);
-  }
-}
-
-// Our part of the shared listening socket ends once no loop accepts on it; a successor's goes on.
-void Lifecycle::release_listener() {
-  std::lock_guard lock(mutex_);
-  if (!draining_ || listen_fd_ < 0) return;
-  for (const auto& loop : loops_) {
-    if (loop->accepting()) return;
-  }
-  close(listen_fd_);
-  listen_fd_ = -1;
-}
-
-void Lifecycle::run() {
-  for (const auto& loop : loops_) {
-    threads_.emplace_back([this, it = loop.get()] {
-      it->run();
-      ++ended_;
-      wake();
-    });
-  }
-  std::array<pollfd, 2> watched{pollfd{signal_fd_, POLLIN, 0}, pollfd{wake_fd_, POLLIN, 0}};
-  size_t held = 0;
-  while (ended_ < loops_.size()) {
-    poll(watched.data(), watched.size(), held > 0 ? kReapEveryMs : 1000);
-    uint64_t count = 0;
-    while (read(wake_fd_, &count, sizeof(count)) > 0) {
+    // A loop deep in a long query ends with the process.
+    if (end >= 0 && monotonic_ms() > end + 500) {
+      log_event(LogLevel::kWarning, "drain_incomplete", {{"connections", instance_.connections.load()}});
+      unlink("server.sock");
+      _exit(0);
     }
-    take_signal();
-    release_listener();
+    const int timeout = end >= 0 || held > 0 ? 20 : -1;
+    if (poll(waiting, 2, timeout) < 0 && errno != EINTR) break;
+    if (waiting[1].revents != 0) on_signal();
+    eventfd_t count = 0;
+    if (waiting[0].revents != 0) eventfd_read(wake_fd_, &count);
     held = instance_.publication.reap();
+    give_up_listener();
   }
-  for (std::thread& thread : threads_) thread.join();
   log_event(LogLevel::kInfo, "stopped");
 }
 

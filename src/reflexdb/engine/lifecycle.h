@@ -1,8 +1,5 @@
-// The process from start to end: its event loops, its listening socket, the orders to serve and to drain, and
-// the signals.
-//
-// Belongs to main. Orders may come from any thread; they only set a mark, and main's thread carries them out
-// in run().
+// The process from its first thread to its last: opens the listening socket, runs the event loops, waits for orders and signals, drains.
+// Made and used by main's thread; the orders it puts into the Instance may come from any.
 #pragma once
 
 #include <atomic>
@@ -18,44 +15,43 @@
 
 namespace reflex::net {
 
-// Blocks SIGTERM and SIGINT for this and all later threads, ignores SIGPIPE. Answers a descriptor that
-// reports them, or -1.
-int claim_signals();
-
-// Binds HOST:PORT (numeric) and listens. -1 and a sentence in `*error` where that fails.
-int listen_at(const std::string& host_port, std::string* error);
+// Before any thread: no SIGPIPE, SIGTERM and SIGINT as descriptors, as many descriptors as the system allows.
+int prepare_process();
 
 class Lifecycle {
  public:
   static constexpr uint32_t kSignalDrainMs = 10'000;
-  static constexpr int kReapEveryMs = 100;
 
-  // `listen_fd` is -1 where there is none. Wires itself into the instance's orders and publications.
-  Lifecycle(Instance& instance, int signal_fd, int listen_fd);
+  Lifecycle(Instance& instance, int signal_fd);
   ~Lifecycle();
   Lifecycle(const Lifecycle&) = delete;
   Lifecycle& operator=(const Lifecycle&) = delete;
 
-  bool serve();
-  // Starts the loops, carries out orders and returns when all loops have drained.
-  void run();
+  // Binds or checks the listening socket. False, and a sentence in `*error`, where it can't be used.
+  bool open_listener(std::string* error);
+  void start_loops();
+  // Until drained. Requires: start_loops().
+  void wait();
 
  private:
+  bool serve();
   void drain(uint32_t within_ms);
-  void take_signal();
-  void release_listener();
-  void wake();
+  int duplicate_listener();
+  bool bind_listener(std::string* error);
+  void on_signal();
+  void give_up_listener();
+  bool loops_ended() const;
 
   Instance& instance_;
   const int signal_fd_;
   int wake_fd_ = -1;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::vector<std::thread> threads_;
-  std::atomic<size_t> ended_{0};
+  std::atomic<size_t> running_{0};
   std::mutex mutex_;
-  int listen_fd_;          // by mutex_
-  bool serving_ = false;   // by mutex_
-  bool draining_ = false;  // by mutex_
+  int listen_fd_ = -1;         // by mutex_
+  bool serving_ = false;       // by mutex_
+  int64_t drain_end_ms_ = -1;  // by mutex_
 };
 
 }  // namespace reflex::net

@@ -1,171 +1,270 @@
 #include "private_socket.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
-#include <new>
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
 #include <utility>
+#include <vector>
 
-#include "frame.h"
 #include "log.h"
-#include "session.h"
 
 namespace reflex::net {
 namespace {
 
-constexpr int kBacklog = 16;
-constexpr int kSendTimeoutS = 30;  // a peer that does not take its reply is let go
+constexpr char kName[] = "server.sock";
+constexpr size_t kFirstRead = 64 * 1024;
 
-void limit_sends(int fd) {
-  const timeval limit{.tv_sec = kSendTimeoutS, .tv_usec = 0};
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+sockaddr_un address() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  static_assert(sizeof kName <= sizeof address.sun_path);
+  memcpy(address.sun_path, kName, sizeof kName);
+  return address;
 }
 
-bool send_answer(int fd, const Answer& answer) {
-  if (answer.body.size() + 1 > kMaxFrameBytes) {
-    return send_frame(fd, Kind::kError,
-                      Session::error("limit_exceeded", "The answer does not fit a frame.").body);
+// A server that still answers on the name must not be robbed of it.
+bool is_answered() {
+  const sockaddr_un to = address();
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool answered = fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
+  if (fd >= 0) close(fd);
+  return answered;
+}
+
+// Received bytes of one connection; grows with what arrives, not with what a length claims.
+class Reader {
+ public:
+  explicit Reader(int fd) : fd_(fd) {}
+  ~Reader() { free(data_); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  // The next `size` bytes, valid until the next call. Null: the connection ended first.
+  const uint8_t* take(size_t size) {
+    begin_ += std::exchange(taken_, 0);
+    while (end_ - begin_ < size) {
+      make_room(std::min(size, std::max(kFirstRead, 2 * (end_ - begin_))));
+      const ssize_t n = recv(fd_, data_ + end_, capacity_ - end_, 0);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return nullptr;
+      end_ += static_cast<size_t>(n);
+    }
+    taken_ = size;
+    return data_ + begin_;
   }
-  return send_frame(fd, answer.ok ? Kind::kOk : Kind::kError, answer.body, answer.attached);
+
+ private:
+  // Room for `size` bytes from begin_ on, and for at least one more than there are.
+  void make_room(size_t size) {
+    assert(size > end_ - begin_ || size == kFirstRead);
+    if (begin_ > 0) {
+      memmove(data_, data_ + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    }
+    const size_t wanted = std::max(size, kFirstRead);
+    if (capacity_ >= wanted && capacity_ > end_) return;
+    void* grown = realloc(data_, wanted);
+    if (grown == nullptr) throw std::bad_alloc();
+    data_ = static_cast<uint8_t*>(grown);
+    capacity_ = wanted;
+  }
+
+  int fd_;
+  uint8_t* data_ = nullptr;
+  size_t capacity_ = 0;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t taken_ = 0;
+};
+
+bool send_all(int fd, std::string_view bytes, int attach) {
+  while (!bytes.empty()) {
+    iovec part = {const_cast<char*>(bytes.data()), bytes.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (attach >= 0) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* head = CMSG_FIRSTHDR(&message);
+      head->cmsg_level = SOL_SOCKET;
+      head->cmsg_type = SCM_RIGHTS;
+      head->cmsg_len = CMSG_LEN(sizeof(int));
+      memcpy(CMSG_DATA(head), &attach, sizeof attach);
+    }
+    const ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    attach = -1;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+// Frames in, replies out, until either side is done. Answers whether the client is owed a wait for its last bytes.
+bool converse(int fd, FeedSession& session) {
+  Reader reader(fd);
+  for (;;) {
+    const uint8_t* head = reader.take(kFrameHeadBytes);
+    if (head == nullptr) return false;
+    FeedReply reply;
+    const std::optional<uint32_t> length = frame_length(std::span<const uint8_t, kFrameHeadBytes>(head, kFrameHeadBytes));
+    if (!length) {
+      reply = FeedSession::fatal("protocol_error", "A frame's length must be from 1 to 67108864.");
+    } else {
+      const uint8_t* frame = reader.take(*length);
+      if (frame == nullptr) return false;
+      try {
+        reply = session.receive(frame[0], Bytes(frame + 1, *length - 1));
+      } catch (const std::bad_alloc&) {
+        reply = session.out_of_memory(frame[0]);
+      }
+    }
+    if (!reply.frame.empty() && !send_all(fd, reply.frame, reply.attach)) return false;
+    if (reply.attach >= 0) close(reply.attach);
+    if (reply.close) return true;
+  }
+}
+
+// A close with unread bytes would take the last answer with it.
+void close_after_reading(int fd) {
+  shutdown(fd, SHUT_WR);
+  char sink[4096];
+  const int64_t end = monotonic_ms() + 1'000;
+  pollfd waiting = {fd, POLLIN, 0};
+  while (monotonic_ms() < end && poll(&waiting, 1, 100) >= 0) {
+    if (waiting.revents != 0 && recv(fd, sink, sizeof sink, MSG_DONTWAIT) <= 0) return;
+  }
 }
 
 }  // namespace
 
 bool PrivateSocket::start(std::string* error) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  static_assert(sizeof(kName) <= sizeof(address.sun_path));
-  memcpy(address.sun_path, kName, sizeof(kName));
-  listen_fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  stop_fd_ = eventfd(0, EFD_CLOEXEC);
-  if (listen_fd_ < 0 || stop_fd_ < 0) {
-    *error = std::string("The private socket can't be made: ") + strerror(errno) + ".";
+  if (is_answered()) {
+    *error = "Another server answers on server.sock in this directory.";
     return false;
   }
   unlink(kName);
+  listen_fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  stop_fd_ = eventfd(0, EFD_CLOEXEC);
+  const sockaddr_un at = address();
   const mode_t before = umask(0177);
-  const int bound = bind(listen_fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const bool bound = listen_fd_ >= 0 && bind(listen_fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
   umask(before);
-  if (bound != 0 || listen(listen_fd_, kBacklog) != 0) {
-    *error = std::string("The private socket ") + kName + " can't be bound: " + strerror(errno) + ".";
+  struct stat found{};
+  if (!bound || stop_fd_ < 0 || listen(listen_fd_, 64) != 0 || stat(kName, &found) != 0) {
+    *error = std::string("server.sock can't be made in this directory: ") + strerror(errno) + ".";
     return false;
   }
-  acceptor_ = std::thread([this] { accept_peers(); });
+  inode_ = found.st_ino;
+  acceptor_ = std::thread([this] { accept_all(); });
   return true;
 }
 
-void PrivateSocket::stop() {
-  if (acceptor_.joinable()) {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof(one));
-    acceptor_.join();
-    collect(true);
-    unlink(kName);
-  }
-  for (int* fd : {&listen_fd_, &stop_fd_}) {
-    if (*fd >= 0) close(*fd);
-    *fd = -1;
-  }
+void PrivateSocket::remove_name() {
+  struct stat found{};
+  // A successor in the same directory may have put its own there.
+  if (inode_ != 0 && stat(kName, &found) == 0 && found.st_ino == inode_) unlink(kName);
+  inode_ = 0;
 }
 
-void PrivateSocket::accept_peers() {
-  std::array<pollfd, 2> watched{pollfd{listen_fd_, POLLIN, 0}, pollfd{stop_fd_, POLLIN, 0}};
-  for (;;) {
-    if (poll(watched.data(), watched.size(), -1) < 0 && errno != EINTR) return;
-    if (watched[1].revents != 0) return;
-    if (watched[0].revents == 0) continue;
+PrivateSocket::~PrivateSocket() {
+  remove_name();
+  if (acceptor_.joinable()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] ssize_t n = write(stop_fd_, &one, sizeof one);
+    acceptor_.join();
+  }
+  std::map<uint64_t, Client> last;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, client] : clients_) {
+      if (!client.ended) shutdown(client.fd, SHUT_RDWR);
+    }
+    last.swap(clients_);
+  }
+  for (auto& [id, client] : last) client.thread.join();
+  if (listen_fd_ >= 0) close(listen_fd_);
+  if (stop_fd_ >= 0) close(stop_fd_);
+}
+
+void PrivateSocket::accept_all() noexcept {
+  pollfd waiting[2] = {{listen_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  while (waiting[1].revents == 0) {
+    if (poll(waiting, 2, -1) < 0 && errno != EINTR) return;
+    if (waiting[1].revents != 0 || waiting[0].revents == 0) continue;
     const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (fd >= 0) {
+    if (fd < 0) {
+      // No descriptor is left; waiting for one to be closed must not take a processor.
+      if (errno == EMFILE || errno == ENFILE) poll(&waiting[1], 1, 50);
+      continue;
+    }
+    try {
       admit(fd);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-      poll(&watched[1], 1, 100);  // until some are free again
+    } catch (...) {
+      close(fd);
     }
   }
 }
 
 void PrivateSocket::admit(int fd) {
-  collect(false);
-  limit_sends(fd);
-  try {
-    std::lock_guard lock(mutex_);
-    if (peers_.size() >= kMaxConnections) {
-      send_frame(fd, Kind::kError,
-                 Session::error("protocol_error", "Too many connections; close one first.").body);
-      close(fd);
-      return;
-    }
-    peers_.push_back(std::make_unique<Peer>());
-    Peer* peer = peers_.back().get();
-    peer->fd = fd;
-    peer->thread = std::thread([this, peer] { run_peer(peer); });
-  } catch (const std::exception&) {  // no memory or thread
-    std::lock_guard lock(mutex_);
-    if (!peers_.empty() && peers_.back()->fd == fd) peers_.pop_back();
+  forget_ended();
+  std::lock_guard lock(mutex_);
+  if (clients_.size() >= kMaxConnections) {
+    send_all(fd, FeedSession::fatal("protocol_error", "There are 16 connections already.").frame, -1);
     close(fd);
+    return;
+  }
+  const uint64_t id = next_id_++;
+  Client& client = clients_[id];
+  client.fd = fd;
+  try {
+    client.thread = std::thread([this, id, fd] { serve(id, fd); });
+  } catch (...) {
+    clients_.erase(id);
+    throw;
   }
 }
 
-void PrivateSocket::collect(bool all) {
-  std::list<std::unique_ptr<Peer>> ended;
+void PrivateSocket::serve(uint64_t id, int fd) noexcept {
+  try {
+    FeedSession session(instance_, role_, id, [this](uint64_t other) { disconnect(other); });
+    if (converse(fd, session)) close_after_reading(fd);
+  } catch (...) {
+    log_event(LogLevel::kError, "feed_connection_failed");
+  }
+  std::lock_guard lock(mutex_);
+  close(fd);
+  // While the destructor waits, the entry is in its hands.
+  if (auto found = clients_.find(id); found != clients_.end()) found->second.ended = true;
+}
+
+void PrivateSocket::disconnect(uint64_t id) {
+  std::lock_guard lock(mutex_);
+  auto found = clients_.find(id);
+  if (found != clients_.end() && !found->second.ended) shutdown(found->second.fd, SHUT_RDWR);
+}
+
+void PrivateSocket::forget_ended() {
+  std::vector<std::thread> ended;
   {
     std::lock_guard lock(mutex_);
-    for (auto it = peers_.begin(); it != peers_.end();) {
-      const auto next = std::next(it);
-      if (all) shutdown((*it)->fd, SHUT_RDWR);
-      if (all || (*it)->done) ended.splice(ended.end(), peers_, it);
-      it = next;
+    for (auto it = clients_.begin(); it != clients_.end();) {
+      if (it->second.ended) ended.push_back(std::move(it->second.thread));
+      it = it->second.ended ? clients_.erase(it) : std::next(it);
     }
   }
-  for (const std::unique_ptr<Peer>& peer : ended) {
-    peer->thread.join();
-    close(peer->fd);
-  }
-}
-
-void PrivateSocket::run_peer(Peer* peer) noexcept {
-  const int fd = peer->fd;
-  try {
-    Session session(instance_, [this, fd] { take_sync(fd); });
-    FrameReader reader(fd);
-    Frame frame;
-    for (bool open = true; open;) {
-      const FrameReader::Outcome outcome = reader.next(&frame);
-      if (outcome == FrameReader::Outcome::kEnd) break;
-      std::optional<Answer> answer =
-          outcome == FrameReader::Outcome::kFrame
-              ? session.take(frame)
-              : Session::error("protocol_error", "A frame's length must be 1 to 67108864.", true);
-      if (answer) open = send_answer(fd, *answer) && !answer->close;
-    }
-  } catch (const std::exception&) {
-    log_event(LogLevel::kError, "private_connection_failed", {{"reason", "out of memory"}});
-    const Answer failed = Session::error("cap_exceeded", "The machine's memory is exhausted.");
-    send_frame(fd, Kind::kError, failed.body);
-  }
-  leave_sync(fd);
-  shutdown(fd, SHUT_RDWR);
-  peer->done = true;
-}
-
-void PrivateSocket::take_sync(int fd) {
-  std::lock_guard lock(mutex_);
-  if (sync_fd_ >= 0 && sync_fd_ != fd) shutdown(sync_fd_, SHUT_RDWR);
-  sync_fd_ = fd;
-  instance_.sync_connected = true;
-}
-
-void PrivateSocket::leave_sync(int fd) {
-  std::lock_guard lock(mutex_);
-  if (sync_fd_ != fd) return;
-  sync_fd_ = -1;
-  instance_.sync_connected = false;
+  for (std::thread& thread : ended) thread.join();
 }
 
 }  // namespace reflex::net

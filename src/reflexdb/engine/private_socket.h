@@ -1,58 +1,56 @@
-// The private socket: rows from sync, orders from the deployer (doc/feed.md). Listens in the instance's
-// directory and gives each connection a thread and a Session; the query path knows nothing of it but what it
-// publishes.
-//
-// Belongs to main. start() before anything is published; stop() ends every connection and joins every thread.
+// The unix socket `server.sock`: a thread for each of at most 16 connections, which reads frames and writes what their session answers.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 
+#include "feed_session.h"
 #include "instance.h"
 
 namespace reflex::net {
 
 class PrivateSocket {
  public:
-  static constexpr int kMaxConnections = 16;
-  static constexpr char kName[] = "server.sock";  // in the working directory
+  static constexpr size_t kMaxConnections = 16;
 
   explicit PrivateSocket(Instance& instance) : instance_(instance) {}
-  ~PrivateSocket() { stop(); }
+  // Ends all connections and waits for their threads.
+  ~PrivateSocket();
   PrivateSocket(const PrivateSocket&) = delete;
   PrivateSocket& operator=(const PrivateSocket&) = delete;
 
-  // False, and a sentence in `*error`, where the socket can't be made.
+  // Binds `server.sock` in the working directory, mode 0600, in place of a stale one, and begins to accept.
+  // False, and a sentence in `*error`, where that can't be done.
   bool start(std::string* error);
-  void stop();
+  // Removes the name, so that nobody new connects; called when draining is over.
+  void remove_name();
 
  private:
-  struct Peer {
+  struct Client {
     int fd = -1;
-    std::atomic<bool> done{false};
+    bool ended = false;
     std::thread thread;
   };
 
-  void accept_peers();
+  void accept_all() noexcept;
   void admit(int fd);
-  void collect(bool all);
-  void run_peer(Peer* peer) noexcept;
-  // A newer sync connection replaces the older.
-  void take_sync(int fd);
-  void leave_sync(int fd);
+  void serve(uint64_t id, int fd) noexcept;
+  void disconnect(uint64_t id);
+  void forget_ended();
 
   Instance& instance_;
+  SyncRole role_;
   int listen_fd_ = -1;
   int stop_fd_ = -1;
+  uint64_t inode_ = 0;
   std::thread acceptor_;
   std::mutex mutex_;
-  std::list<std::unique_ptr<Peer>> peers_;  // by mutex_
-  int sync_fd_ = -1;                        // by mutex_
+  uint64_t next_id_ = 1;              // by mutex_
+  std::map<uint64_t, Client> clients_;  // by mutex_
 };
 
 }  // namespace reflex::net

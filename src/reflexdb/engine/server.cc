@@ -1,12 +1,9 @@
-// reflex-server: one schema's query server. This file is the table of contents; doc/launch.md is how it is
-// started and stopped.
-#include <stdio.h>
+// The query server of one instance, from start to end. Each line's story is in the header of the part it calls.
 #include <unistd.h>
 
-#include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <new>
-#include <string>
-#include <thread>
 
 #include "instance.h"
 #include "lifecycle.h"
@@ -15,60 +12,59 @@
 #include "private_socket.h"
 #include "version.h"
 
+namespace reflex::net {
 namespace {
 
-constexpr int kWrongOptions = 2;
-constexpr int kUnusablePlace = 3;
-constexpr int kNoMemory = 4;
+// doc/launch.md
+enum ExitStatus : int { kDrained = 0, kWrongOptions = 2, kUnusable = 3, kOutOfMemory = 4 };
 
-int fail(int status, const std::string& message) {
-  fprintf(stderr, "reflex-server: %s\n", message.c_str());
+int fail(ExitStatus status, const std::string& sentence) {
+  log_event(LogLevel::kError, "start_failed", {{"message", sentence}});
   return status;
 }
 
-int serve(reflex::net::Options options) {
-  using namespace reflex::net;
+int run(const Options& options) {
   set_log_level(options.log_level);
-  if (options.threads == 0) options.threads = std::max(1u, std::thread::hardware_concurrency());
-  const int signals = claim_signals();
-  std::string error;
-  if (chdir(options.dir.c_str()) != 0)
-    return fail(kUnusablePlace, "the directory of --dir can't be entered: " + options.dir);
-  const int listener = options.listen.empty() ? options.listen_fd : listen_at(options.listen, &error);
-  if (!error.empty()) return fail(kUnusablePlace, error);
-
+  if (chdir(options.dir.c_str()) != 0) return fail(kUnusable, "The directory of --dir can't be entered.");
   Instance instance(reflex::schema(), options);
-  Lifecycle lifecycle(instance, signals, listener);
-  PrivateSocket orders(instance);
-  if (!orders.start(&error)) return fail(kUnusablePlace, error);
-  if (!options.listen.empty()) lifecycle.serve();
-  log_event(LogLevel::kInfo, "started",
-            {{"engine", reflex::kEngineVersion}, {"threads", static_cast<uint64_t>(options.threads)}});
-  lifecycle.run();
-  return 0;
+  Lifecycle lifecycle(instance, prepare_process());
+  std::string error;
+  if (!lifecycle.open_listener(&error)) return fail(kUnusable, error);
+  PrivateSocket private_socket(instance);
+  if (!private_socket.start(&error)) return fail(kUnusable, error);
+  lifecycle.start_loops();
+  log_event(LogLevel::kInfo, "started", {{"engine", kEngineVersion}});
+  lifecycle.wait();
+  return kDrained;
+}
+
+int start(int argc, char** argv) {
+  Options options;
+  std::string error;
+  switch (parse_options(argc, argv, &options, &error)) {
+    case Invocation::kHelp:
+      return fputs(help_text().c_str(), stdout) < 0;
+    case Invocation::kVersion:
+      return puts(kEngineVersion) < 0;
+    case Invocation::kSchema:
+      return fputs(schema_text(reflex::schema()).c_str(), stdout) < 0;
+    case Invocation::kServe:
+      return run(options);
+    case Invocation::kWrong:
+      break;
+  }
+  return fail(kWrongOptions, error);
 }
 
 }  // namespace
+}  // namespace reflex::net
 
 int main(int argc, char** argv) {
-  using namespace reflex::net;
-  Options options;
-  std::string error;
   try {
-    switch (parse_options(argc, argv, &options, &error)) {
-      case Invocation::kHelp:
-        return fputs(help_text().c_str(), stdout) < 0;
-      case Invocation::kVersion:
-        return printf("%s\n", reflex::kEngineVersion) < 0;
-      case Invocation::kSchema:
-        return puts(schema_text(reflex::schema()).c_str()) < 0;
-      case Invocation::kWrong:
-        return fail(kWrongOptions, error);
-      case Invocation::kServe:
-        return serve(options);
-    }
+    return reflex::net::start(argc, argv);
   } catch (const std::bad_alloc&) {
-    return fail(kNoMemory, "the machine's memory is exhausted");
+    return reflex::net::kOutOfMemory;
+  } catch (const std::exception& problem) {
+    return reflex::net::fail(reflex::net::kUnusable, problem.what());
   }
-  return 0;
 }

@@ -45,6 +45,8 @@ class Poll:
         self._directory = directory
         self._source: Source | None = None
         self._marks: list[_Mark] = []
+        self._refused = False
+        """The last commit did not go through."""
         self._log = structlog.get_logger()
 
     def forget(self) -> None:
@@ -55,7 +57,7 @@ class Poll:
             sending = _Sending(channel, reader, go_on)
             with sending:
                 marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
-                version = sending.commit()
+                version = self._commit(sending)
         self._marks = marks
         return version
 
@@ -68,7 +70,9 @@ class Poll:
                 marks = [
                     self._compare(sending, reader, i, table, thorough) for i, table in enumerate(self._plan.tables)
                 ]
-                version = sending.commit() if sending.begun else None
+                if self._refused:
+                    sending.begin()  # only a commit tells the server that all is well again
+                version = self._commit(sending) if sending.begun else None
                 if version is None:
                     sending.confirm()
         self._marks = marks
@@ -79,6 +83,12 @@ class Poll:
         if source is not None:
             with contextlib.suppress(SourceError):
                 source.close()
+
+    def _commit(self, sending: _Sending) -> int:
+        self._refused = True
+        version = sending.commit()
+        self._refused = False
+        return version
 
     def _send(self, sending: _Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
         """Read and send in one go: there is nothing to compare with."""
@@ -167,12 +177,15 @@ class _Sending:
             self._kept.append(index)
 
     def replace(self, index: int) -> None:
+        self.begin()
+        self.channel.send(feed.table(index))
+
+    def begin(self) -> None:
         if not self.begun:
             self.channel.request(feed.snapshot_begin(self._reader.taken_at, self._reader.position))
             self.begun = True
             for kept in self._kept:
                 self.channel.send(feed.table_keep(kept))
-        self.channel.send(feed.table(index))
 
     def check(self) -> None:
         if not self._go_on():

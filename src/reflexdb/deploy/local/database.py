@@ -70,6 +70,7 @@ class Database:
     def sweep(self) -> None:
         """Remove every deployment but the current one, processes first."""
         with self.changing:
+            self.layout.drop_prepared(self.id)
             keep = self.current.directory.name if self.current is not None else None
             for deployment_id in self.layout.deployments(self.id):
                 if deployment_id != keep:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,8 @@ from reflexdb.sync.settings import set_paused
 
 LOAD_LIMIT_S = 3600.0
 """How long a first load may take."""
+ADOPT_S = 5.0
+"""How long `supervise` waits for instances to answer; those that are slower are adopted when they do."""
 LOCK_NAME = ".supervised"
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
@@ -123,6 +126,10 @@ class LocalDeployer:
         with self._lock:
             for database in self._databases.values():
                 self._keep(database)
+            keepers = list(self._keepers.values())
+        deadline = time.monotonic() + ADOPT_S
+        for keeper in keepers:
+            keeper.adopted.wait(max(deadline - time.monotonic(), 0))
 
     def close(self) -> None:
         with self._lock:

@@ -35,6 +35,8 @@ class Keeper:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._stop = threading.Event()
+        self.adopted = threading.Event()
+        """What runs has been taken hold of, its listening socket with it."""
         self._thread = threading.Thread(target=self._run, name=f"keeper-{database.id}", daemon=True)
         self._server, self._sync = _Restarts(), _Restarts()
         self._rotate_at = 0.0
@@ -52,6 +54,7 @@ class Keeper:
     def _run(self) -> None:
         try:
             self._database.adopt()
+            self.adopted.set()
             self._database.sweep()
         except Exception:
             self._log.exception("adoption_failed")

@@ -125,6 +125,10 @@ class Layout:
         with contextlib.suppress(OSError):  # it is done for every reader; only a power cut could still undo it
             _flush(home)
 
+    def drop_prepared(self, database_id: str) -> None:
+        """Forget a flip that was prepared and never carried out."""
+        (self.database(database_id) / (CURRENT + ".new")).unlink(missing_ok=True)
+
     def unset_current(self, database_id: str) -> None:
         (self.database(database_id) / CURRENT).unlink(missing_ok=True)
 

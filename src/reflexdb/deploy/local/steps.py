@@ -200,6 +200,7 @@ class Deployment:
             candidate, database.candidate = database.candidate, None
             if candidate is not None and candidate is not database.current:
                 candidate.kill()
+        database.layout.drop_prepared(database.id)
         database.layout.remove_deployment(self._directory)
         if database.current is None:
             database.close_listening()

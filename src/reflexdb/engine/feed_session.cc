@@ -1,0 +1,279 @@
+#include "feed_session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "health.h"
+#include "json_doc.h"
+#include "log.h"
+#include "version.h"
+
+namespace reflex::net {
+namespace {
+
+constexpr uint16_t kProtocol = 1;
+constexpr uint8_t kRoleSync = 1;
+constexpr uint8_t kRoleDeployer = 2;
+constexpr size_t kMaxSyncStatusBytes = 16 * 1024;
+
+std::string_view as_text(Bytes body) { return {reinterpret_cast<const char*>(body.data()), body.size()}; }
+
+FeedReply ok(std::string_view json) { return {make_frame(FrameKind::kOk, json)}; }
+
+FeedReply refuse(std::string_view code, std::string_view message) {
+  std::string json = "{\"error\":";
+  append_quoted(&json, code);
+  json += ",\"message\":";
+  append_quoted(&json, message);
+  json += '}';
+  return {make_frame(FrameKind::kError, json)};
+}
+
+}  // namespace
+
+FeedSession::FeedSession(Instance& instance, SyncRole& role, uint64_t id, std::function<void(uint64_t)> disconnect)
+    : instance_(instance), role_(role), id_(id), disconnect_(std::move(disconnect)) {}
+
+FeedSession::~FeedSession() {
+  if (loader_ != nullptr) log_event(LogLevel::kWarning, "snapshot_dropped", {{"reason", "the connection ended"}});
+  if (is_sync_ && role_.leave(id_)) instance_.sync_connected.store(false, std::memory_order_relaxed);
+}
+
+FeedReply FeedSession::fatal(std::string_view code, std::string_view message) {
+  FeedReply reply = refuse(code, message);
+  reply.close = true;
+  log_event(LogLevel::kWarning, "feed_refused", {{"error", code}, {"message", message}});
+  return reply;
+}
+
+FeedReply FeedSession::out_of_memory(uint8_t kind) {
+  fault_ = {"cap_exceeded", "The machine has no memory left for this frame."};
+  if (is_silent(static_cast<FrameKind>(kind)) && loader_ != nullptr) return {};
+  return refused(fault_);
+}
+
+FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
+  if (!is_request(kind)) return fatal("protocol_error", "A frame is of unknown kind " + std::to_string(kind) + ".");
+  const FrameKind request = static_cast<FrameKind>(kind);
+  if (greeted_ == (request == FrameKind::kHello)) {
+    return fatal("protocol_error", "HELLO must be the first frame of a connection, and only the first.");
+  }
+  const bool feeds = kind >= 0x10 && kind <= 0x30;
+  if (feeds && !is_sync_) return fatal("protocol_error", "Only a connection of role sync may send this frame.");
+  switch (request) {
+    case FrameKind::kHello:
+      return hello(body);
+    case FrameKind::kSnapshotBegin:
+      return begin(body);
+    case FrameKind::kTable:
+    case FrameKind::kTableKeep:
+    case FrameKind::kRows:
+      return load(request, body);
+    case FrameKind::kSnapshotCommit:
+      return commit(body);
+    case FrameKind::kSnapshotAbort:
+      if (!body.empty()) return fatal("protocol_error", "SNAPSHOT_ABORT has no body.");
+      loader_.reset();
+      return ok("{}");
+    case FrameKind::kConfirm:
+      return confirm(body);
+    case FrameKind::kSyncStatus:
+      return sync_status(as_text(body));
+    default:
+      return order(request, body);
+  }
+}
+
+FeedReply FeedSession::order(FrameKind kind, Bytes body) {
+  const bool bare = kind == FrameKind::kServe || kind == FrameKind::kListener || kind == FrameKind::kStatus;
+  if (bare && !body.empty()) return fatal("protocol_error", "SERVE, LISTENER and STATUS have no body.");
+  switch (kind) {
+    case FrameKind::kKeys:
+      return keys(as_text(body));
+    case FrameKind::kServe:
+      if (instance_.publication.view().snapshot == nullptr) return refuse("not_ready", "No snapshot has been loaded yet.");
+      if (!instance_.serve()) return refuse("not_ready", "There is no listening socket, or this server is draining.");
+      return ok("{}");
+    case FrameKind::kDrain:
+      return drain(body);
+    case FrameKind::kListener:
+      return listener();
+    case FrameKind::kQuery:
+      return query(as_text(body));
+    case FrameKind::kStatus: {
+      std::string json;
+      append_health(instance_, true, &json);
+      return ok(json);
+    }
+    case FrameKind::kConfigure:
+      return configure(as_text(body));
+    default:
+      return fatal("protocol_error", "A frame is of a kind that is no request.");
+  }
+}
+
+FeedReply FeedSession::hello(Bytes body) {
+  const std::optional<Hello> hello = parse_hello(body);
+  if (!hello) return fatal("protocol_error", "HELLO must have 35 bytes: version, role and fingerprint.");
+  if (hello->protocol != kProtocol) return fatal("protocol_error", "Only version 1 of this protocol is spoken here.");
+  if (hello->role != kRoleSync && hello->role != kRoleDeployer) {
+    return fatal("protocol_error", "The role of HELLO must be 1 (sync) or 2 (deployer).");
+  }
+  const auto is_zero = [](uint8_t b) { return b == 0; };
+  const bool unchecked = std::all_of(hello->fingerprint.begin(), hello->fingerprint.end(), is_zero);
+  const auto& wanted = instance_.schema.fingerprint;
+  const bool same = std::equal(wanted.begin(), wanted.end(), hello->fingerprint.begin());
+  if (!same && !(unchecked && hello->role == kRoleDeployer)) {
+    return fatal("wrong_plan", "This server was built for another plan; its fingerprint is " + hex(wanted) + ".");
+  }
+  greeted_ = true;
+  if (hello->role == kRoleSync) {
+    is_sync_ = true;
+    role_.take(id_, disconnect_);
+    instance_.sync_connected.store(true, std::memory_order_relaxed);
+  }
+  const View view = instance_.publication.view();
+  std::string json = "{\"engine\":\"" + std::string(kEngineVersion) + "\",\"fingerprint\":\"" + hex(wanted) + "\",\"version\":";
+  json += std::to_string(view.snapshot != nullptr ? info(*view.snapshot).version : 0) + ",\"position\":";
+  append_quoted(&json, view.snapshot != nullptr ? info(*view.snapshot).position : "");
+  return ok(json + "}");
+}
+
+FeedReply FeedSession::begin(Bytes body) {
+  const std::optional<Moment> moment = parse_moment(body);
+  if (!moment) return fatal("protocol_error", "The body of SNAPSHOT_BEGIN does not parse.");
+  if (loader_ != nullptr) return fatal("protocol_error", "SNAPSHOT_BEGIN came within a snapshot.");
+  fault_ = {};
+  load_began_ms_ = monotonic_ms();
+  loader_ = std::make_unique<Loader>(instance_.schema, instance_.publication.view().snapshot,
+                                     instance_.options.memory_cap_mb << 20, moment->source_time_ms, moment->position);
+  return ok("{}");
+}
+
+FeedReply FeedSession::load(FrameKind kind, Bytes body) {
+  if (loader_ == nullptr) return fatal("protocol_error", "Rows came outside of a snapshot.");
+  std::optional<uint32_t> table;
+  if (kind != FrameKind::kRows) {
+    table = parse_u32(body);
+    if (!table) return fatal("protocol_error", "The body of TABLE must be a table's index.");
+  }
+  if (!fault_.ok()) return {};  // thrown away unread
+  try {
+    if (kind == FrameKind::kTable) fault_ = loader_->table(*table);
+    if (kind == FrameKind::kTableKeep) fault_ = loader_->keep(*table);
+    if (kind == FrameKind::kRows) fault_ = loader_->rows(body);
+  } catch (const std::bad_alloc&) {
+    fault_ = {"cap_exceeded", "The machine has no memory left for these rows."};
+  }
+  return {};
+}
+
+FeedReply FeedSession::commit(Bytes body) {
+  if (!body.empty()) return fatal("protocol_error", "SNAPSHOT_COMMIT has no body.");
+  if (loader_ == nullptr) return fatal("protocol_error", "SNAPSHOT_COMMIT came outside of a snapshot.");
+  const std::unique_ptr<Loader> loader = std::move(loader_);
+  SnapshotPtr snapshot;
+  Status status = std::exchange(fault_, {});
+  try {
+    if (status.ok()) status = loader->commit(&snapshot);
+  } catch (const std::bad_alloc&) {
+    status = {"cap_exceeded", "The machine has no memory left for the indexes."};
+  }
+  if (!status.ok()) return refused(status);
+  assert(snapshot != nullptr);
+  const uint64_t version = info(*snapshot).version;
+  const uint64_t bytes = info(*snapshot).bytes;
+  if (!role_.while_held(id_, [&] { instance_.publication.publish_snapshot(std::move(snapshot), true); })) {
+    return fatal("protocol_error", "A newer sync has taken over.");
+  }
+  instance_.notes.clear_cap_exceeded();
+  log_event(LogLevel::kInfo, "snapshot_swapped",
+            {{"version", version}, {"bytes", bytes}, {"duration_ms", monotonic_ms() - load_began_ms_}});
+  return ok("{\"version\":" + std::to_string(version) + "}");
+}
+
+FeedReply FeedSession::refused(const Status& status) {
+  if (status.code == "cap_exceeded") instance_.notes.set_cap_exceeded(status.message);
+  log_event(LogLevel::kError, "snapshot_refused", {{"error", status.code}});
+  FeedReply reply = refuse(status.code, status.message);
+  reply.close = status.code == "protocol_error";
+  return reply;
+}
+
+FeedReply FeedSession::confirm(Bytes body) {
+  const std::optional<Moment> moment = parse_moment(body);
+  if (!moment) return fatal("protocol_error", "The body of CONFIRM does not parse.");
+  bool done = false;
+  const bool held = role_.while_held(id_, [&] {
+    const SnapshotPtr serving = instance_.publication.view().snapshot;
+    if (serving == nullptr) return;
+    instance_.publication.publish_snapshot(with_position(serving, moment->source_time_ms, moment->position), false);
+    done = true;
+  });
+  if (!held) return fatal("protocol_error", "A newer sync has taken over.");
+  return done ? ok("{}") : refuse("not_ready", "No snapshot has been loaded yet.");
+}
+
+FeedReply FeedSession::sync_status(std::string_view text) {
+  JsonValue status;
+  if (text.size() > kMaxSyncStatusBytes || !parse_json(text, &status) || !status.is(JsonValue::Kind::kObject)) {
+    return fatal("protocol_error", "SYNC_STATUS must be a JSON object of at most 16 KiB.");
+  }
+  const JsonValue* state = status.find("state");
+  const JsonValue* error = status.find("lastError");
+  instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "", error != nullptr ? error->text : "");
+  return ok("{}");
+}
+
+FeedReply FeedSession::keys(std::string_view text) {
+  std::string error;
+  const KeyTablePtr before = instance_.publication.view().keys;
+  KeyTablePtr table = KeyTable::parse(text, before.get(), &error);
+  if (table == nullptr) return fatal("protocol_error", error);
+  log_event(LogLevel::kInfo, "keys_replaced", {{"keys", static_cast<uint64_t>(table->size())}});
+  instance_.publication.publish_keys(std::move(table));
+  return ok("{}");
+}
+
+FeedReply FeedSession::drain(Bytes body) {
+  const std::optional<uint32_t> within = parse_u32(body);
+  if (!within) return fatal("protocol_error", "The body of DRAIN must be a number of milliseconds in four bytes.");
+  instance_.drain(*within);
+  return ok("{}");
+}
+
+FeedReply FeedSession::listener() {
+  const int fd = instance_.listener();
+  if (fd < 0) return refuse("not_ready", "There is no listening socket, or it has been given up.");
+  FeedReply reply = ok("{}");
+  reply.attach = fd;
+  return reply;
+}
+
+FeedReply FeedSession::query(std::string_view text) {
+  const SnapshotPtr snapshot = instance_.publication.view().snapshot;
+  if (snapshot == nullptr) return refuse("not_ready", "No snapshot has been loaded yet.");
+  if (engine_ == nullptr) engine_ = std::make_unique<QueryEngine>(instance_.schema, instance_.options.limits);
+  std::string answer;
+  const int status = engine_->answer(*snapshot, text, &answer);
+  if (answer.size() >= kMaxFrameBytes) return refuse("limit_exceeded", "The answer is longer than a frame may be.");
+  return {make_frame(status == 200 ? FrameKind::kOk : FrameKind::kError, answer)};
+}
+
+FeedReply FeedSession::configure(std::string_view text) {
+  JsonValue settings;
+  if (!parse_json(text, &settings) || !settings.is(JsonValue::Kind::kObject)) {
+    return fatal("protocol_error", "CONFIGURE must be a JSON object.");
+  }
+  for (const auto& [name, value] : settings.members) {
+    LogLevel level = LogLevel::kInfo;
+    if (name != "logLevel" || !parse_level(value.text, &level)) {
+      return fatal("protocol_error", "CONFIGURE knows \"logLevel\": debug, info, warning or error.");
+    }
+    set_log_level(level);
+  }
+  return ok("{}");
+}
+
+}  // namespace reflex::net

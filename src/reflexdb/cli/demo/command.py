@@ -41,7 +41,7 @@ def demo(
     if once:
         with progress(quiet=as_json) as show, from_nothing(place, show) as served:
             tour(served, show)
-            show.phase("end: nothing is left running")
+            show.phase("end: taking everything down")
         tell_success(time.monotonic() - begin, as_json=as_json)
         return
     with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,25 @@ def test_an_ephemeral_control_plane_takes_its_instances_with_it(plane: Plane, so
 
     assert plane.end() == 0
     assert processes_in(plane.data) == []
+
+
+def test_a_pause_schedule_acts_at_its_minute_also_when_the_control_plane_was_away(
+    running: tuple[Api, str], plane: Plane
+) -> None:
+    api, database = running
+    now = datetime.now(UTC)
+    schedule = {
+        "pauseAt": f"{now - timedelta(minutes=2):%H:%M}",
+        "resumeAt": f"{now + timedelta(hours=2):%H:%M}",
+        "days": [],
+    }
+    api("PATCH", f"/databases/{database}", {"pauseSchedule": schedule}, expect=200)
+    assert api.settled(database)["status"] == "running"
+    plane.end()
+    with sqlite3.connect(plane.data / "metadata.db") as records:  # as if the schedule had been set an hour ago
+        long_ago = f"{now - timedelta(hours=1):%Y-%m-%dT%H:%M:%S.%fZ}"
+        records.execute("UPDATE databases SET schedule_checked_at = ?", (long_ago,))
+    records.close()
+    api = plane.start()
+
+    until(lambda: api.get(f"/databases/{database}")["status"] == "paused", "the pause", 30)

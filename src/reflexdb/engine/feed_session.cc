@@ -32,11 +32,13 @@ FeedReply refuse(std::string_view code, std::string_view message) {
 
 }  // namespace
 
-FeedSession::FeedSession(Instance& instance, SyncRole& role, uint64_t id, std::function<void(uint64_t)> disconnect)
+FeedSession::FeedSession(Instance& instance, SyncRole& role, uint64_t id,
+                         std::function<void(uint64_t)> disconnect)
     : instance_(instance), role_(role), id_(id), disconnect_(std::move(disconnect)) {}
 
 FeedSession::~FeedSession() {
-  if (loader_ != nullptr) log_event(LogLevel::kWarning, "snapshot_dropped", {{"reason", "the connection ended"}});
+  if (loader_ != nullptr)
+    log_event(LogLevel::kWarning, "snapshot_dropped", {{"reason", "the connection ended"}});
   if (is_sync_ && role_.leave(id_)) instance_.sync_connected.store(false, std::memory_order_relaxed);
 }
 
@@ -54,13 +56,15 @@ FeedReply FeedSession::out_of_memory(uint8_t kind) {
 }
 
 FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
-  if (!is_request(kind)) return fatal("protocol_error", "A frame is of unknown kind " + std::to_string(kind) + ".");
+  if (!is_request(kind))
+    return fatal("protocol_error", "A frame is of unknown kind " + std::to_string(kind) + ".");
   const FrameKind request = static_cast<FrameKind>(kind);
   if (greeted_ == (request == FrameKind::kHello)) {
     return fatal("protocol_error", "HELLO must be the first frame of a connection, and only the first.");
   }
   const bool feeds = kind >= 0x10 && kind <= 0x30;
-  if (feeds && !is_sync_) return fatal("protocol_error", "Only a connection of role sync may send this frame.");
+  if (feeds && !is_sync_)
+    return fatal("protocol_error", "Only a connection of role sync may send this frame.");
   switch (request) {
     case FrameKind::kHello:
       return hello(body);
@@ -92,8 +96,10 @@ FeedReply FeedSession::order(FrameKind kind, Bytes body) {
     case FrameKind::kKeys:
       return keys(as_text(body));
     case FrameKind::kServe:
-      if (instance_.publication.view().snapshot == nullptr) return refuse("not_ready", "No snapshot has been loaded yet.");
-      if (!instance_.serve()) return refuse("not_ready", "There is no listening socket, or this server is draining.");
+      if (instance_.publication.view().snapshot == nullptr)
+        return refuse("not_ready", "No snapshot has been loaded yet.");
+      if (!instance_.serve())
+        return refuse("not_ready", "There is no listening socket, or this server is draining.");
       return ok("{}");
     case FrameKind::kDrain:
       return drain(body);
@@ -116,7 +122,8 @@ FeedReply FeedSession::order(FrameKind kind, Bytes body) {
 FeedReply FeedSession::hello(Bytes body) {
   const std::optional<Hello> hello = parse_hello(body);
   if (!hello) return fatal("protocol_error", "HELLO must have 35 bytes: version, role and fingerprint.");
-  if (hello->protocol != kProtocol) return fatal("protocol_error", "Only version 1 of this protocol is spoken here.");
+  if (hello->protocol != kProtocol)
+    return fatal("protocol_error", "Only version 1 of this protocol is spoken here.");
   if (hello->role != kRoleSync && hello->role != kRoleDeployer) {
     return fatal("protocol_error", "The role of HELLO must be 1 (sync) or 2 (deployer).");
   }
@@ -125,7 +132,8 @@ FeedReply FeedSession::hello(Bytes body) {
   const auto& wanted = instance_.schema.fingerprint;
   const bool same = std::equal(wanted.begin(), wanted.end(), hello->fingerprint.begin());
   if (!same && !(unchecked && hello->role == kRoleDeployer)) {
-    return fatal("wrong_plan", "This server was built for another plan; its fingerprint is " + hex(wanted) + ".");
+    return fatal("wrong_plan",
+                 "This server was built for another plan; its fingerprint is " + hex(wanted) + ".");
   }
   greeted_ = true;
   if (hello->role == kRoleSync) {
@@ -134,7 +142,8 @@ FeedReply FeedSession::hello(Bytes body) {
     instance_.sync_connected.store(true, std::memory_order_relaxed);
   }
   const View view = instance_.publication.view();
-  std::string json = "{\"engine\":\"" + std::string(kEngineVersion) + "\",\"fingerprint\":\"" + hex(wanted) + "\",\"version\":";
+  std::string json = "{\"engine\":\"" + std::string(kEngineVersion) + "\",\"fingerprint\":\"" + hex(wanted) +
+                     "\",\"version\":";
   json += std::to_string(view.snapshot != nullptr ? info(*view.snapshot).version : 0) + ",\"position\":";
   append_quoted(&json, view.snapshot != nullptr ? info(*view.snapshot).position : "");
   return ok(json + "}");
@@ -147,7 +156,8 @@ FeedReply FeedSession::begin(Bytes body) {
   fault_ = {};
   load_began_ms_ = monotonic_ms();
   loader_ = std::make_unique<Loader>(instance_.schema, instance_.publication.view().snapshot,
-                                     instance_.options.memory_cap_mb << 20, moment->source_time_ms, moment->position);
+                                     instance_.options.memory_cap_mb << 20, moment->source_time_ms,
+                                     moment->position);
   return ok("{}");
 }
 
@@ -208,7 +218,8 @@ FeedReply FeedSession::confirm(Bytes body) {
   const bool held = role_.while_held(id_, [&] {
     const SnapshotPtr serving = instance_.publication.view().snapshot;
     if (serving == nullptr) return;
-    instance_.publication.publish_snapshot(with_position(serving, moment->source_time_ms, moment->position), false);
+    instance_.publication.publish_snapshot(with_position(serving, moment->source_time_ms, moment->position),
+                                           false);
     done = true;
   });
   if (!held) return fatal("protocol_error", "A newer sync has taken over.");
@@ -217,12 +228,14 @@ FeedReply FeedSession::confirm(Bytes body) {
 
 FeedReply FeedSession::sync_status(std::string_view text) {
   JsonValue status;
-  if (text.size() > kMaxSyncStatusBytes || !parse_json(text, &status) || !status.is(JsonValue::Kind::kObject)) {
+  if (text.size() > kMaxSyncStatusBytes || !parse_json(text, &status) ||
+      !status.is(JsonValue::Kind::kObject)) {
     return fatal("protocol_error", "SYNC_STATUS must be a JSON object of at most 16 KiB.");
   }
   const JsonValue* state = status.find("state");
   const JsonValue* error = status.find("lastError");
-  instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "", error != nullptr ? error->text : "");
+  instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "",
+                           error != nullptr ? error->text : "");
   return ok("{}");
 }
 
@@ -238,7 +251,8 @@ FeedReply FeedSession::keys(std::string_view text) {
 
 FeedReply FeedSession::drain(Bytes body) {
   const std::optional<uint32_t> within = parse_u32(body);
-  if (!within) return fatal("protocol_error", "The body of DRAIN must be a number of milliseconds in four bytes.");
+  if (!within)
+    return fatal("protocol_error", "The body of DRAIN must be a number of milliseconds in four bytes.");
   instance_.drain(*within);
   return ok("{}");
 }
@@ -257,7 +271,8 @@ FeedReply FeedSession::query(std::string_view text) {
   if (engine_ == nullptr) engine_ = std::make_unique<QueryEngine>(instance_.schema, instance_.options.limits);
   std::string answer;
   const int status = engine_->answer(*snapshot, text, &answer);
-  if (answer.size() >= kMaxFrameBytes) return refuse("limit_exceeded", "The answer is longer than a frame may be.");
+  if (answer.size() >= kMaxFrameBytes)
+    return refuse("limit_exceeded", "The answer is longer than a frame may be.");
   return {make_frame(status == 200 ? FrameKind::kOk : FrameKind::kError, answer)};
 }
 

@@ -1,6 +1,8 @@
-// What one connection of the private socket may ask, and what it is answered (doc/feed.md). Knows frames, not sockets.
+// What one connection of the private socket may ask, and what it is answered (doc/feed.md). Knows frames, not
+// sockets.
 //
-// Belongs to its connection's thread. A load in progress is dropped with the session; the snapshot that serves stays.
+// Belongs to its connection's thread. A load in progress is dropped with the session; the snapshot that
+// serves stays.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "frames.h"
+#include "feed_frames.h"
 #include "instance.h"
 #include "query.h"
 #include "snapshot.h"
@@ -21,7 +23,8 @@ namespace reflex::net {
 // Which session has the role sync: the newest. Any thread.
 class SyncRole {
  public:
-  // Makes `session` the holder; `replaced` is called for the former one, before anyone else can change the holder.
+  // Makes `session` the holder; `replaced` is called for the former one, before anyone else can change the
+  // holder.
   template <typename Replaced>
   void take(uint64_t session, Replaced replaced) {
     std::lock_guard lock(mutex_);

@@ -58,7 +58,8 @@ void append_details(const Instance& instance, const View& view, std::string* out
       *out += ':' + std::to_string(of.row_counts[i]);
     }
   }
-  *out += '}';
+  *out += "},\"position\":";
+  append_quoted(out, view.snapshot != nullptr ? info(*view.snapshot).position : "");
 }
 
 // One metric without labels, with its help.
@@ -131,10 +132,8 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
     append_number(out, "version", of.version);
     append_number(out, "snapshotAgeMs", static_cast<uint64_t>(view.age_at(now)));
     append_number(out, "rows", total_rows(of));
-    *out += ",\"position\":";
-    append_quoted(out, of.position);
   } else {
-    *out += ",\"version\":0,\"snapshotAgeMs\":null,\"rows\":0,\"position\":null";
+    *out += ",\"version\":0,\"snapshotAgeMs\":null,\"rows\":0";
   }
   append_number(out, "swapCount", instance.publication.swaps());
   *out +=

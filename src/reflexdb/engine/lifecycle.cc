@@ -148,7 +148,8 @@ bool Lifecycle::serve() {
   for (const auto& loop : loops_) {
     if (!loop->listen_on(listen_fd_)) return false;
   }
-  if (!std::exchange(serving_, true)) log_event(LogLevel::kInfo, "serving", {{"loops", static_cast<uint64_t>(loops_.size())}});
+  if (!std::exchange(serving_, true))
+    log_event(LogLevel::kInfo, "serving", {{"loops", static_cast<uint64_t>(loops_.size())}});
   return true;
 }
 

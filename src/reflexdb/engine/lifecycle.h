@@ -1,5 +1,6 @@
-// The process from its first thread to its last: opens the listening socket, runs the event loops, waits for orders and signals, drains.
-// Made and used by main's thread; the orders it puts into the Instance may come from any.
+// The process from its first thread to its last: opens the listening socket, runs the event loops, waits for
+// orders and signals, drains. Made and used by main's thread; the orders it puts into the Instance may come
+// from any.
 #pragma once
 
 #include <atomic>

@@ -111,14 +111,16 @@ bool send_all(int fd, std::string_view bytes, int attach) {
   return true;
 }
 
-// Frames in, replies out, until either side is done. Answers whether the client is owed a wait for its last bytes.
+// Frames in, replies out, until either side is done. Answers whether the client is owed a wait for its last
+// bytes.
 bool converse(int fd, FeedSession& session) {
   Reader reader(fd);
   for (;;) {
     const uint8_t* head = reader.take(kFrameHeadBytes);
     if (head == nullptr) return false;
     FeedReply reply;
-    const std::optional<uint32_t> length = frame_length(std::span<const uint8_t, kFrameHeadBytes>(head, kFrameHeadBytes));
+    const std::optional<uint32_t> length =
+        frame_length(std::span<const uint8_t, kFrameHeadBytes>(head, kFrameHeadBytes));
     if (!length) {
       reply = FeedSession::fatal("protocol_error", "A frame's length must be from 1 to 67108864.");
     } else {
@@ -159,7 +161,8 @@ bool PrivateSocket::start(std::string* error) {
   stop_fd_ = eventfd(0, EFD_CLOEXEC);
   const sockaddr_un at = address();
   const mode_t before = umask(0177);
-  const bool bound = listen_fd_ >= 0 && bind(listen_fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  const bool bound =
+      listen_fd_ >= 0 && bind(listen_fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
   umask(before);
   struct stat found{};
   if (!bound || stop_fd_ < 0 || listen(listen_fd_, 64) != 0 || stat(kName, &found) != 0) {

@@ -1,4 +1,5 @@
-// The unix socket `server.sock`: a thread for each of at most 16 connections, which reads frames and writes what their session answers.
+// The unix socket `server.sock`: a thread for each of at most 16 connections, which reads frames and writes
+// what their session answers.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,7 @@ class PrivateSocket {
   uint64_t inode_ = 0;
   std::thread acceptor_;
   std::mutex mutex_;
-  uint64_t next_id_ = 1;              // by mutex_
+  uint64_t next_id_ = 1;                // by mutex_
   std::map<uint64_t, Client> clients_;  // by mutex_
 };
 

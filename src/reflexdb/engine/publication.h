@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "keys.h"
+#include "api_keys.h"
 #include "snapshot.h"
 
 namespace reflex::net {

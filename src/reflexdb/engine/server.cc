@@ -1,4 +1,5 @@
-// The query server of one instance, from start to end. Each line's story is in the header of the part it calls.
+// The query server of one instance, from start to end. Each line's story is in the header of the part it
+// calls.
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-#include "keys.h"
+#include "api_keys.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-#include "frames.h"
+#include "feed_frames.h"
 
 #include <cassert>
 #include <cstring>

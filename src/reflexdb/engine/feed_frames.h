@@ -1,4 +1,5 @@
-// The frames of the private socket (doc/feed.md) as bytes: taking them apart and putting them together. Knows no sockets.
+// The frames of the private socket (doc/feed.md) as bytes: taking them apart and putting them together. Knows
+// no sockets.
 #pragma once
 
 #include <cstddef>

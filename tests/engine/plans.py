@@ -35,7 +35,11 @@ users = table(
         column("email", Storage.TEXT),
     ],
     forward=(ForwardRelation("boss", (5,), USERS, (0,)),),
-    reverse=(ReverseRelation("posts", POSTS, 0), ReverseRelation("users", USERS, 0), ReverseRelation("comments", COMMENTS, 1)),
+    reverse=(
+        ReverseRelation("posts", POSTS, 0),
+        ReverseRelation("users", USERS, 0),
+        ReverseRelation("comments", COMMENTS, 1),
+    ),
 )
 posts = table(
     "posts",
@@ -89,7 +93,9 @@ tickets = table(
     ],
     forward=(ForwardRelation("seats", (1, 2), SEATS, (1, 0)),),
 )
-logs = table("logs", [column("line", Storage.TEXT), column('"); system("x");//', Storage.I32), column("é", Storage.I32)], key=())
+logs = table(
+    "logs", [column("line", Storage.TEXT), column('"); system("x");//', Storage.I32), column("é", Storage.I32)], key=()
+)
 secrets = table(
     "secrets",
     [column("id", Storage.UUID, nullable=False, visible=False), column("hint", Storage.TEXT)],

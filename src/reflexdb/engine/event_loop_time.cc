@@ -1,6 +1,7 @@
 // The event loop's dealings with time: limits that run out, and going away.
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 
 #include <algorithm>
 #include <cassert>
@@ -48,13 +49,20 @@ void EventLoop::expired(Connection* c) {
       return;
     case Phase::kWrite:
       // A slow client may take its time, but not for nothing.
-      if (c->out_at - c->out_checked < kWriteStep) return close_now(c);
-      c->out_checked = c->out_at;
+      if (taken(c) - c->taken < kWriteStep) return close_now(c);
+      c->taken = taken(c);
       return set_phase(c, Phase::kWrite);
     case Phase::kIdle:
     case Phase::kLinger:
       return close_now(c);
   }
+}
+
+// What lies in the system's buffer is sent by us, but not taken by the client.
+int64_t EventLoop::taken(const Connection* c) {
+  int queued = 0;
+  if (ioctl(c->fd, TIOCOUTQ, &queued) != 0) queued = 0;
+  return static_cast<int64_t>(c->out_at) - queued;
 }
 
 void EventLoop::begin_drain() {

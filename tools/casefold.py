@@ -2,8 +2,8 @@
 
 Simple folding maps one code point to one. Python has the full folding (`str.casefold`), whose results of one code point
 are the simple ones (C in CaseFolding.txt); where the full folding is longer (F), the simple one (S), if any, is the
-lower case. Run by a developer when Unicode moves on: `python tools/casefold.py > src/reflexdb/engine/casefold.cc`; a test
-holds the two together.
+lower case. Run by a developer when Unicode moves on:
+`python tools/casefold.py > src/reflexdb/engine/casefold.cc`; a test holds the two together.
 """
 
 from __future__ import annotations

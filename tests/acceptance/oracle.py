@@ -1,7 +1,7 @@
 """The source's own answer to a question, as the JSON that a query should give.
 
-The acceptance tests ask the source in SQL and the instance in the query language, and compare. Numbers compare by value with every digit (the
-query's side is parsed to Decimal); a float of the source is its shortest text.
+The acceptance tests ask the source in SQL and the instance in the query language, and compare. Numbers compare by value
+with every digit (the query's side is parsed to Decimal); a float of the source is its shortest text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def json_value(value: Any, declared: str = "") -> Any:
-    """What query-language.md says a driver's value becomes in JSON; `declared` is needed where SQLite stores times as text."""
+    """A driver's value as query-language.md says it in JSON; `declared` helps where SQLite stores times as text."""
     match value:
         case float():
             return Decimal(repr(value))
@@ -37,7 +37,9 @@ def _datetime(value: dt.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + zone
 
 
-def objects(columns: Sequence[str], rows: Iterable[Sequence[Any]], declared: Sequence[str] = ()) -> list[dict[str, Any]]:
+def objects(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], declared: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Rows of a cursor as the objects of an answer."""
     kinds = list(declared) or [""] * len(columns)
     return [

@@ -119,7 +119,9 @@ class Plane:
     def settle(self, database: str, limit_s: float = 240.0) -> str:
         return str(
             wait_until(
-                lambda: (status := self.call("GET", f"/databases/{database}", None, 200)["status"]) in SETTLED and status,
+                lambda: (
+                    (status := self.call("GET", f"/databases/{database}", None, 200)["status"]) in SETTLED and status
+                ),
                 f"database {database} settles",
                 limit_s,
                 0.1,
@@ -172,7 +174,7 @@ class Endpoint:
 def load(endpoint: Endpoint, text: str) -> Iterator[dict[str, int]]:
     """wrk at full rate on one query for the duration of the block; afterwards the dict holds requests and failures."""
     script = endpoint_script(text, endpoint.key)
-    path = Path(f"/tmp/reflexdb-load-{os.getpid()}-{time.monotonic_ns()}.lua")  # noqa: S108
+    path = Path(f"/tmp/reflexdb-load-{os.getpid()}-{time.monotonic_ns()}.lua")
     path.write_text(script)
     counts: dict[str, int] = {}
     process = subprocess.Popen(
@@ -197,7 +199,7 @@ def endpoint_script(text: str, key: str) -> str:
     return (
         f'wrk.method = "POST"\nwrk.body = {quoted}\nwrk.headers["Authorization"] = "Bearer {key}"\n'
         "done = function(summary)\n"
-        '  local e = summary.errors\n'
+        "  local e = summary.errors\n"
         '  print(string.format("COUNTS %d %d", summary.requests,'
         " e.connect + e.read + e.write + e.status + e.timeout))\nend\n"
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.acceptance.oracle import objects
 from tests.acceptance.plane import Endpoint, Plane, load, wait_until
+from tests.servers import mariadb, postgres
+from tests.servers.shared import Server
 
 SCRIPTS = Path(os.environ.get("REFLEXDB_CHINOOK", "/nonexistent"))
 
@@ -28,8 +30,9 @@ pytestmark = [
 class Sample:
     """One loaded copy of the sample: how to reach it, how to ask it, and how it spells a name."""
 
-    def __init__(self, kind: str, source: dict[str, Any], schema: str) -> None:
+    def __init__(self, kind: str, source: dict[str, Any], schema: str, server: Server | None = None) -> None:
         self.kind = kind
+        self.server = server
         self.source = source
         self.schema = schema
 
@@ -37,7 +40,11 @@ class Sample:
         """`InvoiceLine.UnitPrice` as this source writes it: the PostgreSQL sample is in snake case."""
         if self.kind != "postgres":
             return name
-        return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).replace("._", ".").strip("_")
+        return (
+            "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+            .replace("._", ".")
+            .strip("_")
+        )
 
     def relation(self, name: str) -> str:
         return self.spell(name).removesuffix("_id")
@@ -46,25 +53,8 @@ class Sample:
         if self.kind == "sqlite":
             return sqlite3.connect(self.source["mysqlHost"])
         if self.kind == "mysql":
-            import pymysql
-
-            return pymysql.connect(
-                host=self.source["mysqlHost"],
-                port=self.source["mysqlPort"],
-                user=self.source["mysqlUser"],
-                password=self.source["mysqlPassword"],
-                database="Chinook",
-                charset="utf8mb4",
-            )
-        import psycopg
-
-        return psycopg.connect(
-            host=self.source["mysqlHost"],
-            port=self.source["mysqlPort"],
-            user=self.source["mysqlUser"],
-            password=self.source["mysqlPassword"],
-            dbname=self.schema.split(".")[0],
-        )
+            return mariadb.connect(self.server, self.schema)
+        return postgres.connect(self.server, self.schema)
 
     def ask(self, sql: str) -> tuple[list[str], list[Sequence[Any]]]:
         connection = self.connect()
@@ -106,16 +96,26 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
         server = request.getfixturevalue("mariadb_server")
         script = (SCRIPTS / "Chinook_MySql.sql").read_bytes()
         subprocess.run(
-            ["mariadb", "--no-defaults", f"-h{server.host}", f"-P{server.port}", f"-u{server.user}", f"-p{server.password}", "--protocol=tcp", "--default-character-set=utf8mb4"],
+            [
+                "mariadb",
+                "--no-defaults",
+                f"-h{server.host}",
+                f"-P{server.port}",
+                f"-u{server.user}",
+                f"-p{server.password}",
+                "--protocol=tcp",
+                "--default-character-set=utf8mb4",
+            ],
             input=script,
             check=True,
             timeout=120,
         )
-        return Sample("mysql", _address("mysql", server), "Chinook")
+        return Sample("mysql", _address("mysql", server), "Chinook", server)
     database = request.getfixturevalue("postgres_database")
     script = (SCRIPTS / "Chinook_PostgreSql.sql").read_text("utf-8-sig")
     lines = [line for line in script.splitlines() if not line.startswith(("DROP DATABASE", "CREATE DATABASE", "\\c"))]
-    found = Sample("postgres", _address("postgres", database), database.schema)
+    server = request.getfixturevalue("postgres_server")
+    found = Sample("postgres", _address("postgres", database), database.schema, server)
     found.change("\n".join(lines))
     return found
 
@@ -130,28 +130,19 @@ def _address(backend: str, server: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    found = Plane(tmp_path / "plane")
-    found.start()
-    try:
-        yield found
-        found.terminate_all()
-    finally:
-        found.stop()
-
-
 TABLES = (
     "Album", "Artist", "Customer", "Employee", "Genre", "Invoice", "InvoiceLine", "MediaType", "Playlist", "PlaylistTrack", "Track",
 )  # fmt: skip
 
 
-def test_chinook_is_served_changed_rebuilt_and_rolled_back_without_a_failed_request(sample: Sample, plane: Plane) -> None:
+def test_chinook_is_served_changed_rebuilt_and_rolled_back_without_a_failed_request(
+    sample: Sample, plane: Plane
+) -> None:
     """The journey of the first day: every answer equals the source's own SQL, and no request fails on the way."""
     tested = plane.call("POST", "/connections/test-connection", sample.source, 200)
     assert tested["ok"], tested
     assert sample.schema in tested["availableSchemas"]
-    database = plane.register("chinook", sample.source, sample.schema)
+    database = plane.register(f"chinook-{sample.kind}", sample.source, sample.schema)
     assert plane.history(database) == {"builds": [], "activeBuildId": None}
 
     first = plane.act(database, "provision")["buildId"]
@@ -236,9 +227,13 @@ def _check_nested(sample: Sample, endpoint: Endpoint) -> None:
         return sample.ask(sql)[1]
 
     expected = []
-    for artist_id, artist in rows(f"SELECT {q('ArtistId')}, {q('Name')} FROM {q('Artist')} WHERE {q('ArtistId')} IN (1, 2, 90) ORDER BY 1"):
+    for artist_id, artist in rows(
+        f"SELECT {q('ArtistId')}, {q('Name')} FROM {q('Artist')} WHERE {q('ArtistId')} IN (1, 2, 90) ORDER BY 1"
+    ):
         albums = []
-        for album_id, title in rows(f"SELECT {q('AlbumId')}, {q('Title')} FROM {q('Album')} WHERE {q('ArtistId')} = {artist_id} ORDER BY 1"):
+        for album_id, title in rows(
+            f"SELECT {q('AlbumId')}, {q('Title')} FROM {q('Album')} WHERE {q('ArtistId')} = {artist_id} ORDER BY 1"
+        ):
             tracks = []
             for track_id, name, genre in rows(
                 f"SELECT t.{q('TrackId')}, t.{q('Name')}, g.{q('Name')} FROM {q('Track')} t "
@@ -278,19 +273,22 @@ def _check_filters(sample: Sample, endpoint: Endpoint) -> None:
         f"AND ({q('UnitPrice')} = 1.99 OR {q('Composer')} IS NULL) ORDER BY 1",
     )
     same(
-        f"{s('Customer')}({s('Invoice')}.{s('InvoiceLine')}.{r('TrackId')}.{r('GenreId')}.{s('Name')} = \"Jazz\") {{ {s('CustomerId')} }}",
+        f'{s("Customer")}({s("Invoice")}.{s("InvoiceLine")}.{r("TrackId")}.{r("GenreId")}.{s("Name")} = "Jazz") {{ {s("CustomerId")} }}',
         f"SELECT DISTINCT c.{q('CustomerId')} FROM {q('Customer')} c JOIN {q('Invoice')} i ON i.{q('CustomerId')} = c.{q('CustomerId')} "
         f"JOIN {q('InvoiceLine')} l ON l.{q('InvoiceId')} = i.{q('InvoiceId')} JOIN {q('Track')} t ON t.{q('TrackId')} = l.{q('TrackId')} "
         f"JOIN {q('Genre')} g ON g.{q('GenreId')} = t.{q('GenreId')} WHERE g.{q('Name')} = 'Jazz' ORDER BY 1",
     )
     same(
-        f"{s('Track')}({s('Name')} LIKE '%Love%' ORDER BY {s('Milliseconds')} DESC, {s('TrackId')} LIMIT 10 OFFSET 5) {{ {s('TrackId')} {s('Milliseconds')} }}",
-        f"SELECT {q('TrackId')}, {q('Milliseconds')} FROM {q('Track')} WHERE {q('Name')} {_like(sample)} ORDER BY {q('Milliseconds')} DESC, {q('TrackId')} LIMIT 10 OFFSET 5",
+        f"{s('Track')}({s('Name')} LIKE '%Love%' ORDER BY {s('Milliseconds')} DESC, {s('TrackId')} LIMIT 10 OFFSET 5) "
+        f"{{ {s('TrackId')} {s('Milliseconds')} }}",
+        f"SELECT {q('TrackId')}, {q('Milliseconds')} FROM {q('Track')} WHERE {q('Name')} {_like(sample)} "
+        f"ORDER BY {q('Milliseconds')} DESC, {q('TrackId')} LIMIT 10 OFFSET 5",
     )
     same(
-        f"{s('Invoice')}({s('InvoiceDate')} BETWEEN '2009-01-01' AND '2022-01-31' AND {s('BillingCountry')} IN ('Norway', 'Germany')) {{ {s('InvoiceId')} {s('Total')} }}",
-        f"SELECT {q('InvoiceId')}, {q('Total')} FROM {q('Invoice')} WHERE {q('InvoiceDate')} BETWEEN '2009-01-01' AND '2022-01-31' "
-        f"AND {q('BillingCountry')} IN ('Norway', 'Germany') ORDER BY 1",
+        f"{s('Invoice')}({s('InvoiceDate')} BETWEEN '2009-01-01' AND '2022-01-31' "
+        f"AND {s('BillingCountry')} IN ('Norway', 'Germany')) {{ {s('InvoiceId')} {s('Total')} }}",
+        f"SELECT {q('InvoiceId')}, {q('Total')} FROM {q('Invoice')} "
+        f"WHERE {q('InvoiceDate')} BETWEEN '2009-01-01' AND '2022-01-31' AND {q('BillingCountry')} IN ('Norway', 'Germany') ORDER BY 1",
     )
 
 
@@ -300,14 +298,16 @@ def _like(sample: Sample) -> str:
 
 
 def test_a_committed_change_is_seen_within_the_poll_interval(sample: Sample, plane: Plane) -> None:
-    database = plane.register("fresh", sample.source, sample.schema)
+    database = plane.register(f"fresh-{sample.kind}", sample.source, sample.schema)
     plane.act(database, "provision")
     plane.require_running(database)
     endpoint = Endpoint(plane.database(database)["endpointUrl"], plane.key(database))
     genre, name = sample.spell("Genre"), sample.spell("Name")
     quote = "`" if sample.kind == "mysql" else '"'
 
-    sample.change(f"UPDATE {quote}{genre}{quote} SET {quote}{name}{quote} = 'Free Jazz' WHERE {quote}{name}{quote} = 'Jazz'")
+    sample.change(
+        f"UPDATE {quote}{genre}{quote} SET {quote}{name}{quote} = 'Free Jazz' WHERE {quote}{name}{quote} = 'Jazz'"
+    )
 
     wait_until(lambda: endpoint.query(f"{genre}({name} = 'Free Jazz') {{ {name} }}"), "the change is visible", 30)
     assert endpoint.query(f"{genre}({name} = 'Jazz') {{ {name} }}") == []

@@ -14,6 +14,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
 from tests.api.api import Api, sqlite_connection
+from tests.api.plane import Plane, plane_on
 
 
 @pytest.fixture
@@ -67,3 +68,20 @@ def database(api: Api, source: Path) -> str:
     created = api.post("/connections", sqlite_connection(str(source)), expect=201)
     database_id: str = created["database"]["id"]
     return database_id
+
+
+@pytest.fixture
+def data(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
+    """A data directory for a control plane that builds; the engine's objects are shared by all tests and runs."""
+    shared = Path(str(pytestconfig.cache.mkdir("engine-objects")))  # type: ignore[union-attr]  # the plugin is on
+    directory = tmp_path / "data"
+    (directory / "cache").mkdir(parents=True)
+    (directory / "cache" / "engine").symlink_to(shared)
+    return directory
+
+
+@pytest.fixture
+def plane(data: Path) -> Iterator[Plane]:
+    """A control plane in a process of its own, not started yet."""
+    with plane_on(data) as plane:
+        yield plane

@@ -16,6 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the expected parts of the golden files")
 
 
+@pytest.fixture(autouse=True)
+def _own_engine_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the tests of the real engine may share what others compiled."""
+    if request.module.__name__.rpartition(".")[2] != "test_product":
+        monkeypatch.delenv("REFLEXDB_ENGINE_CACHE", raising=False)
+
+
 @pytest.fixture(scope="session")
 def engine_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The engine's contract headers with a main that prints what it was compiled with."""

@@ -171,3 +171,16 @@ LocalBuilder(Path({str(tmp_path / "data")!r}), Path({str(engine_dir)!r})).build(
     built = LocalBuilder(tmp_path / "data", engine_dir).build(BuildRequest(blog(), None), print)
     assert not built.image.reused
     assert not list((tmp_path / "data").rglob(".tmp-*"))
+
+
+def test_data_directories_may_share_the_compiled_engine(
+    tmp_path: Path, engine_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFLEXDB_ENGINE_CACHE", str(tmp_path / "shared"))
+    lines: list[str] = []
+    one = LocalBuilder(tmp_path / "a", engine_dir).build(BuildRequest(blog(), None), print)
+    other = LocalBuilder(tmp_path / "b", engine_dir).build(BuildRequest(blog(), None), lines.append)
+
+    assert one.image.digest == other.image.digest
+    assert "engine: 1 objects from the cache" in lines
+    assert not (tmp_path / "a" / "cache" / "engine").exists()

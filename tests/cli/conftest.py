@@ -20,6 +20,8 @@ import pytest
 from reflexdb.cli.main import run
 
 START_LIMIT_S = 60.0
+OURS = ("REFLEXDB_URL", "REFLEXDB_KEY", "REFLEXDB_DATA", "REFLEXDB_API", "REFLEXDB_SOURCE", "REFLEXDB_DEBUG")
+"""Variables that decide what a command does; the shared compiled engine's is not one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ Cli = Callable[..., Outcome]
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     data = tmp_path_factory.mktemp("plane") / "data"
     command = [sys.executable, "-m", "reflexdb.cli.main", "serve", "--ephemeral", "--data", str(data), "--port", "0"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFLEXDB_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + START_LIMIT_S
@@ -68,7 +70,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 def offline(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
     """Runs a command with no control plane known and an environment without settings of ours."""
     for name in list(os.environ):
-        if name.startswith(("REFLEXDB_", "XDG_")):
+        if name.startswith((*OURS, "XDG_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import OURS
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 REFLEXDB = '#!/bin/sh\nexec "{python}" -m reflexdb.cli.main "$@"\n'
-LIMIT_S = 280
+LIMIT_S = 500
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(560)
 def test_every_block_of_the_tutorial_works(tmp_path: Path) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
     assert len(blocks) >= 9
@@ -26,7 +28,7 @@ def test_every_block_of_the_tutorial_works(tmp_path: Path) -> None:
     programs.mkdir()
     (programs / "reflexdb").write_text(REFLEXDB.format(python=sys.executable))
     (programs / "reflexdb").chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFLEXDB_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     script = "set -euxo pipefail\n" + "\n".join(blocks) + "\nwait\n"
 

@@ -1,8 +1,9 @@
-// The engine's store and query language without a network, for tests: orders on standard input, answers on standard output.
+// The engine's store and query language without a network, for tests: orders on standard input, answers on
+// standard output.
 //
-// An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table (u32), R carries rows, C commits,
-// P moves the position, L sets limits (five u64), Q asks. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for
-// snapshots, the HTTP status for queries.
+// An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table
+// (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks. Each is answered
+// with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -27,7 +28,9 @@ void reply(uint32_t status, const std::string& body) {
   std::fflush(stdout);
 }
 
-void reply(const reflex::Status& status) { reply(status.ok() ? 0 : 1, status.ok() ? "" : status.code + ": " + status.message); }
+void reply(const reflex::Status& status) {
+  reply(status.ok() ? 0 : 1, status.ok() ? "" : status.code + ": " + status.message);
+}
 
 template <typename T>
 T number(const std::vector<uint8_t>& body, size_t index = 0) {
@@ -43,7 +46,8 @@ class Session {
   void order(char kind, const std::vector<uint8_t>& body) {
     switch (kind) {
       case 'B':
-        loader_ = std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0, "start");
+        loader_ =
+            std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0, "start");
         return reply(0, "");
       case 'T':
         return reply(loader_->table(number<uint32_t>(body)));
@@ -70,10 +74,11 @@ class Session {
  private:
   std::string facts() const {
     const reflex::SnapshotInfo& info = reflex::info(*snapshot_);
-    std::string text = "{\"version\":" + std::to_string(info.version) + ",\"bytes\":" + std::to_string(info.bytes) +
-                       ",\"position\":\"" + info.position + "\",\"hits\":" + std::to_string(engine_->plan_hits()) +
-                       ",\"rows\":[";
-    for (const uint64_t rows : info.row_counts) text += (text.back() == '[' ? "" : ",") + std::to_string(rows);
+    std::string text = "{\"version\":" + std::to_string(info.version) +
+                       ",\"bytes\":" + std::to_string(info.bytes) + ",\"position\":\"" + info.position +
+                       "\",\"hits\":" + std::to_string(engine_->plan_hits()) + ",\"rows\":[";
+    for (const uint64_t rows : info.row_counts)
+      text += (text.back() == '[' ? "" : ",") + std::to_string(rows);
     return text + "]}";
   }
 

@@ -14,7 +14,7 @@ from tests.engine.plans import PLAN
 from tests.engine.test_language import WORLD
 
 QUERIES = [
-    'users(plan = "pr\\u00e9\\n" OR (NOT age BETWEEN -1 AND 2.5e1 AND posts.comments.approved != true)) { * posts { id } }',
+    'users(plan = "\\u00e9\\n" OR (NOT age BETWEEN 1 AND 2e1 AND posts.comments.approved != true)) { * posts { id } }',
     "posts(user(name ILIKE '%_a''b\\%' AND id IN (1,2,3)) ORDER BY views DESC NULLS LAST, id LIMIT 3 OFFSET 1) { ... }",
     "comments(author.boss.name IS NOT NULL) { `id` author { name } # note\n }",
 ]

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pymysql
+from pymysql.connections import Connection
 
 from tests.servers.shared import Server
 from tests.servers.spawn import free_port, run, spawn, unprivileged
@@ -85,6 +87,7 @@ def start(home: Path) -> tuple[subprocess.Popen[bytes], Server]:
             "--innodb-flush-method=nosync",
             "--innodb-buffer-pool-size=64M",
             "--innodb-log-file-size=64M",
+            "--innodb-file-per-table=OFF",
             "--performance-schema=OFF",
             "--max-connections=200",
             "--max-allowed-packet=256M",
@@ -115,15 +118,14 @@ def _wait(process: subprocess.Popen[bytes], server: Server, log: Path) -> None:
             return
 
 
-def connect(
-    server: Server, schema: str | None = None, **options: object
-) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
-    settings: dict[str, object] = {"autocommit": True, "charset": "utf8mb4", "connect_timeout": 10} | options
-    return pymysql.connect(
+def connect(server: Server, schema: str | None = None, **options: Any) -> Connection[Any]:
+    settings: dict[str, Any] = {"autocommit": True, "charset": "utf8mb4", "connect_timeout": 10} | options
+    connection: Connection[Any] = pymysql.connect(
         host=server.host,
         port=server.port,
         user=server.user,
         password=server.password.encode(),
         database=schema,
-        **settings,  # type: ignore[arg-type]
+        **settings,
     )
+    return connection

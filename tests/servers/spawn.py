@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,17 +40,19 @@ def _die_with_parent() -> None:
 
 
 def spawn(command: list[str], log: Path, owner: tuple[int, int] | None, home: Path) -> subprocess.Popen[bytes]:
+    identity: dict[str, Any] = {} if owner is None else {"user": owner[0], "group": owner[1], "extra_groups": []}
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=home,
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC", "HOME": str(home)},
-            preexec_fn=_die_with_parent,  # after the user has been changed, as the kernel forgets the wish at that moment
-            **({} if owner is None else {"user": owner[0], "group": owner[1], "extra_groups": []}),  # type: ignore[call-overload]
+            preexec_fn=_die_with_parent,  # runs after the change of user, at which the kernel forgets the wish
+            **identity,
         )
+        return process
 
 
 def run(command: list[str], log: Path, owner: tuple[int, int] | None, home: Path, limit_s: float = 60) -> None:

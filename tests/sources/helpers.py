@@ -15,23 +15,32 @@ from tests.servers.plugin import TestDatabase
 
 
 def mysql_address(database: TestDatabase, **changes: Any) -> SourceAddress:
-    login = {"host": database.host, "port": database.port, "user": database.user, "password": database.password}
+    login: dict[str, Any] = {
+        "host": database.host,
+        "port": database.port,
+        "user": database.user,
+        "password": database.password,
+    }
     return SourceAddress(Backend.MYSQL, **(login | changes))
 
 
 def postgres_address(database: TestDatabase, **changes: Any) -> SourceAddress:
-    login = {"host": database.host, "port": database.port, "user": database.user, "password": database.password}
+    login: dict[str, Any] = {
+        "host": database.host,
+        "port": database.port,
+        "user": database.user,
+        "password": database.password,
+    }
     return SourceAddress(Backend.POSTGRES, **(login | changes))
 
 
 def planned(table: SourceTable, where: str | None = None, only: tuple[str, ...] | None = None) -> PlannedTable:
     """Every supported column of the table (or those named), as a plan would have it."""
-    columns = []
-    for column in table.columns:
-        if column.storage is not None and (only is None or column.name in only):
-            columns.append(
-                PlannedColumn(column.name, column.name, column.storage, column.declared_type, column.nullable)
-            )
+    columns = [
+        PlannedColumn(column.name, column.name, column.storage, column.declared_type, column.nullable)
+        for column in table.columns
+        if column.storage is not None and (only is None or column.name in only)
+    ]
     return PlannedTable(table.name, table.name, tuple(columns), where=where, is_view=table.is_view)
 
 

@@ -1,4 +1,6 @@
-"""Testing a connection, and what is said when it cannot be made: who is at fault, what to do, and never the password."""
+"""Testing a connection, and what is said when it cannot be made: who is at fault, what to do, and never the
+password.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,7 @@ def test_a_wrong_password_is_denied_and_not_told(kind: str, request: pytest.Fixt
     where = (mysql_address if kind == "mysql" else postgres_address)(database, password=SECRET)
 
     for use in (lambda: open_source(where).test(), lambda: open_source(where).introspect(database.schema)):
-        with pytest.raises(SourceDenied, match="'admin'.*password") as raised:
+        with pytest.raises(SourceDenied, match=r"'admin'.*password") as raised:
             use()
         assert SECRET not in said_by(raised.value)
         assert not raised.value.temporary
@@ -310,7 +312,9 @@ def test_what_a_mysql_lacks_is_said_with_its_remedy() -> None:
 
 
 def test_what_a_postgres_lacks_is_said_with_its_remedy() -> None:
-    bare = postgres_readiness({"wal_level": "replica", "max_replication_slots": "2", "max_wal_senders": "0"}, 2, False, 'a"b')
+    bare = postgres_readiness(
+        {"wal_level": "replica", "max_replication_slots": "2", "max_wal_senders": "0"}, 2, False, 'a"b'
+    )
 
     assert (bare.log_bin, bare.format, bare.ready, bare.server_id) == (False, "replica", False, None)
     for remedy in (

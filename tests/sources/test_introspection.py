@@ -138,9 +138,7 @@ def test_a_schema_that_is_not_there_is_missing(kind: str, request: pytest.Fixtur
 
 def test_a_thousand_tables_are_described_and_read(kind: str, request: pytest.FixtureRequest) -> None:
     parent = [f" REFERENCES t{n - 1} (id)" if n % 10 == 1 else "" for n in range(1000)]
-    create = [
-        f"CREATE TABLE t{n} (id int PRIMARY KEY, parent int{parent[n]}, name varchar(20))" for n in range(1000)
-    ]
+    create = [f"CREATE TABLE t{n} (id int PRIMARY KEY, parent int{parent[n]}, name varchar(20))" for n in range(1000)]
     where, schema = filled(kind, request, create)
 
     found = open_source(where).introspect(schema)
@@ -171,7 +169,10 @@ def test_sqlite_names_that_differ_only_by_case_or_are_very_long(tmp_path: Path) 
 
 
 def test_postgres_names_that_differ_only_by_case(postgres_database: TestDatabase) -> None:
-    fill(postgres_database, ['CREATE TABLE t (a int, "A" int)', 'CREATE TABLE "T" (a int)', "INSERT INTO t VALUES (1, 2)"])
+    fill(
+        postgres_database,
+        ['CREATE TABLE t (a int, "A" int)', 'CREATE TABLE "T" (a int)', "INSERT INTO t VALUES (1, 2)"],
+    )
 
     found = rows(postgres_address(postgres_database), postgres_database.schema)
 
@@ -206,7 +207,11 @@ def test_sqlite_foreign_keys_without_columns_mean_the_primary_key(tmp_path: Path
 def test_sqlite_leaves_out_its_own_tables(tmp_path: Path) -> None:
     where = fill_sqlite(
         tmp_path / "a.db",
-        ["CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v)", "CREATE VIRTUAL TABLE f USING fts5(body)", "ANALYZE"],
+        [
+            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v)",
+            "CREATE VIRTUAL TABLE f USING fts5(body)",
+            "ANALYZE",
+        ],
     )
 
     assert [table.name for table in open_source(where).introspect("main").tables] == ["f", "t"]

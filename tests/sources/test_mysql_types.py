@@ -50,13 +50,21 @@ CASES: list[tuple[str, Storage, list[tuple[str, Any]]]] = [
     ("time(6)", Storage.TIME, [("'-838:59:59.999999'", "-838:59:59.999999"), ("'00:00:01'", "00:00:01.000000")]),
     ("time", Storage.TIME, [("'838:59:59'", "838:59:59")]),
     ("char(10)", Storage.TEXT, [("'ab  '", "ab"), ("''", ""), ("NULL", None)]),
-    ("varchar(200)", Storage.TEXT, [("'ab  '", "ab  "), ("'😀 \\'\"é\\0x\\n'", "😀 '\"é\0x\n"), ("''", ""), ("NULL", None)]),
+    (
+        "varchar(200)",
+        Storage.TEXT,
+        [("'ab  '", "ab  "), ("'😀 \\'\"é\\0x\\n'", "😀 '\"é\0x\n"), ("''", ""), ("NULL", None)],
+    ),
     ("tinytext", Storage.TEXT, [("'é'", "é")]),
     ("text", Storage.TEXT, [("'é'", "é")]),
     ("mediumtext", Storage.TEXT, [("'é'", "é")]),
     ("longtext", Storage.TEXT, [("'{not json'", "{not json")]),
     ("enum('a','b,\"c')", Storage.ENUM, [("'a'", "a"), ("'b,\"c'", 'b,"c'), ("NULL", None)]),
-    ("set('x','y z','\"')", Storage.JSON, [("'x,y z'", '["x", "y z"]'), ("''", "[]"), ("'\"'", '["\\""]'), ("NULL", None)]),
+    (
+        "set('x','y z','\"')",
+        Storage.JSON,
+        [("'x,y z'", '["x", "y z"]'), ("''", "[]"), ("'\"'", '["\\""]'), ("NULL", None)],
+    ),
     ("uuid", Storage.UUID, [("'3F2B0000-0000-1000-8000-00000000000a'", "3f2b0000-0000-1000-8000-00000000000a")]),
     ("inet6", Storage.TEXT, [("'::1'", "::1")]),
     ("inet4", Storage.TEXT, [("'10.0.0.1'", "10.0.0.1")]),
@@ -99,7 +107,9 @@ def test_a_type_is_mapped_and_its_limits_come_back_exactly(
 
 def test_timestamps_are_instants_whatever_the_zone_of_who_wrote_them(mariadb_database: TestDatabase) -> None:
     mariadb_database.execute("CREATE TABLE t (id int PRIMARY KEY, v timestamp(6) NULL, w timestamp NULL)")
-    mariadb_database.execute("INSERT INTO t VALUES (1, '2026-04-15 14:00:00.000001', '2038-01-19 05:14:07'), (2, NULL, NULL)")
+    mariadb_database.execute(
+        "INSERT INTO t VALUES (1, '2026-04-15 14:00:00.000001', '2038-01-19 05:14:07'), (2, NULL, NULL)"
+    )
 
     found = rows(mysql_address(mariadb_database), mariadb_database.schema)
 
@@ -125,7 +135,9 @@ def test_dates_that_no_calendar_has_are_null(mariadb_database: TestDatabase) -> 
 
 def test_mariadb_json_is_told_from_longtext_by_its_check(mariadb_database: TestDatabase) -> None:
     nested = "[" * 30 + '{"a": "😀\\u0000"}' + "]" * 30
-    mariadb_database.execute("CREATE TABLE t (id int PRIMARY KEY, `j``s` json, v varchar(99) CHECK (json_valid(v)), w longtext)")
+    mariadb_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, `j``s` json, v varchar(99) CHECK (json_valid(v)), w longtext)"
+    )
     mariadb_database.execute("INSERT INTO t VALUES (1, %s, '1', 'x')", nested)
 
     found = open_source(mysql_address(mariadb_database)).introspect(mariadb_database.schema).tables[0]
@@ -143,6 +155,16 @@ def test_the_server_converts_other_character_sets(mariadb_database: TestDatabase
 
     assert column(found, "t", "l") == ["éÿ€"]
     assert column(found, "t", "g") == ["中"]
+
+
+def test_text_with_broken_bytes_is_mended_where_the_server_converts_and_refused_where_not(
+    mariadb_database: TestDatabase,
+) -> None:
+    mariadb_database.execute("CREATE TABLE t (v varbinary(9))")
+    mariadb_database.execute("INSERT INTO t VALUES (0x41FF42)")
+    mariadb_database.execute("CREATE VIEW mended AS SELECT CONVERT(v USING utf8mb4) AS v FROM t")
+
+    assert column(rows(mysql_address(mariadb_database), mariadb_database.schema), "mended", "v") == ["A?B"]
 
 
 def test_an_enumeration_with_an_invalid_index_reads_as_the_empty_string(mariadb_database: TestDatabase) -> None:
@@ -167,5 +189,5 @@ def test_a_value_that_no_frame_can_carry_is_refused_by_name(mariadb_database: Te
     mariadb_database.execute("CREATE TABLE t (id int PRIMARY KEY, huge longblob)")
     mariadb_database.execute("INSERT INTO t VALUES (1, REPEAT('x', 63000000))")
 
-    with pytest.raises(SourceData, match="'huge' of table 't'.*63,000,000 bytes"):
+    with pytest.raises(SourceData, match=r"'huge' of table 't'.*63,000,000 bytes"):
         rows(mysql_address(mariadb_database), mariadb_database.schema)

@@ -42,7 +42,14 @@ CASES: list[tuple[str, str, Storage, list[tuple[str, Any]]]] = [
         "numeric",
         "numeric",
         Storage.DECIMAL,
-        [(LONG, LONG), ("-0.00", "0.00"), ("1e3", "1000"), ("'NaN'", "NaN"), ("'-Infinity'", "-Infinity"), ("NULL", None)],
+        [
+            (LONG, LONG),
+            ("-0.00", "0.00"),
+            ("1e3", "1000"),
+            ("'NaN'", "NaN"),
+            ("'-Infinity'", "-Infinity"),
+            ("NULL", None),
+        ],
     ),
     ("numeric(10,2)", "numeric(10,2)", Storage.DECIMAL, [("12.5", "12.50"), ("-0.01", "-0.01"), ("0", "0.00")]),
     ("money", "money", Storage.TEXT, [("'-1234.5'", "-$1,234.50")]),
@@ -103,14 +110,34 @@ CASES: list[tuple[str, str, Storage, list[tuple[str, Any]]]] = [
     ("time", "time without time zone", Storage.TIME, [("'24:00'", "24:00:00"), ("'01:02:03.5'", "01:02:03.5")]),
     ("timetz", "time with time zone", Storage.TIME, [("'01:02:03+05:30'", "01:02:03+05:30")]),
     ("interval", "interval", Storage.TEXT, [("'1 year 2 days 03:04:05.5'", "1 year 2 days 03:04:05.5")]),
-    ("json", "json", Storage.JSON, [("""'{"b": 1,  "a": "\\u0000"}'""", '{"b": 1,  "a": "\\u0000"}'), (f"'{NESTED}'", NESTED)]),
-    ("jsonb", "jsonb", Storage.JSON, [("""'{"b":1.50, "a": null}'""", '{"a": null, "b": 1.50}'), (f"'{NESTED}'", NESTED)]),
+    (
+        "json",
+        "json",
+        Storage.JSON,
+        [("""'{"b": 1,  "a": "\\u0000"}'""", '{"b": 1,  "a": "\\u0000"}'), (f"'{NESTED}'", NESTED)],
+    ),
+    (
+        "jsonb",
+        "jsonb",
+        Storage.JSON,
+        [("""'{"b":1.50, "a": null}'""", '{"a": null, "b": 1.50}'), (f"'{NESTED}'", NESTED)],
+    ),
     ("doc", "doc", Storage.JSON, [("""'[1]'""", "[1]"), ("'null'", "null"), ("NULL", None)]),
-    ("int[]", "integer[]", Storage.JSON, [("'{1,NULL,3}'", "[1,null,3]"), ("'{{1,2},{3,4}}'", "[[1,2],[3,4]]"), ("'{}'", "[]")]),
+    (
+        "int[]",
+        "integer[]",
+        Storage.JSON,
+        [("'{1,NULL,3}'", "[1,null,3]"), ("'{{1,2},{3,4}}'", "[[1,2],[3,4]]"), ("'{}'", "[]")],
+    ),
     ("text[]", "text[]", Storage.JSON, [("""ARRAY['a"b', '😀', NULL]""", '["a\\"b","😀",null]'), ("NULL", None)]),
     ("numeric[]", "numeric[]", Storage.JSON, [("ARRAY[1.50, 'NaN']::numeric[]", '[1.50,"NaN"]')]),
     ("mood[]", "mood[]", Storage.JSON, [("""ARRAY['glad, very']::mood[]""", '["glad, very"]')]),
-    ("timestamptz[]", "timestamp with time zone[]", Storage.JSON, [("ARRAY['2026-04-15 12:00+02'::timestamptz]", '["2026-04-15T10:00:00+00:00"]')]),
+    (
+        "timestamptz[]",
+        "timestamp with time zone[]",
+        Storage.JSON,
+        [("ARRAY['2026-04-15 12:00+02'::timestamptz]", '["2026-04-15T10:00:00+00:00"]')],
+    ),
     ("mood", "mood", Storage.ENUM, [("""'so "so"'""", 'so "so"'), ("NULL", None)]),
     ("bytea", "bytea", Storage.BINARY, [(r"'\x00ff5c'", b"\0\xff\\"), ("''", b""), ("NULL", None)]),
     ("inet", "inet", Storage.TEXT, [("'::1/64'", "::1/64"), ("'10.0.0.1'", "10.0.0.1")]),
@@ -146,7 +173,9 @@ def test_every_type_is_mapped_and_its_limits_come_back_exactly(database: TestDat
         for row, (literal, _) in enumerate(values):
             database.execute(f"INSERT INTO t{number} VALUES ({row}, {literal})")
 
-    described = {t.name: t.columns[1] for t in open_source(postgres_address(database)).introspect(database.schema).tables}
+    described = {
+        t.name: t.columns[1] for t in open_source(postgres_address(database)).introspect(database.schema).tables
+    }
     found = rows(postgres_address(database), database.schema)
 
     wrong = []
@@ -188,7 +217,7 @@ def test_a_value_that_no_frame_can_carry_is_refused_by_name(database: TestDataba
     database.execute("CREATE TABLE t (id int PRIMARY KEY, huge text)")
     database.execute("INSERT INTO t VALUES (1, repeat('x', 63000000))")
 
-    with pytest.raises(SourceData, match="'huge' of table 't'.*63,000,000 bytes"):
+    with pytest.raises(SourceData, match=r"'huge' of table 't'.*63,000,000 bytes"):
         rows(postgres_address(database), database.schema)
 
 

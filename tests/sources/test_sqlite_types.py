@@ -31,19 +31,35 @@ CASES: list[tuple[str, Storage, list[tuple[Any, Any]]]] = [
     ("REAL", Storage.F64, [(0.1, 0.1), (1, 1.0), (5e-324, 5e-324), (float("inf"), float("inf")), (None, None)]),
     ("DOUBLE PRECISION", Storage.F64, [(1.5, 1.5)]),
     ("FLOAT", Storage.F64, [(1.5, 1.5)]),
-    ("DECIMAL(10, 2)", Storage.DECIMAL, [(12.5, "12.5"), (12, "12"), (-0.01, "-0.01"), (0.1 + 0.2, "0.30000000000000004")]),
-    ("NUMERIC", Storage.DECIMAL, [(2**63 - 1, str(2**63 - 1)), (1e300, "1" + "0" * 300), (1e-7, "0.0000001"), (None, None)]),
+    (
+        "DECIMAL(10, 2)",
+        Storage.DECIMAL,
+        [(12.5, "12.5"), (12, "12"), (-0.01, "-0.01"), (0.1 + 0.2, "0.30000000000000004")],
+    ),
+    (
+        "NUMERIC",
+        Storage.DECIMAL,
+        [(2**63 - 1, str(2**63 - 1)), (1e300, "1" + "0" * 300), (1e-7, "0.0000001"), (None, None)],
+    ),
     ("MONEY", Storage.DECIMAL, [(1.99, "1.99")]),
     ("NUMBER(4)", Storage.DECIMAL, [(1, "1")]),
     ("DEC(4)", Storage.DECIMAL, [(1, "1")]),
-    ("VARCHAR(3)", Storage.TEXT, [("longer than 3, 😀", "longer than 3, 😀"), ("", ""), (12, "12"), ("a\0b", "a\0b"), (None, None)]),
+    (
+        "VARCHAR(3)",
+        Storage.TEXT,
+        [("longer than 3, 😀", "longer than 3, 😀"), ("", ""), (12, "12"), ("a\0b", "a\0b"), (None, None)],
+    ),
     ("TEXT", Storage.TEXT, [("x\n'\"", "x\n'\"")]),
     ("CLOB", Storage.TEXT, [("x", "x")]),
     ("STRING", Storage.TEXT, [("x", "x"), ("007x", "007x")]),
     ("BLOB", Storage.BINARY, [(b"\0\xff", b"\0\xff"), (b"", b""), ("é", "é".encode()), (None, None)]),
     ("VARBINARY(9)", Storage.BINARY, [(b"\0", b"\0")]),
     ("BINARY(9)", Storage.BINARY, [(b"\0", b"\0")]),
-    ("DATE", Storage.DATE, [("2026-04-15", days(2026, 4, 15)), ("2026-04-15 00:00:00", days(2026, 4, 15)), (None, None)]),
+    (
+        "DATE",
+        Storage.DATE,
+        [("2026-04-15", days(2026, 4, 15)), ("2026-04-15 00:00:00", days(2026, 4, 15)), (None, None)],
+    ),
     (
         "DATETIME",
         Storage.DATETIME,
@@ -62,8 +78,16 @@ CASES: list[tuple[str, Storage, list[tuple[Any, Any]]]] = [
     ),
     ("TIMESTAMP", Storage.DATETIME, [("9999-12-31 23:59:59.999999", micros(9999, 12, 31, 23, 59, 59, 999999))]),
     ("TIME", Storage.TIME, [("12:00:00", "12:00:00")]),
-    ("JSON", Storage.JSON, [('{"b": 1, "a": [null]}', '{"b": 1, "a": [null]}'), (NESTED, NESTED), (1, "1"), (1.5, "1.5"), (None, None)]),
-    ("UUID", Storage.UUID, [(UUID, UUID), (UUID.upper(), UUID), (bytes.fromhex(UUID.replace("-", "")), UUID), (None, None)]),
+    (
+        "JSON",
+        Storage.JSON,
+        [('{"b": 1, "a": [null]}', '{"b": 1, "a": [null]}'), (NESTED, NESTED), (1, "1"), (1.5, "1.5"), (None, None)],
+    ),
+    (
+        "UUID",
+        Storage.UUID,
+        [(UUID, UUID), (UUID.upper(), UUID), (bytes.fromhex(UUID.replace("-", "")), UUID), (None, None)],
+    ),
 ]
 
 MISFITS: list[tuple[str, Any]] = [
@@ -154,7 +178,7 @@ def test_text_that_is_no_utf8_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     execute(path, "CREATE TABLE t (a TEXT, broken TEXT)", "INSERT INTO t VALUES ('x', CAST(x'ff41' AS TEXT))")
 
-    with pytest.raises(SourceData, match="'broken' of table 't'.*UTF-8"):
+    with pytest.raises(SourceData, match=r"'broken' of table 't'.*UTF-8"):
         rows(address(path), "main")
 
 
@@ -178,7 +202,8 @@ def test_a_large_table_comes_in_batches_that_are_small(tmp_path: Path) -> None:
     execute(
         path,
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150000) INSERT INTO t SELECT i, '' FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150000) "
+        "INSERT INTO t SELECT i, '' FROM n",
         "UPDATE t SET v = hex(zeroblob(2000000)) WHERE id BETWEEN 100000 AND 100024",
     )
 

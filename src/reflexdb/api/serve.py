@@ -12,8 +12,10 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -81,7 +83,8 @@ def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, 
         create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
     )
     try:
-        _Server(config, control).run(sockets=[listener])
+        with _signals_end_the_server_only():
+            _Server(config, control).run(sockets=[listener])
     finally:
         where.unlink(missing_ok=True)
         control.stop()
@@ -91,16 +94,35 @@ def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, 
         log.info("stopped", ephemeral=ephemeral)
 
 
+@contextmanager
+def _signals_end_the_server_only() -> Iterator[None]:
+    """The server raises a signal that ended it once more, which would end the process before anything was put in
+    order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
 class _Server(uvicorn.Server):
-    """Tells control at the first signal, so that answers that follow a log end at once."""
+    """Tells control at the first signal, so that answers that follow a log end at once.
+
+    The signal is not raised again after the end, as uvicorn would: what comes after serving must still be done.
+    """
 
     def __init__(self, config: uvicorn.Config, control: Control) -> None:
         super().__init__(config)
         self._control = control
 
-    def handle_exit(self, sig: int, frame: object) -> None:
+    def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002
         self._control.begin_stop()
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, as the signal module gave it
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def _welcome(control: Control, data_dir: Path, url: str) -> None:

@@ -57,6 +57,9 @@ MACHINE_FLAGS = {"x86_64": ("-march=x86-64", "-mtune=generic"), "aarch64": ("-ma
 """Baselines: an image runs on every machine of its architecture; faster paths are chosen at run time."""
 
 
+Progress = Callable[[int, int], None]
+
+
 class EngineCompiler:
     """The engine's sources and the cache of their objects."""
 
@@ -78,10 +81,10 @@ class EngineCompiler:
         digest.update(json.dumps(parts).encode("ascii"))
         return digest.hexdigest()
 
-    def objects(self, announce: Callable[[int], None] | None = None) -> tuple[list[Path], bool]:
+    def objects(self, announce: Progress | None = None) -> tuple[list[Path], bool]:
         """The engine's objects, and whether they were there already. Waits for whoever is making the same ones.
 
-        `announce` hears the number of sources before they are compiled, which can take a minute.
+        `announce` hears how many of how many sources are compiled: it can take a minute.
         """
         self._cache.mkdir(parents=True, exist_ok=True)
         final = self._cache / self.key
@@ -90,24 +93,24 @@ class EngineCompiler:
             if known:
                 os.utime(final)
                 return known, True
-            if announce:
-                announce(len(self._sources))
             shutil.rmtree(final, ignore_errors=True)
-            self._make(final)
+            self._make(final, announce or _silent)
             self._forget_old()
             return _intact(final), False
 
-    def _make(self, final: Path) -> None:
+    def _make(self, final: Path, announce: Progress) -> None:
         prefix = f"{TEMPORARY_PREFIX}{self.key[:16]}-"
         for left in self._cache.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=self._cache))
         try:
             with ThreadPoolExecutor(PARALLEL_COMPILERS, thread_name_prefix="compile") as pool:
-                for _ in pool.map(
+                announce(0, len(self._sources))
+                compiled = pool.map(
                     lambda source: self._compile(source, scratch, f"{source.stem}.o", "engine"), self._sources
-                ):
-                    pass
+                )
+                for done, _ in enumerate(compiled, 1):
+                    announce(done, len(self._sources))
             objects = sorted(scratch.glob("*.o"))
             digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in objects}
             (scratch / "objects.json").write_text(json.dumps(digests, sort_keys=True), encoding="ascii")
@@ -166,6 +169,10 @@ class EngineCompiler:
         if not outcome.ok:
             raise _failed("link", "linking reflex-server", outcome)
         return directory / "reflex-server"
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Progress that nobody wants to hear."""
 
 
 def _intact(directory: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from typing import Any
 
 import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
-from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler
+from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.emit import emit
 from reflexdb.build.files import newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
@@ -32,6 +33,10 @@ from reflexdb.model.errors import BuildFailed
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
+ENGINE_CACHE_VARIABLE = "REFLEXDB_ENGINE_CACHE"
+"""Names a directory where several data directories share the compiled engine; without it each keeps its own."""
+
+PROGRESS_STEP = 10
 REMEMBERED_IMAGES = 1_000
 SHOWN = 30
 """Names of one kind in one line of the log."""
@@ -63,6 +68,8 @@ class LocalBuilder:
     def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY) -> None:
         self._cache = data_dir.absolute() / "cache"
         self._engine_dir = engine_dir
+        shared = os.environ.get(ENGINE_CACHE_VARIABLE)
+        self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
         self.store = DirectoryStore(data_dir / "images")
 
     def build(self, request: BuildRequest, log: Log) -> BuildResult:
@@ -75,7 +82,7 @@ class LocalBuilder:
                 plan,
                 _sha256(request.config_text),
                 toolchain,
-                EngineCompiler(toolchain, self._cache / "engine", self._engine_dir),
+                EngineCompiler(toolchain, self._engine_cache, self._engine_dir),
             )
             log(f"engine: {toolchain.version}, {toolchain.machine}")
         with phases.run("reuse"):
@@ -105,9 +112,7 @@ class LocalBuilder:
 
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
         with phases.run("engine"):
-            objects, cached = inputs.engine.objects(
-                lambda sources: log(f"engine: compiling {sources} sources, once for this version and compiler")
-            )
+            objects, cached = inputs.engine.objects(_progress(log))
             log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
         with phases.run("emit"):
             unit = emit(inputs.plan)
@@ -166,6 +171,16 @@ def _plan(request: BuildRequest, log: Log) -> Plan:
     columns = sum(len(table.columns) for table in tables)
     log(f"plan: {len(tables):,} tables, {columns:,} columns, fingerprint {planned.plan.fingerprint().hex()}")
     return planned.plan
+
+
+def _progress(log: Log) -> Progress:
+    def announce(done: int, total: int) -> None:
+        if done == 0:
+            log(f"engine: compiling {total} sources, once for this version and compiler")
+        elif done % PROGRESS_STEP == 0:
+            log(f"engine: {done} of {total} sources compiled")
+
+    return announce
 
 
 def _table_line(table: PlannedTable) -> str:

@@ -47,7 +47,7 @@ def expiry(text: str | None, now: datetime) -> str | None:
     """A span from now or a time, as the API wants it."""
     if text is None:
         return None
-    if span := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
+    if span := re.fullmatch(r"(\d{1,5})([mhdw])", text.strip()):
         until = now + timedelta(**{UNITS[span[2]]: int(span[1])})
     else:
         try:

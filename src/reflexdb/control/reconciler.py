@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -19,7 +20,8 @@ from reflexdb.control.images import Images
 from reflexdb.control.rooms import Rooms
 from reflexdb.control.worker import INTERRUPTED, Worker
 from reflexdb.model.errors import Conflict, ReflexError
-from reflexdb.model.lifecycle import STABLE, Status
+from reflexdb.model.lifecycle import STABLE, Status, availability
+from reflexdb.model.schedule import latest_due
 from reflexdb.records import builds, databases, deployments, jobs
 from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow
 
@@ -81,6 +83,8 @@ class Reconciler:
         known = self._known(row, job, serving, found)
         step = decide(known)
         if step is Step.NOTHING:
+            if job is None and row.pause_schedule is not None and row.status in STABLE:
+                self._follow_schedule(row, row.pause_schedule)
             return
         if step is not Step.RUN:
             log.info("reconcile", database=row.id, step=step.name.lower(), status=row.status.value)
@@ -167,6 +171,18 @@ class Reconciler:
         except Conflict as exc:
             log.info("desired_state_refused", database=row.id, reason=exc.message)
             self._clear_desired(row)
+
+    def _follow_schedule(self, row: DatabaseRow, schedule: Mapping[str, Any]) -> None:
+        """Carry out the latest action that is due, where the status allows it; it counts as done either way."""
+        now = self._rooms.now()
+        due = latest_due(schedule, row.schedule_checked_at or now, now)
+        if due is None:
+            return
+        if availability(row.status, due, has_image=False).allowed:
+            log.info("schedule", database=row.id, due=due.value)
+            self._actions.pursue(row, due)
+        with self._rooms.store.write() as tx:
+            databases.note_schedule_checked(tx, row.id, now)
 
     def _clear_desired(self, row: DatabaseRow) -> None:
         with self._rooms.store.write() as tx:

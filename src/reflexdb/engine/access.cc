@@ -15,8 +15,8 @@ std::span<const Pred> required(const PlanSelection& selection) {
 }
 
 // One `=` or IN per column, in the columns' order; a key of several columns takes `=` only.
-bool keyed(std::span<const Pred> conditions, const std::vector<Operand>& operands, std::span<const uint16_t> columns,
-           std::vector<uint32_t>* out) {
+bool keyed(std::span<const Pred> conditions, const std::vector<Operand>& operands,
+           std::span<const uint16_t> columns, std::vector<uint32_t>* out) {
   out->clear();
   for (const uint16_t column : columns) {
     const auto usable = [&](const Pred& pred) {
@@ -52,7 +52,8 @@ void choose_access(const SchemaDef& schema, const std::vector<Operand>& operands
         columns.push_back(forward.columns[static_cast<size_t>(at - forward.target_columns.begin())]);
       }
     }
-    if (columns.size() != parent.primary_key.size() || columns.size() != forward.target_columns.size()) continue;
+    if (columns.size() != parent.primary_key.size() || columns.size() != forward.target_columns.size())
+      continue;
     if (!keyed(conditions, operands, columns, &access.operands)) continue;
     access.kind = Access::Kind::kParent;
     access.forward = static_cast<uint32_t>(f);

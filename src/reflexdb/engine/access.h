@@ -1,4 +1,5 @@
-// How the rows of a query's outermost selection are found: by key, through a parent, or by looking at all of them.
+// How the rows of a query's outermost selection are found: by key, through a parent, or by looking at all of
+// them.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
-// A query as written: names not yet looked up, literals not yet typed. Made by the parser, read by the binder.
+// A query as written: names not yet looked up, literals not yet typed. Made by the parser, read by the
+// binder.
 #pragma once
 
 #include <cstdint>

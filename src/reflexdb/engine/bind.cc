@@ -53,7 +53,9 @@ class Binder {
     return {false, table, static_cast<uint32_t>(index), def(table).forward[index].target};
   }
 
-  Step reverse_step(const ReverseDef& reverse) const { return {true, reverse.child, reverse.forward, reverse.child}; }
+  Step reverse_step(const ReverseDef& reverse) const {
+    return {true, reverse.child, reverse.forward, reverse.child};
+  }
 
   bool find_relation(uint32_t table, std::string_view name, Step* out) const {
     const TableDef& from = def(table);
@@ -95,9 +97,9 @@ class Binder {
 
   bool selection(const ast::Selection& query, PlanSelection* out, bool many) {
     if (!many && (!query.order.empty() || query.limit || query.offset)) {
-      return fail(error_at("syntax_error", query.clauses_at,
-                           "ORDER BY, LIMIT and OFFSET need many rows, but " + quoted(query.name.text) +
-                               " is one object."));
+      return fail(error_at(
+          "syntax_error", query.clauses_at,
+          "ORDER BY, LIMIT and OFFSET need many rows, but " + quoted(query.name.text) + " is one object."));
     }
     if (query.where != nullptr) {
       out->filtered = true;
@@ -111,15 +113,16 @@ class Binder {
   bool order(const ast::Selection& query, PlanSelection* out) {
     for (const ast::OrderItem& item : query.order) {
       OrderKey key{0, item.descending, item.nulls_first};
-      if (!find_column(out->table, item.column.text, &key.column)) return unknown(out->table, item.column, "column");
+      if (!find_column(out->table, item.column.text, &key.column))
+        return unknown(out->table, item.column, "column");
       out->order.push_back(key);
     }
     simplify_order(def(out->table), out);
     return true;
   }
 
-  // Rows are stored by primary key, so asking for that order, or its reverse, needs no sorting. A key's columns may be null in
-  // theory, hence only columns that can't be.
+  // Rows are stored by primary key, so asking for that order, or its reverse, needs no sorting. A key's
+  // columns may be null in theory, hence only columns that can't be.
   static void simplify_order(const TableDef& table, PlanSelection* out) {
     const auto& key = table.primary_key;
     if (out->order.empty() || key.empty()) return;
@@ -142,7 +145,8 @@ class Binder {
         return fail(error_at("syntax_error", field.name.at, "One wildcard is enough: `...` contains `*`."));
       }
       if (!wildcard && !asked.insert(field.name.text).second) {
-        return fail(error_at("syntax_error", field.name.at, "The field " + quoted(field.name.text) + " is asked for twice."));
+        return fail(error_at("syntax_error", field.name.at,
+                             "The field " + quoted(field.name.text) + " is asked for twice."));
       }
     }
     for (const ast::Field& field : query.fields) {
@@ -151,7 +155,8 @@ class Binder {
     return true;
   }
 
-  bool one_field(const ast::Field& field, const std::unordered_set<std::string_view>& asked, PlanSelection* out) {
+  bool one_field(const ast::Field& field, const std::unordered_set<std::string_view>& asked,
+                 PlanSelection* out) {
     switch (field.kind) {
       case ast::Field::Kind::kStar:
         every_column(asked, out);
@@ -162,12 +167,14 @@ class Binder {
         return true;
       case ast::Field::Kind::kRelation: {
         Step step;
-        if (!find_relation(out->table, field.name.text, &step)) return unknown(out->table, field.name, "relation");
+        if (!find_relation(out->table, field.name.text, &step))
+          return unknown(out->table, field.name, "relation");
         return selection(*field.selection, add_relation(field.name.text, step, out), step.reverse);
       }
       default: {
         uint16_t column = 0;
-        if (!find_column(out->table, field.name.text, &column)) return unknown(out->table, field.name, "column");
+        if (!find_column(out->table, field.name.text, &column))
+          return unknown(out->table, field.name, "column");
         add_column(column, out);
         return true;
       }
@@ -251,11 +258,13 @@ class Binder {
   }
 
   bool test(const Expr& expr, uint32_t table, bool negate, Pred* out) {
-    if (!find_column(table, expr.path.back().text, &out->column)) return unknown(table, expr.path.back(), "column");
+    if (!find_column(table, expr.path.back().text, &out->column))
+      return unknown(table, expr.path.back(), "column");
     out->kind = Pred::Kind::kTest;
     out->negated = expr.negated != negate;
     out->operand = static_cast<uint32_t>(plan_->operands.size());
-    const QueryError error = bind_operand(def(table).columns[out->column], expr, &plan_->operands.emplace_back());
+    const QueryError error =
+        bind_operand(def(table).columns[out->column], expr, &plan_->operands.emplace_back());
     return error.ok() || fail(error);
   }
 

@@ -8,7 +8,8 @@
 
 namespace reflex {
 
-// Fills `*out`, which refers to `schema`, or returns unknown_table, unknown_field, type_mismatch or syntax_error.
+// Fills `*out`, which refers to `schema`, or returns unknown_table, unknown_field, type_mismatch or
+// syntax_error.
 QueryError bind_query(const SchemaDef& schema, const ast::Selection& query, Plan* out);
 
 }  // namespace reflex

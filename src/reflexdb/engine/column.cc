@@ -35,8 +35,8 @@ bool needs_escape(std::string_view text) {
 }
 
 uint64_t Chunk::memory() const {
-  return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 + bytes.capacity() +
-         (valid.capacity() + escape.capacity()) * 8;
+  return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
+         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8;
 }
 
 uint64_t Column::memory() const {
@@ -108,7 +108,8 @@ void ColumnBuilder::append_range(const ColumnBatch& batch, uint32_t from, uint32
     chunk.fixed.insert(chunk.fixed.end(), batch.fixed + static_cast<size_t>(from) * width_,
                        batch.fixed + static_cast<size_t>(from) * width_ + count);
     for (uint32_t i = from; i < to && batch.valid != nullptr; ++i) {
-      if (!batch.has(i)) std::memset(chunk.fixed.data() + at + static_cast<size_t>(i - from) * width_, 0, width_);
+      if (!batch.has(i))
+        std::memset(chunk.fixed.data() + at + static_cast<size_t>(i - from) * width_, 0, width_);
       mark(&chunk, chunk.rows + (i - from), batch.has(i));
     }
     chunk.rows += to - from;

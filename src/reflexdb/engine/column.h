@@ -1,7 +1,9 @@
-// One column's values in memory: chunks of 65,536 rows of typed or variable-length values, each with its own validity bits.
+// One column's values in memory: chunks of 65,536 rows of typed or variable-length values, each with its own
+// validity bits.
 //
-// A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version of a column can replace
-// some of them and keep the rest. A ColumnBuilder belongs to one thread; what it is given has been checked (feed_rows.h).
+// A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version
+// of a column can replace some of them and keep the rest. A ColumnBuilder belongs to one thread; what it is
+// given has been checked (feed_rows.h).
 #pragma once
 
 #include <cassert>
@@ -82,7 +84,9 @@ struct Chunk {
     return {bytes.data() + wide_offsets[i], wide_offsets[i + 1] - wide_offsets[i]};
   }
 
-  std::string_view uuid(uint32_t i) const { return {reinterpret_cast<const char*>(fixed.data()) + i * 16, 16}; }
+  std::string_view uuid(uint32_t i) const {
+    return {reinterpret_cast<const char*>(fixed.data()) + i * 16, 16};
+  }
 
   uint64_t memory() const;
 };

@@ -12,7 +12,9 @@ constexpr int kMaxExponent = 400;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-bool all_digits(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), is_digit); }
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
+}
 
 int sign(int v) { return (v > 0) - (v < 0); }
 
@@ -61,7 +63,8 @@ uint64_t hash(const Decimal& value) {
 }
 
 bool to_integer(const Decimal& value, Int128* out) {
-  if (value.kind != Decimal::Kind::kFinite || !value.fraction.empty() || value.whole.size() > 37) return false;
+  if (value.kind != Decimal::Kind::kFinite || !value.fraction.empty() || value.whole.size() > 37)
+    return false;
   Int128 result = 0;
   for (const char c : value.whole) result = result * 10 + (c - '0');
   *out = value.negative ? -result : result;

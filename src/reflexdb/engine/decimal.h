@@ -1,4 +1,5 @@
-// Exact decimals as the source prints them: parsing, comparing and hashing by value, never through a binary float.
+// Exact decimals as the source prints them: parsing, comparing and hashing by value, never through a binary
+// float.
 //
 // A Decimal is a view: it borrows the text it was parsed from.
 #pragma once
@@ -31,8 +32,8 @@ uint64_t hash(const Decimal& value);
 // The value if it is a whole number of at most 37 digits.
 bool to_integer(const Decimal& value, Int128* out);
 
-// Writes a JSON-style number with an exponent out in full: "1.5e3" gives "1500". False where |exponent| is over 400.
-// Requires: `number` matches `-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`.
+// Writes a JSON-style number with an exponent out in full: "1.5e3" gives "1500". False where |exponent| is
+// over 400. Requires: `number` matches `-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`.
 bool expand_number(std::string_view number, std::string* out);
 
 }  // namespace reflex

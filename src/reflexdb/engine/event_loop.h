@@ -26,6 +26,7 @@ class EventLoop {
   static constexpr int64_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
   static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
   static constexpr int64_t kLingerMs = 2'000;
+  static constexpr int64_t kQuietAfterMs = 1'000;  // of a drain: from then on silent connections are closed
 
   EventLoop(Instance& instance, LoopStats& stats);
   ~EventLoop();

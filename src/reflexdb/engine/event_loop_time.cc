@@ -70,7 +70,7 @@ void EventLoop::begin_drain() {
   now_ms_ = std::max(now_ms_, monotonic_ms());
   const int64_t within = drain_within_ms_.load(std::memory_order_acquire);
   drain_end_ms_ = now_ms_ + within;
-  drain_quiet_at_ms_ = now_ms_ + within / 2;
+  drain_quiet_at_ms_ = now_ms_ + std::min(within / 2, kQuietAfterMs);
   const int fd = listen_fd_.load(std::memory_order_acquire);
   if (fd >= 0 && accepting()) {
     epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);

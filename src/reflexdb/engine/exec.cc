@@ -15,7 +15,8 @@ namespace {
 
 class Executor {
  public:
-  Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits, Writer* writer)
+  Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
+           Writer* writer)
       : schema_(schema),
         snapshot_(snapshot),
         plan_(plan),
@@ -27,7 +28,8 @@ class Executor {
   QueryError run() {
     root();
     if (ticker_.expired()) {
-      error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) + " ms allowed.");
+      error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) +
+                           " ms allowed.");
     }
     return error_;
   }
@@ -38,7 +40,8 @@ class Executor {
     return false;
   }
 
-  // Writes one selection's rows as an array. Rows come one after another; `take` returns false when no more are wanted.
+  // Writes one selection's rows as an array. Rows come one after another; `take` returns false when no more
+  // are wanted.
   class Taker {
    public:
     Taker(Executor* executor, const PlanSelection& selection)
@@ -107,7 +110,8 @@ class Executor {
       }
       for (uint32_t w = 0; w * 64 < count; ++w) {
         for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-          if (!take(static_cast<uint32_t>(first) + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return;
+          if (!take(static_cast<uint32_t>(first) + w * 64 + static_cast<uint32_t>(std::countr_zero(left))))
+            return;
         }
       }
     }
@@ -171,7 +175,8 @@ class Executor {
       return error_.ok() && !ticker_.expired();
     }
     const uint32_t to = link.to[row];
-    if (to == kNoRow || (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
+    if (to == kNoRow ||
+        (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
       writer_.put("null");
       return true;
     }

@@ -10,7 +10,8 @@
 
 namespace reflex {
 
-// Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is to be thrown away.
+// Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is
+// to be thrown away.
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
                     Writer* writer);
 

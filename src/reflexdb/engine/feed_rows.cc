@@ -41,7 +41,8 @@ class Decoder {
   }
 
   Status broken(const std::string& why) const {
-    return {"protocol_error", "A ROWS frame for table `" + std::string(table_.name) + "` does not parse: " + why + "."};
+    return {"protocol_error",
+            "A ROWS frame for table `" + std::string(table_.name) + "` does not parse: " + why + "."};
   }
 
   Status broken_column(const ColumnDef& column, const std::string& why) const {
@@ -49,8 +50,9 @@ class Decoder {
   }
 
   Status invalid(const ColumnDef& column, uint32_t row, const std::string& why) const {
-    return {"invalid_rows", "Table `" + std::string(table_.name) + "`, column `" + std::string(column.name) + "`, row " +
-                                std::to_string(rows_before_ + row + 1) + " (in the order sent): " + why + "."};
+    return {"invalid_rows", "Table `" + std::string(table_.name) + "`, column `" + std::string(column.name) +
+                                "`, row " + std::to_string(rows_before_ + row + 1) +
+                                " (in the order sent): " + why + "."};
   }
 
   Status read(const ColumnDef& column, ColumnBatch* batch) {
@@ -88,7 +90,8 @@ class Decoder {
     return column.storage == Storage::kBinary ? Status{} : check_values(column, *batch);
   }
 
-  // Text that is valid as a whole is valid in parts if no part starts inside a code point: one pass over the bytes for most columns.
+  // Text that is valid as a whole is valid in parts if no part starts inside a code point: one pass over the
+  // bytes for most columns.
   static bool all_utf8(const ColumnBatch& batch) {
     const uint32_t size = batch.offset(batch.rows);
     if (utf8_error({batch.bytes, size}) != std::string_view::npos) return false;
@@ -106,9 +109,12 @@ class Decoder {
     for (uint32_t i = 0; i < batch.rows; ++i) {
       if (!batch.has(i)) continue;
       const std::string_view text = batch.text(i);
-      if (!utf8 && utf8_error(text) != std::string_view::npos) return invalid(column, i, "the text is not valid UTF-8");
+      if (!utf8 && utf8_error(text) != std::string_view::npos)
+        return invalid(column, i, "the text is not valid UTF-8");
       if (column.storage == Storage::kJson && !json_valid(text)) {
-        return invalid(column, i, "the value is not valid JSON of at most " + std::to_string(kMaxJsonLevels) + " levels");
+        return invalid(
+            column, i,
+            "the value is not valid JSON of at most " + std::to_string(kMaxJsonLevels) + " levels");
       }
       Decimal decimal;
       if (column.storage == Storage::kDecimal && !parse_decimal(text, &decimal)) {

@@ -24,7 +24,8 @@ uint64_t integer_bits(const Column& column, uint32_t row) {
 }
 
 double float_value(const Column& column, uint32_t row) {
-  return column.storage == Storage::kF32 ? static_cast<double>(column.get<float>(row)) : column.get<double>(row);
+  return column.storage == Storage::kF32 ? static_cast<double>(column.get<float>(row))
+                                         : column.get<double>(row);
 }
 
 bool in_decimals(const Operand& operand, std::string_view text) {
@@ -66,7 +67,8 @@ bool is_nan(const Column& column, uint32_t row) {
   }
 }
 
-// The tight loop: one comparison a value, a word of results at a time. `T` is the column's unsigned counterpart.
+// The tight loop: one comparison a value, a word of results at a time. `T` is the column's unsigned
+// counterpart.
 template <typename T>
 void range_loop(const uint8_t* values, uint32_t count, T low, T span, uint64_t* out) {
   for (uint32_t base = 0; base < count; base += 64) {
@@ -76,7 +78,8 @@ void range_loop(const uint8_t* values, uint32_t count, T low, T span, uint64_t* 
     std::memcpy(block, values + base * sizeof(T), n * sizeof(T));
     for (uint32_t i = 0; i < 64; ++i) hits[i] = static_cast<T>(block[i] - low) <= span;
     uint64_t word = 0;
-    for (uint32_t byte = 0; byte < 8; ++byte) {  // eight flags to eight bits: each lands in the top byte at its place
+    for (uint32_t byte = 0; byte < 8;
+         ++byte) {  // eight flags to eight bits: each lands in the top byte at its place
       uint64_t eight = 0;
       std::memcpy(&eight, hits + byte * 8, 8);
       word |= ((eight * 0x0102040810204080ULL) >> 56) << (byte * 8);
@@ -86,7 +89,8 @@ void range_loop(const uint8_t* values, uint32_t count, T low, T span, uint64_t* 
 }
 
 // True where it could be done for a whole block: ranges over integers, dates and times.
-bool range_block(const Operand& operand, Storage storage, const uint8_t* values, uint32_t count, uint64_t* out) {
+bool range_block(const Operand& operand, Storage storage, const uint8_t* values, uint32_t count,
+                 uint64_t* out) {
   if (operand.kind != Operand::Kind::kRange || key_class(storage) != KeyClass::kInteger) return false;
   if (operand.none) {
     std::memset(out, 0, (count + 63) / 64 * 8);
@@ -94,13 +98,16 @@ bool range_block(const Operand& operand, Storage storage, const uint8_t* values,
   }
   switch (fixed_width(storage)) {
     case 1:
-      range_loop<uint8_t>(values, count, static_cast<uint8_t>(operand.low), static_cast<uint8_t>(operand.span), out);
+      range_loop<uint8_t>(values, count, static_cast<uint8_t>(operand.low),
+                          static_cast<uint8_t>(operand.span), out);
       return true;
     case 2:
-      range_loop<uint16_t>(values, count, static_cast<uint16_t>(operand.low), static_cast<uint16_t>(operand.span), out);
+      range_loop<uint16_t>(values, count, static_cast<uint16_t>(operand.low),
+                           static_cast<uint16_t>(operand.span), out);
       return true;
     case 4:
-      range_loop<uint32_t>(values, count, static_cast<uint32_t>(operand.low), static_cast<uint32_t>(operand.span), out);
+      range_loop<uint32_t>(values, count, static_cast<uint32_t>(operand.low),
+                           static_cast<uint32_t>(operand.span), out);
       return true;
     default:
       range_loop<uint64_t>(values, count, operand.low, operand.span, out);
@@ -116,7 +123,8 @@ bool Filter::like(const Like& like, std::string_view text) {
     const uint64_t allowed = work;
     if (like.matches(text, &scratch_, &work)) return true;
     if (work != 0) return false;
-    if (!ticker_->spend(allowed / 8)) return false;  // it gave up: look at the clock, then try again with more
+    if (!ticker_->spend(allowed / 8))
+      return false;  // it gave up: look at the clock, then try again with more
     work = allowed * 8;
   }
 }
@@ -131,7 +139,8 @@ bool Filter::value(const Operand& operand, const Column& column, uint32_t row) {
     }
     case KeyClass::kFloat: {
       const double number = float_value(column, row);
-      if (operand.kind == Operand::Kind::kIn) return operand.integers.contains(std::bit_cast<uint64_t>(number + 0.0));
+      if (operand.kind == Operand::Kind::kIn)
+        return operand.integers.contains(std::bit_cast<uint64_t>(number + 0.0));
       return number >= operand.low_float && number <= operand.high_float;
     }
     case KeyClass::kDecimal:
@@ -179,8 +188,8 @@ bool Filter::test(const Pred& pred, const Table& table, uint32_t row) {
   return has && !is_nan(column, row) && value(operand, column, row) != pred.negated;
 }
 
-void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active,
-                        Mask& out) {
+void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count,
+                        const Mask& active, Mask& out) {
   assert(count <= kBlock && first % 64 == 0);
   const uint32_t words = (count + 63) / 64;
   if (pred.kind == Pred::Kind::kAnd || pred.kind == Pred::Kind::kOr) {

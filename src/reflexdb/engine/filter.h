@@ -47,11 +47,12 @@ class Filter {
   // Is `pred` true for `row` of `table`? False once time is over.
   bool test(const Pred& pred, const Table& table, uint32_t row);
 
-  // Sets bit i of `out` where `pred` is true for row `first` + i, of those whose bit in `active` is set. Requires: the rows, at most
-  // kBlock, lie in one chunk.
+  // Sets bit i of `out` where `pred` is true for row `first` + i, of those whose bit in `active` is set.
+  // Requires: the rows, at most kBlock, lie in one chunk.
   static constexpr uint32_t kBlock = 1024;
   using Mask = uint64_t[kBlock / 64];
-  void test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active, Mask& out);
+  void test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active,
+                  Mask& out);
 
  private:
   bool any(const Pred& pred, uint32_t row);

@@ -6,7 +6,9 @@ namespace reflex {
 
 namespace {
 
-uint64_t combine(uint64_t seed, uint64_t part) { return (seed ^ part) * 0x9E3779B97F4A7C15ULL + (seed >> 29); }
+uint64_t combine(uint64_t seed, uint64_t part) {
+  return (seed ^ part) * 0x9E3779B97F4A7C15ULL + (seed >> 29);
+}
 
 uint64_t hash_parts(std::span<const KeyPart> parts) {
   if (parts.size() == 1) return hash_key(parts[0]);
@@ -24,7 +26,8 @@ bool row_equals(std::span<const Column> table, std::span<const uint16_t> key, ui
 }
 
 // False where a part is null.
-bool read_parts(std::span<const Column> table, std::span<const uint16_t> key, uint32_t row, std::vector<KeyPart>* parts) {
+bool read_parts(std::span<const Column> table, std::span<const uint16_t> key, uint32_t row,
+                std::vector<KeyPart>* parts) {
   for (size_t i = 0; i < key.size(); ++i) {
     if (!table[key[i]].has(row)) return false;
     (*parts)[i] = key_part(table[key[i]], row);
@@ -45,12 +48,14 @@ bool HashIndex::try_dense(const Column& column, uint32_t rows) {
   return true;
 }
 
-void HashIndex::build(std::span<const Column> table, std::span<const uint16_t> key, uint32_t rows, uint32_t* duplicate) {
+void HashIndex::build(std::span<const Column> table, std::span<const uint16_t> key, uint32_t rows,
+                      uint32_t* duplicate) {
   assert(!key.empty());
   rows_ = rows;
   dense_ = key.size() == 1 && try_dense(table[key[0]], rows);
   if (dense_ || rows == 0) return;
-  slots_.assign(std::bit_ceil(static_cast<uint64_t>(rows) + rows / 2 + 1), kNoRow);  // between 1/3 and 2/3 full
+  slots_.assign(std::bit_ceil(static_cast<uint64_t>(rows) + rows / 2 + 1),
+                kNoRow);  // between 1/3 and 2/3 full
   mask_ = slots_.size() - 1;
   std::vector<KeyPart> parts(key.size());
   for (uint32_t row = 0; row < rows; ++row) {

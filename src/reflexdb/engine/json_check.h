@@ -1,4 +1,5 @@
-// Is this text exactly one JSON value? (RFC 8259, strictly.) Used for every JSON value that comes in, so that emitting is a copy.
+// Is this text exactly one JSON value? (RFC 8259, strictly.) Used for every JSON value that comes in, so that
+// emitting is a copy.
 #pragma once
 
 #include <string_view>

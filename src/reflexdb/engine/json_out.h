@@ -1,6 +1,7 @@
 // Writing JSON: strings with escapes, and a buffered writer for answers whose text is mostly copied.
 //
-// A Writer borrows the string it fills; short pieces go through its own buffer, so that a field costs no capacity check of the string.
+// A Writer borrows the string it fills; short pieces go through its own buffer, so that a field costs no
+// capacity check of the string.
 #pragma once
 
 #include <charconv>

@@ -29,7 +29,8 @@ int order_floats(double a, double b) {
 }
 
 double float_value(const Column& column, uint32_t row) {
-  return column.storage == Storage::kF32 ? static_cast<double>(column.get<float>(row)) : column.get<double>(row);
+  return column.storage == Storage::kF32 ? static_cast<double>(column.get<float>(row))
+                                         : column.get<double>(row);
 }
 
 std::string to_text(Int128 value) {
@@ -112,7 +113,8 @@ uint64_t hash_key(const KeyPart& part) {
     parse_decimal(part.bytes, &decimal);
     return mix(hash(decimal));
   }
-  if (part.kind == KeyClass::kBytes || part.kind == KeyClass::kUuid) return mix(std::hash<std::string_view>{}(part.bytes));
+  if (part.kind == KeyClass::kBytes || part.kind == KeyClass::kUuid)
+    return mix(std::hash<std::string_view>{}(part.bytes));
   return mix(static_cast<uint64_t>(part.integer));
 }
 
@@ -133,7 +135,8 @@ int compare_rows(const Column& column, uint32_t a, uint32_t b) {
   switch (key_class(column.storage)) {
     case KeyClass::kInteger:
       if (column.storage == Storage::kU64) return order(column.get<uint64_t>(a), column.get<uint64_t>(b));
-      return order(static_cast<int64_t>(integer_value(column, a)), static_cast<int64_t>(integer_value(column, b)));
+      return order(static_cast<int64_t>(integer_value(column, a)),
+                   static_cast<int64_t>(integer_value(column, b)));
     case KeyClass::kFloat:
       return order_floats(float_value(column, a), float_value(column, b));
     case KeyClass::kDecimal: {

@@ -1,7 +1,8 @@
 // Values as keys: what a hash index stores, what a foreign key looks up, what a literal in `id = 5` becomes.
 //
-// Two values are equal as keys when they are equal by value, across integer widths and between integers and decimals; bytes equal bytes.
-// A KeyPart borrows the column or literal it was taken from. A key with a null part matches nothing; callers check that first.
+// Two values are equal as keys when they are equal by value, across integer widths and between integers and
+// decimals; bytes equal bytes. A KeyPart borrows the column or literal it was taken from. A key with a null
+// part matches nothing; callers check that first.
 #pragma once
 
 #include <span>
@@ -27,7 +28,8 @@ struct KeyPart {
 // Requires: column.has(row).
 KeyPart key_part(const Column& column, uint32_t row);
 
-// A fixed storage's integer value (booleans, dates and times too). Requires: KeyClass::kInteger and column.has(row).
+// A fixed storage's integer value (booleans, dates and times too). Requires: KeyClass::kInteger and
+// column.has(row).
 Int128 integer_value(const Column& column, uint32_t row);
 
 // Turns `part` into the class of `storage` where a value can be equal across them; false where none can.
@@ -38,7 +40,8 @@ uint64_t hash_key(const KeyPart& part);
 // Requires: both of one class.
 bool equal_keys(const KeyPart& a, const KeyPart& b);
 
-// Total order of two values of one column; nulls first, then by value, text by bytes, NaN last. Negative, 0 or positive.
+// Total order of two values of one column; nulls first, then by value, text by bytes, NaN last. Negative, 0
+// or positive.
 int compare_rows(const Column& column, uint32_t a, uint32_t b);
 
 }  // namespace reflex

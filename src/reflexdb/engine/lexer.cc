@@ -67,7 +67,8 @@ Token Lexer::next() {
 
 Token Lexer::symbol() {
   Token token{TokenKind::kSymbol, false, {}, {}, i_};
-  for (const std::string_view known : {"...", "!=", "<=", ">=", "<>", "(", ")", "{", "}", ",", ".", "=", "<", ">", "*", "$", ":"}) {
+  for (const std::string_view known :
+       {"...", "!=", "<=", ">=", "<>", "(", ")", "{", "}", ",", ".", "=", "<", ">", "*", "$", ":"}) {
     if (!text_.substr(i_).starts_with(known)) continue;
     token.text = text_.substr(i_, known.size());
     i_ += known.size();
@@ -98,7 +99,8 @@ Token Lexer::number() {
     good = digits();
   }
   if (!good || (i_ < text_.size() && continues_name(text_[i_]))) {
-    return fail(at, "This is not a number.", "numbers are written like 42, -1.5 or 1e3; text goes between quotes");
+    return fail(at, "This is not a number.",
+                "numbers are written like 42, -1.5 or 1e3; text goes between quotes");
   }
   return Token{TokenKind::kNumber, false, text_.substr(at, i_ - at), {}, at};
 }
@@ -169,7 +171,10 @@ bool Lexer::hex4(uint32_t* code) {
   for (int k = 0; k < 4; ++k, ++i_) {
     if (i_ >= text_.size()) return false;
     const char c = text_[i_];
-    const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = is_digit(c)            ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0) return false;
     *code = *code * 16 + static_cast<uint32_t>(digit);
   }

@@ -1,6 +1,7 @@
 // A query's text as tokens, one at a time. Never reads beyond the text, whatever its bytes.
 //
-// Tokens borrow the text. A faulty token is reported once through `error()`; from then on every token is kEnd.
+// Tokens borrow the text. A faulty token is reported once through `error()`; from then on every token is
+// kEnd.
 #pragma once
 
 #include <cstdint>

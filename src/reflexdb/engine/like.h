@@ -1,7 +1,7 @@
 // LIKE and ILIKE: `%` any run, `_` any one code point, `\` takes the next character as it is.
 //
-// A Like is compiled from its pattern once. Matching is linear but for patterns that mix `_` and text behind a `%`; there the steps are
-// counted in `*work`, so that a caller can stop a hostile one.
+// A Like is compiled from its pattern once. Matching is linear but for patterns that mix `_` and text behind
+// a `%`; there the steps are counted in `*work`, so that a caller can stop a hostile one.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,15 @@ class Like {
   // Requires: valid UTF-8. A trailing single backslash stands for itself.
   Like(std::string_view pattern, bool fold);
 
-  // Requires: valid UTF-8. `scratch` is where text is folded. Gives up, false, once `*work` steps are used up.
+  // Requires: valid UTF-8. `scratch` is where text is folded. Gives up, false, once `*work` steps are used
+  // up.
   bool matches(std::string_view text, std::string* scratch, uint64_t* work) const;
 
  private:
   static constexpr uint32_t kAnyOne = 0xFFFFFFFF;
   struct Segment {
-    std::string literal;             // without `_`: the bytes to find
-    std::vector<uint32_t> points;    // with `_`: code points and kAnyOne
+    std::string literal;           // without `_`: the bytes to find
+    std::vector<uint32_t> points;  // with `_`: code points and kAnyOne
     bool plain = true;
   };
 

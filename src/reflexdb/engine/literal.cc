@@ -74,7 +74,8 @@ std::string date(const ast::Literal& literal, Value* out) {
 std::string datetime(bool instant, const ast::Literal& literal, Value* out) {
   int64_t micros = 0;
   if (literal.kind != Kind::kString || !parse_datetime(literal.text, instant, &micros)) {
-    return instant ? "a time like \"2026-04-15T12:00:00Z\"" : "a time without zone like \"2026-04-15T12:00:00\"";
+    return instant ? "a time like \"2026-04-15T12:00:00Z\""
+                   : "a time without zone like \"2026-04-15T12:00:00\"";
   }
   out->integer = micros;
   return {};
@@ -184,8 +185,9 @@ std::string column_words(const ColumnDef& column) {
 }
 
 QueryError literal_mismatch(const ColumnDef& column, const ast::Literal& literal, const std::string& wanted) {
-  return error_at("type_mismatch", literal.at,
-                  column_words(column) + " is compared with " + wanted + ", not with " + literal_words(literal) + ".");
+  return error_at(
+      "type_mismatch", literal.at,
+      column_words(column) + " is compared with " + wanted + ", not with " + literal_words(literal) + ".");
 }
 
 }  // namespace reflex

@@ -11,9 +11,10 @@
 namespace reflex {
 
 struct Value {
-  Int128 integer = 0;  // integers, booleans, dates and times as their count; may lie outside the column's range
-  double number = 0;   // floats, rounded to the column's width
-  std::string bytes;   // text, binary, uuid's 16 bytes, canonical decimal
+  Int128 integer =
+      0;  // integers, booleans, dates and times as their count; may lie outside the column's range
+  double number = 0;  // floats, rounded to the column's width
+  std::string bytes;  // text, binary, uuid's 16 bytes, canonical decimal
 };
 
 // Fills `*out`, or returns what would fit: "a whole number", "a date like \"2026-04-15\"".

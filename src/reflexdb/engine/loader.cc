@@ -50,19 +50,22 @@ struct Loader::Impl {
   // `bytes` is what previous and new snapshot hold together, each shared part counted once.
   Status check_cap() {
     if (cap_bytes == 0 || bytes <= cap_bytes) return {};
-    std::string message = "The new snapshot needs more memory than the instance may use: " +
-                          std::to_string(mebibytes(bytes)) + " MiB so far, of at most " +
-                          std::to_string(cap_bytes / kMiB) + " MiB";
-    message += previous == nullptr ? "; choose a larger instance or fewer tables and columns."
-                                   : ", the snapshot that is being served included; choose a larger instance or fewer "
-                                     "tables and columns.";
+    std::string message =
+        "The new snapshot needs more memory than the instance may use: " + std::to_string(mebibytes(bytes)) +
+        " MiB so far, of at most " + std::to_string(cap_bytes / kMiB) + " MiB";
+    message += previous == nullptr
+                   ? "; choose a larger instance or fewer tables and columns."
+                   : ", the snapshot that is being served included; choose a larger instance or fewer "
+                     "tables and columns.";
     return fail({"cap_exceeded", message});
   }
 
   Status name_table(uint32_t index) {
-    if (index >= pending.size()) return protocol("There is no table with index " + std::to_string(index) + ".");
+    if (index >= pending.size())
+      return protocol("There is no table with index " + std::to_string(index) + ".");
     if (pending[index].named) {
-      return protocol("Table `" + std::string(schema.tables[index].name) + "` is sent twice in one snapshot.");
+      return protocol("Table `" + std::string(schema.tables[index].name) +
+                      "` is sent twice in one snapshot.");
     }
     pending[index].named = true;
     return {};
@@ -93,17 +96,20 @@ Status Loader::Impl::build_table(uint32_t index, std::shared_ptr<const Table>* o
   uint32_t duplicate = kNoRow;
   finish_table(table.get(), def, &duplicate);
   if (duplicate != kNoRow) {
-    return fail({"invalid_rows", "Table `" + std::string(def.name) + "` has two rows with the same primary key."});
+    return fail(
+        {"invalid_rows", "Table `" + std::string(def.name) + "` has two rows with the same primary key."});
   }
   bytes += table->bytes - from.bytes;  // what was counted while rows arrived was an estimate
   *out = std::move(table);
   return check_cap();
 }
 
-std::shared_ptr<const Link> Loader::Impl::shared_link(const Snapshot& next, uint32_t child, size_t forward) const {
+std::shared_ptr<const Link> Loader::Impl::shared_link(const Snapshot& next, uint32_t child,
+                                                      size_t forward) const {
   const uint32_t parent = schema.tables[child].forward[forward].target;
   if (previous == nullptr) return nullptr;
-  if (previous->tables[child] != next.tables[child] || previous->tables[parent] != next.tables[parent]) return nullptr;
+  if (previous->tables[child] != next.tables[child] || previous->tables[parent] != next.tables[parent])
+    return nullptr;
   return previous->links[child][forward];
 }
 
@@ -150,7 +156,8 @@ Status Loader::table(uint32_t index) {
 
 Status Loader::keep(uint32_t index) {
   if (!impl_->failed.ok()) return impl_->failed;
-  if (impl_->previous == nullptr) return impl_->protocol("There is no earlier snapshot whose tables could be kept.");
+  if (impl_->previous == nullptr)
+    return impl_->protocol("There is no earlier snapshot whose tables could be kept.");
   const Status status = impl_->name_table(index);
   if (!status.ok()) return status;
   impl_->current = kNoTable;
@@ -163,7 +170,8 @@ Status Loader::rows(std::span<const uint8_t> body) {
   uint32_t index = 0;
   if (!rows_table(body, &index)) return impl_->protocol("A ROWS frame ends within its header.");
   if (index != impl_->current || index == kNoTable) {
-    return impl_->protocol("ROWS of table " + std::to_string(index) + " do not follow a TABLE frame of that table.");
+    return impl_->protocol("ROWS of table " + std::to_string(index) +
+                           " do not follow a TABLE frame of that table.");
   }
   Impl::Pending& pending = impl_->pending[index];
   const TableDef& def = impl_->schema.tables[index];
@@ -172,7 +180,8 @@ Status Loader::rows(std::span<const uint8_t> body) {
   uint32_t rows = 0;
   std::memcpy(&rows, body.data() + sizeof(index), sizeof(rows));
   if (pending.rows + rows >= kNoRow) {
-    return impl_->fail({"invalid_rows", "Table `" + std::string(def.name) + "` has more than 4,294,967,294 rows."});
+    return impl_->fail(
+        {"invalid_rows", "Table `" + std::string(def.name) + "` has more than 4,294,967,294 rows."});
   }
   uint64_t bytes = 0;
   for (size_t i = 0; i < pending.builders.size(); ++i) {
@@ -192,7 +201,8 @@ Status Loader::commit(SnapshotPtr* out) {
   for (uint32_t index = 0; index < impl_->pending.size(); ++index) {
     std::shared_ptr<const Table> table;
     if (!impl_->pending[index].named) {
-      return impl_->protocol("Table `" + std::string(impl_->schema.tables[index].name) + "` is missing from the snapshot.");
+      return impl_->protocol("Table `" + std::string(impl_->schema.tables[index].name) +
+                             "` is missing from the snapshot.");
     }
     if (impl_->pending[index].kept) {
       table = impl_->previous->tables[index];

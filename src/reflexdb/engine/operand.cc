@@ -46,7 +46,8 @@ class OperandBinder {
       out_->kind = Operand::Kind::kNull;
       return {};
     }
-    if (column_.storage == Storage::kJson) return mismatch("JSON columns can only be tested with IS NULL and IS NOT NULL.");
+    if (column_.storage == Storage::kJson)
+      return mismatch("JSON columns can only be tested with IS NULL and IS NOT NULL.");
     if (expr_.op == Op::kLike || expr_.op == Op::kILike) return like();
     out_->equality = (expr_.op == Op::kEq || expr_.op == Op::kIn) && !expr_.negated;
     for (const ast::Literal& literal : expr_.literals) {
@@ -65,7 +66,8 @@ class OperandBinder {
 
  private:
   QueryError mismatch(const std::string& why) const {
-    return error_at("type_mismatch", expr_.at, column_words(column_) + " can't be compared like this. " + why);
+    return error_at("type_mismatch", expr_.at,
+                    column_words(column_) + " can't be compared like this. " + why);
   }
 
   QueryError like() {
@@ -73,7 +75,8 @@ class OperandBinder {
     if (!is_text(column_.storage)) {
       return mismatch("LIKE and ILIKE work on text columns.");
     }
-    if (pattern.kind != ast::Literal::Kind::kString) return literal_mismatch(column_, pattern, "a pattern in quotes");
+    if (pattern.kind != ast::Literal::Kind::kString)
+      return literal_mismatch(column_, pattern, "a pattern in quotes");
     out_->kind = Operand::Kind::kLike;
     out_->like = Like(pattern.text, expr_.op == Op::kILike);
     return {};
@@ -115,7 +118,8 @@ class OperandBinder {
     Range range = type_range(column_.storage);
     const Int128 one = 1;
     if (has_low()) range.low = std::max(range.low, out_->keys[0].integer + (expr_.op == Op::kGt ? one : 0));
-    if (has_high()) range.high = std::min(range.high, out_->keys[high_index()].integer - (expr_.op == Op::kLt ? one : 0));
+    if (has_high())
+      range.high = std::min(range.high, out_->keys[high_index()].integer - (expr_.op == Op::kLt ? one : 0));
     out_->none = range.low > range.high;
     out_->low = static_cast<uint64_t>(range.low);
     out_->span = static_cast<uint64_t>(range.high - range.low);

@@ -1,6 +1,8 @@
-// What a column is compared with: a literal, or a list of them, in the form in which the column's values can be tested fastest.
+// What a column is compared with: a literal, or a list of them, in the form in which the column's values can
+// be tested fastest.
 //
-// Bound once per query text; owns everything it needs. Immutable afterwards, so several loops may test with one.
+// Bound once per query text; owns everything it needs. Immutable afterwards, so several loops may test with
+// one.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,8 @@
 namespace reflex {
 
 struct Operand {
-  // Every comparison with an order is a range: = is [x, x], > is (x, ...]; != is the same with the predicate negated.
+  // Every comparison with an order is a range: = is [x, x], > is (x, ...]; != is the same with the predicate
+  // negated.
   enum class Kind : uint8_t { kRange, kIn, kLike, kNull };
   Kind kind = Kind::kRange;
 
@@ -56,7 +59,8 @@ struct Operand {
   std::vector<std::unique_ptr<std::string>> texts;  // what the views above borrow
 };
 
-// Types the literals of `expr` (its op, literals) for `column`. Or a type_mismatch that names column, type and position.
+// Types the literals of `expr` (its op, literals) for `column`. Or a type_mismatch that names column, type
+// and position.
 QueryError bind_operand(const ColumnDef& column, const ast::Expr& expr, Operand* out);
 
 // The canonical text of a decimal: equal values, equal text.

@@ -14,8 +14,8 @@ using ast::Expr;
 using ast::Op;
 
 bool is_comparison(std::string_view symbol) {
-  return symbol == "=" || symbol == "!=" || symbol == "<>" || symbol == "<" || symbol == "<=" || symbol == ">" ||
-         symbol == ">=";
+  return symbol == "=" || symbol == "!=" || symbol == "<>" || symbol == "<" || symbol == "<=" ||
+         symbol == ">" || symbol == ">=";
 }
 
 bool is_aggregate(std::string_view name) {
@@ -43,13 +43,16 @@ class Parser {
   }
 
   bool expected(const std::string& what) {
-    const std::string found = cur_.kind == TokenKind::kEnd ? "the query ends" : "there is " + quoted(cur_.text);
+    const std::string found =
+        cur_.kind == TokenKind::kEnd ? "the query ends" : "there is " + quoted(cur_.text);
     return fail(cur_.at, "Expected " + what + ", but " + found + ".");
   }
 
   void advance() { cur_ = lexer_.next(); }
   Token peek() const { return Lexer(lexer_).next(); }
-  bool is_symbol(std::string_view symbol) const { return cur_.kind == TokenKind::kSymbol && cur_.text == symbol; }
+  bool is_symbol(std::string_view symbol) const {
+    return cur_.kind == TokenKind::kSymbol && cur_.text == symbol;
+  }
   static bool is_word(const Token& token, std::string_view upper) {
     return token.kind == TokenKind::kName && !token.backquoted && same_word(token.text, upper);
   }
@@ -73,7 +76,8 @@ class Parser {
   void leave() { --depth_; }
   bool too_deep() {
     if (error_.ok()) {
-      error_ = limit_error("The query nests deeper than the " + std::to_string(max_depth_) + " levels allowed.");
+      error_ =
+          limit_error("The query nests deeper than the " + std::to_string(max_depth_) + " levels allowed.");
       error_.has_position = true;
       error_.at = cur_.at;
     }
@@ -233,7 +237,9 @@ class Parser {
   }
 
   bool joined(std::unique_ptr<Expr>* out, Expr::Kind kind, std::string_view word) {
-    const auto part = [&](std::unique_ptr<Expr>* to) { return kind == Expr::Kind::kOr ? conjunction(to) : unary(to); };
+    const auto part = [&](std::unique_ptr<Expr>* to) {
+      return kind == Expr::Kind::kOr ? conjunction(to) : unary(to);
+    };
     std::unique_ptr<Expr> first;
     if (!part(&first)) return false;
     if (!is_word(word)) {
@@ -287,7 +293,8 @@ class Parser {
     auto expr = std::make_unique<Expr>();
     expr->at = cur_.at;
     if (cur_.kind == TokenKind::kString || cur_.kind == TokenKind::kNumber) {
-      return fail(cur_.at, "A condition starts with a field's name.", "the literal stands on the right: id = 42");
+      return fail(cur_.at, "A condition starts with a field's name.",
+                  "the literal stands on the right: id = 42");
     }
     do {
       ast::Name part;
@@ -313,7 +320,11 @@ class Parser {
     if (cur_.kind == TokenKind::kSymbol && is_comparison(cur_.text)) {
       const std::string_view symbol = cur_.text;
       expr->negated = symbol == "!=" || symbol == "<>";
-      expr->op = symbol == "<" ? Op::kLt : symbol == "<=" ? Op::kLe : symbol == ">" ? Op::kGt : symbol == ">=" ? Op::kGe : Op::kEq;
+      expr->op = symbol == "<"    ? Op::kLt
+                 : symbol == "<=" ? Op::kLe
+                 : symbol == ">"  ? Op::kGt
+                 : symbol == ">=" ? Op::kGe
+                                  : Op::kEq;
       advance();
       return literal(expr);
     }
@@ -385,7 +396,8 @@ class Parser {
 
 QueryError parse_query(std::string_view text, uint32_t max_depth, ast::Selection* out) {
   const size_t bad = utf8_error(text);
-  if (bad != std::string_view::npos) return error_at("syntax_error", bad, "The query is not valid UTF-8 from here on.");
+  if (bad != std::string_view::npos)
+    return error_at("syntax_error", bad, "The query is not valid UTF-8 from here on.");
   return Parser(text, max_depth).run(out);
 }
 

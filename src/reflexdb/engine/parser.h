@@ -1,6 +1,7 @@
 // From a query's text to its syntax tree. The grammar is in docs/reference/query-language.md.
 //
-// Recursion is bounded by `max_depth`, which counts braces, parentheses, NOTs and dots alike, so that no text can exhaust the stack.
+// Recursion is bounded by `max_depth`, which counts braces, parentheses, NOTs and dots alike, so that no text
+// can exhaust the stack.
 #pragma once
 
 #include <cstdint>

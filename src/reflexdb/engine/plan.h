@@ -1,7 +1,9 @@
-// A query that has been checked against the schema: what to look up, what to test, what to write. Made by the binder, run by the executor.
+// A query that has been checked against the schema: what to look up, what to test, what to write. Made by the
+// binder, run by the executor.
 //
-// A plan refers to the schema only, never to a snapshot, so it stays good across commits. What came from the query's literals is kept
-// apart in `operands`; the rest depends on the query's shape alone. Immutable once bound, but for `memo` slots that the executor owns.
+// A plan refers to the schema only, never to a snapshot, so it stays good across commits. What came from the
+// query's literals is kept apart in `operands`; the rest depends on the query's shape alone. Immutable once
+// bound, but for `memo` slots that the executor owns.
 #pragma once
 
 #include <cstdint>
@@ -23,24 +25,26 @@ struct Step {
   uint32_t to = 0;  // the table it leads to
 };
 
-// A condition that keeps a row only where it is true; NOT has been pushed down to tests, which is exact under three-valued logic.
+// A condition that keeps a row only where it is true; NOT has been pushed down to tests, which is exact under
+// three-valued logic.
 struct Pred {
   enum class Kind : uint8_t { kAnd, kOr, kTest, kAny };
   Kind kind = Kind::kTest;
-  bool negated = false;     // kTest: true where the value is known and the test false; kAny: no related row matches
-  std::vector<Pred> kids;   // kAnd, kOr; kAny: one
-  uint16_t column = 0;      // kTest
-  uint32_t operand = 0;     // kTest
-  Step step;                // kAny
+  bool negated =
+      false;  // kTest: true where the value is known and the test false; kAny: no related row matches
+  std::vector<Pred> kids;  // kAnd, kOr; kAny: one
+  uint16_t column = 0;     // kTest
+  uint32_t operand = 0;    // kTest
+  Step step;               // kAny
 };
 
 // How the candidate rows are found; every row found is still tested.
 struct Access {
   enum class Kind : uint8_t { kScan, kKey, kParent };
   Kind kind = Kind::kScan;
-  uint32_t forward = 0;             // kParent: the relation whose key is given
-  std::vector<uint32_t> operands;   // one per column of the primary key, or of the parent's
-  bool exact = false;               // the condition says no more than that
+  uint32_t forward = 0;            // kParent: the relation whose key is given
+  std::vector<uint32_t> operands;  // one per column of the primary key, or of the parent's
+  bool exact = false;              // the condition says no more than that
 };
 
 struct OrderKey {

@@ -16,12 +16,14 @@ class PlanCache {
  public:
   // The plan for exactly this text, or null. Valid until the next `add`.
   const Plan* find(std::string_view text);
-  // Takes the plan in, throwing out those unused longest. Returns it; a text too long to be kept is held until the next call.
+  // Takes the plan in, throwing out those unused longest. Returns it; a text too long to be kept is held
+  // until the next call.
   const Plan* add(std::string_view text, Plan plan);
 
  private:
   static constexpr size_t kMaxPlans = 1024;
-  static constexpr size_t kMaxTextBytes = 8 << 20;  // of all texts together; a plan is a small multiple of its text
+  static constexpr size_t kMaxTextBytes =
+      8 << 20;  // of all texts together; a plan is a small multiple of its text
   static constexpr size_t kMaxOneText = 64 << 10;
   struct Entry {
     std::string text;

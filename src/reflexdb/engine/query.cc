@@ -43,8 +43,12 @@ struct QueryEngine::Impl {
 
   QueryError answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
     if (text.size() > limits.max_query_bytes) {
-      return {413, "query_too_large",
-              "The query is longer than the " + std::to_string(limits.max_query_bytes) + " bytes allowed.", {}, false, 0};
+      return {413,
+              "query_too_large",
+              "The query is longer than the " + std::to_string(limits.max_query_bytes) + " bytes allowed.",
+              {},
+              false,
+              0};
     }
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, &plan);

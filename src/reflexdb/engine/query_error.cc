@@ -21,7 +21,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     size_t diagonal = row[0];
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const bool same = fold_case(static_cast<uint8_t>(a[i - 1])) == fold_case(static_cast<uint8_t>(b[j - 1]));
+      const bool same =
+          fold_case(static_cast<uint8_t>(a[i - 1])) == fold_case(static_cast<uint8_t>(b[j - 1]));
       const size_t change = diagonal + (same ? 0 : 1);
       diagonal = row[j];
       row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
@@ -54,7 +55,9 @@ QueryError error_at(std::string_view code, size_t at, std::string message, std::
   return {400, code, std::move(message), std::move(hint), true, at};
 }
 
-QueryError limit_error(std::string message) { return {422, "limit_exceeded", std::move(message), {}, false, 0}; }
+QueryError limit_error(std::string message) {
+  return {422, "limit_exceeded", std::move(message), {}, false, 0};
+}
 
 void append_error(const QueryError& error, std::string_view query, std::string* out) {
   assert(!error.ok());

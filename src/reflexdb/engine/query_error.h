@@ -23,7 +23,8 @@ struct QueryError {
 QueryError error_at(std::string_view code, size_t at, std::string message, std::string hint = {});
 QueryError limit_error(std::string message);
 
-// {"error":...,"message":...,"line":...,"column":...,"hint":...}; lines and columns count from 1, columns in code points.
+// {"error":...,"message":...,"line":...,"column":...,"hint":...}; lines and columns count from 1, columns in
+// code points.
 void append_error(const QueryError& error, std::string_view query, std::string* out);
 
 // A name from a query, between backquotes and cut to what fits a message.

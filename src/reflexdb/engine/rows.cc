@@ -13,7 +13,9 @@ class KeyLookup {
   KeyLookup(const Plan& plan, const Table& table, const TableDef& def)
       : operands_(plan.operands), access_(plan.root.access), table_(table), def_(def) {}
 
-  size_t keys() const { return access_.operands.size() == 1 ? operands_[access_.operands[0]].keys.size() : 1; }
+  size_t keys() const {
+    return access_.operands.size() == 1 ? operands_[access_.operands[0]].keys.size() : 1;
+  }
 
   uint32_t find(size_t index) {
     parts_.resize(def_.primary_key.size());
@@ -42,7 +44,8 @@ void sort_unique(std::vector<uint32_t>* rows) {
   rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
 }
 
-bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, std::vector<uint32_t>* out) {
+bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
+                 std::vector<uint32_t>* out) {
   const uint32_t child = plan.root.table;
   const uint32_t forward = plan.root.access.forward;
   const uint32_t parent = schema.tables[child].forward[forward].target;
@@ -78,7 +81,8 @@ bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint
 
 }  // namespace
 
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, std::vector<uint32_t>* out) {
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
+                std::vector<uint32_t>* out) {
   out->clear();
   const Access& access = plan.root.access;
   if (access.kind == Access::Kind::kScan) return false;
@@ -99,7 +103,8 @@ bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& p
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows) {
   assert(std::is_sorted(rows->begin(), rows->end()));
   const uint64_t room = std::numeric_limits<uint64_t>::max() - selection.offset;
-  const uint64_t wanted = selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
+  const uint64_t wanted =
+      selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
   if (selection.backwards) {
     std::reverse(rows->begin(), rows->end());
     return;

@@ -9,10 +9,13 @@
 
 namespace reflex {
 
-// Rows of the plan's outermost selection that its access path finds, ascending and each once. False: every row has to be looked at.
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, std::vector<uint32_t>* out);
+// Rows of the plan's outermost selection that its access path finds, ascending and each once. False: every
+// row has to be looked at.
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
+                std::vector<uint32_t>* out);
 
-// Puts the rows, given ascending, in the selection's order and cuts those behind its limit. Ties stay in row order.
+// Puts the rows, given ascending, in the selection's order and cuts those behind its limit. Ties stay in row
+// order.
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows);
 
 }  // namespace reflex

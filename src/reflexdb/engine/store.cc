@@ -37,7 +37,8 @@ void sort_rows(Table* table, std::span<const uint16_t> key) {
 }
 
 // The child's columns in the order of the parent's primary key, if the relation refers to exactly that key.
-bool matches_primary_key(const ForwardDef& forward, const TableDef& parent, std::vector<uint16_t>* child_columns) {
+bool matches_primary_key(const ForwardDef& forward, const TableDef& parent,
+                         std::vector<uint16_t>* child_columns) {
   if (forward.target_columns.size() != parent.primary_key.size()) return false;
   child_columns->clear();
   for (const uint16_t key : parent.primary_key) {

@@ -1,7 +1,8 @@
-// What a snapshot is made of: tables with their columns and key index, and beside them the links along every relation.
+// What a snapshot is made of: tables with their columns and key index, and beside them the links along every
+// relation.
 //
-// Everything here is immutable once the Loader has handed it out; any thread may read it while it holds the SnapshotPtr.
-// Tables and links are shared between snapshots where nothing changed.
+// Everything here is immutable once the Loader has handed it out; any thread may read it while it holds the
+// SnapshotPtr. Tables and links are shared between snapshots where nothing changed.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +49,7 @@ void finish_table(Table* table, const TableDef& def, uint32_t* duplicate);
 class Snapshot {
  public:
   SnapshotInfo info;
-  std::vector<std::shared_ptr<const Table>> tables;               // by table index
+  std::vector<std::shared_ptr<const Table>> tables;             // by table index
   std::vector<std::vector<std::shared_ptr<const Link>>> links;  // by child table and forward relation
 
   const Table& table(uint32_t index) const { return *tables[index]; }

@@ -22,7 +22,8 @@ int64_t days_from_civil(const Civil& date) {
   const int64_t year = date.year - (date.month <= 2 ? 1 : 0);
   const int64_t era = (year >= 0 ? year : year - 399) / 400;
   const int64_t year_of_era = year - era * 400;
-  const int64_t day_of_year = (153 * (date.month > 2 ? date.month - 3 : date.month + 9) + 2) / 5 + date.day - 1;
+  const int64_t day_of_year =
+      (153 * (date.month > 2 ? date.month - 3 : date.month + 9) + 2) / 5 + date.day - 1;
   return era * 146'097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719'468;
 }
 
@@ -30,7 +31,8 @@ Civil civil_from_days(int64_t days) {
   days += 719'468;
   const int64_t era = (days >= 0 ? days : days - 146'096) / 146'097;
   const int64_t day_of_era = days - era * 146'097;
-  const int64_t year_of_era = (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+  const int64_t year_of_era =
+      (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
   const int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const int64_t shifted = (5 * day_of_year + 2) / 153;
   const auto day = static_cast<unsigned>(day_of_year - (153 * shifted + 2) / 5 + 1);
@@ -96,7 +98,8 @@ class Scanner {
   bool number(size_t least, size_t most, int64_t* out) {
     size_t count = 0;
     *out = 0;
-    while (count < text_.size() && count < most && is_digit(text_[count])) *out = *out * 10 + (text_[count++] - '0');
+    while (count < text_.size() && count < most && is_digit(text_[count]))
+      *out = *out * 10 + (text_[count++] - '0');
     text_.remove_prefix(count);
     return count >= least;
   }

@@ -13,7 +13,8 @@ namespace reflex {
 // Offset of the first byte that is not part of valid UTF-8 (RFC 3629), or npos.
 size_t utf8_error(std::string_view text);
 
-// Decodes the code point at `*at` and moves `*at` behind it. Requires: valid UTF-8, *at < text.size(), at a code point's start.
+// Decodes the code point at `*at` and moves `*at` behind it. Requires: valid UTF-8, *at < text.size(), at a
+// code point's start.
 uint32_t utf8_next(std::string_view text, size_t* at);
 
 // Appends `code_point` in UTF-8. Requires: a Unicode scalar value.

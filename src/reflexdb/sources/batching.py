@@ -1,6 +1,6 @@
 """Cuts a stream of rows into batches that are neither large nor many.
 
-Readers that get rows one by one (SQLite, MySQL) take them here in small steps and measure what they took, so that a
+The reader that gets rows one by one (SQLite) takes them here in small steps and measures what it took, so that a
 run of large values after thousands of small ones cannot fill the memory. Every reader checks the size of single
 values here, since the feed cannot carry a value that is larger than a frame. Knows neither databases nor SQL.
 """

@@ -41,7 +41,7 @@ def demo(
     if once:
         with progress(quiet=as_json) as show, from_nothing(place, show) as served:
             tour(served, show)
-            show.phase("end: nothing is left running")
+            show.phase("end: taking everything down")
         tell_success(time.monotonic() - begin, as_json=as_json)
         return
     with contextlib.ExitStack() as stack:
@@ -70,7 +70,7 @@ def from_nothing(place: Path, show: Progress) -> Iterator[Served]:
             served = serve_source(plane, source, show)
             yield served
         except (ClientError, CommandFailed) as error:
-            raise CommandFailed(Exit.FAILED, "\n".join([f"demo: {error.message}", *explanation(plane)])) from error
+            raise CommandFailed(Exit.FAILED, f"demo: {error.message}", explanation(plane)) from error
 
 
 def explanation(plane: Plane) -> list[str]:

@@ -27,6 +27,8 @@ import httpx
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.client import ReflexClient
 
+SETTINGS = frozenset({"REFLEXDB_URL", "REFLEXDB_KEY", "REFLEXDB_DATA", "REFLEXDB_MIN_SYNC_INTERVAL_S"})
+"""What a person has set for another control plane."""
 MARK = ".reflexdb-demo"
 PREFERRED_PORT = 8400
 START_TIMEOUT_S = 60.0
@@ -61,8 +63,10 @@ def running(data: Path) -> Iterator[Plane]:
     """A control plane on a fresh `data`, gone with all its instances when the block ends."""
     fresh(data)
     with ended_by_signals():
-        process = start(data)
+        process = start(data, PREFERRED_PORT if is_free(PREFERRED_PORT) else 0)
         try:
+            if lost_the_port(data, process):
+                process = start(data, 0)
             yield Plane(data, process, wait_until_healthy(data, process))
         finally:
             with signals_ignored():
@@ -77,12 +81,23 @@ def fresh(data: Path) -> None:
             raise CommandFailed(Exit.USAGE, f"{data} is not empty and no demo made it; choose another --data")
         if users := processes_in(data):
             raise CommandFailed(Exit.CONFLICT, f"another demo runs in {data} (process {users[0]}); end it first")
-        shutil.rmtree(data)
+        clear(data, kept="cache")
     data.mkdir(parents=True, exist_ok=True)
     (data / MARK).touch()
 
 
-def start(data: Path) -> subprocess.Popen[bytes]:
+def clear(data: Path, *, kept: str) -> None:
+    """Everything goes but the compiled engine, which is known by its content and takes longest to make."""
+    for entry in data.iterdir():
+        if entry.name == kept:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def start(data: Path, port: int) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
@@ -94,8 +109,8 @@ def start(data: Path) -> subprocess.Popen[bytes]:
         "--min-sync-interval",
         "1",
     ]
-    command += ["--host", "127.0.0.1", "--port", str(free_port())]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFLEXDB_")}
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     parent = os.getpid()
     with (data / "serve.log").open("wb") as log:
         # A session of its own: Ctrl-C reaches the demo alone, which then ends everything in order.
@@ -119,15 +134,21 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def free_port() -> int:
-    """8400 where it is free, else any."""
-    for port in (PREFERRED_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    raise CommandFailed(Exit.FAILED, "no free port on 127.0.0.1")
+def is_free(port: int) -> bool:
+    """Whether the port can be listened on now; somebody else may still be quicker."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def lost_the_port(data: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the control plane ended at once because somebody else was quicker to listen."""
+    until(lambda: process.poll() is not None or (data / "control.json").exists(), START_TIMEOUT_S)
+    return process.poll() is not None and b"can't listen" in (data / "serve.log").read_bytes()
 
 
 def wait_until_healthy(data: Path, process: subprocess.Popen[bytes]) -> str:
@@ -142,7 +163,7 @@ def wait_until_healthy(data: Path, process: subprocess.Popen[bytes]) -> str:
         time.sleep(0.05)
     said = (data / "serve.log").read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
     state = f"ended with {process.returncode}" if process.poll() is not None else "did not become healthy"
-    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends:\n" + "\n".join(said))
+    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends as above", said)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -24,9 +24,13 @@ READ_TIMEOUT_S = 300
 PAUSE_TIMEOUT_S = 3600
 """How long the server waits for us while we are busy with rows it sent."""
 
-_DENIED = frozenset(map(int, "1044 1045 1130 1142 1143 1227 1251 1356 1370 1410 1698 1820 1862 2059 2061 3118".split()))
-_MISSING = frozenset(map(int, "1049 1051 1054 1109 1146".split()))
-_UNREACHABLE = frozenset(map(int, "1040 1053 1077 1129 1158 1159 1160 1161 1203 1226 1927 2002 2003 2005 2006 2012 2013 2055".split()))
+# fmt: off
+_DENIED = {1044, 1045, 1130, 1142, 1143, 1227, 1251, 1356, 1370, 1410, 1698, 1820, 1862, 2059, 2061, 3118}
+_MISSING = {1049, 1051, 1054, 1109, 1146}
+_UNREACHABLE = {
+    1040, 1053, 1077, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2002, 2003, 2005, 2006, 2012, 2013, 2055,
+}
+# fmt: on
 
 
 def connect(address: SourceAddress) -> Connection[Any]:
@@ -84,7 +88,7 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         return SourceMissing(f"MySQL at {at}{task}: {said}. Check the name, and that user {address.user!r} may see it.")
     if code in _UNREACHABLE or isinstance(error, pymysql.err.InterfaceError | OSError):
         return SourceUnreachable(
-            f"MySQL at {at} did not answer{task}: {said}. Check host and port, that the server runs, and that its firewall lets this "
-            "machine in."
+            f"MySQL at {at} did not answer{task}: {said}. Check host and port, that the server runs, and that "
+            "its firewall lets this machine in."
         )
     return SourceError(f"MySQL at {at} reported an error{task}: {said}.")

@@ -28,14 +28,17 @@ _COLUMNS = """
     WHERE table_schema = %s AND BINARY table_schema = %s ORDER BY table_name, ordinal_position"""
 _KEYS = """
     SELECT table_name, index_name, column_name FROM information_schema.statistics
-    WHERE table_schema = %s AND BINARY table_schema = %s AND non_unique = 0 ORDER BY table_name, index_name, seq_in_index"""
+    WHERE table_schema = %s AND BINARY table_schema = %s AND non_unique = 0
+    ORDER BY table_name, index_name, seq_in_index"""
 _FOREIGN_KEYS = """
     SELECT table_name, constraint_name, column_name,
            referenced_table_schema, referenced_table_name, referenced_column_name
-    FROM information_schema.key_column_usage WHERE table_schema = %s AND BINARY table_schema = %s AND referenced_table_name IS NOT NULL
+    FROM information_schema.key_column_usage
+    WHERE table_schema = %s AND BINARY table_schema = %s AND referenced_table_name IS NOT NULL
     ORDER BY table_name, constraint_name, ordinal_position"""
 _CHECKS = """
-    SELECT table_name, check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s AND BINARY constraint_schema = %s"""
+    SELECT table_name, check_clause FROM information_schema.check_constraints
+    WHERE constraint_schema = %s AND BINARY constraint_schema = %s"""
 _JSON_VALID = re.compile(r"json_valid\(`((?:[^`]|``)*)`\)", re.IGNORECASE | re.DOTALL)
 
 
@@ -51,7 +54,9 @@ def introspect(connection: Connection[Any], schema: str) -> SourceSchema:
     foreign = _grouped(_rows(connection, _FOREIGN_KEYS, schema, schema))
     checks = _json_checks(_rows(connection, _CHECKS, schema, schema)) if is_mariadb else set()
     tables = []
-    for name, kind, estimated_rows, comment in sorted(_rows(connection, _TABLES, schema, schema), key=lambda row: str(row[0])):
+    for name, kind, estimated_rows, comment in sorted(
+        _rows(connection, _TABLES, schema, schema), key=lambda row: str(row[0])
+    ):
         is_view = kind == "VIEW"
         primary, unique = _keys(keys[name])
         own, elsewhere = _foreign_keys(foreign[name], schema)
@@ -81,7 +86,8 @@ def _exact_name(connection: Connection[Any], schema: str) -> str:
     if found and _rows(connection, "SELECT @@lower_case_table_names")[0][0]:
         return found[0]
     raise SourceMissing(
-        f"There is no schema {schema!r} on the server, or the user may not see it. Check the name, or grant SELECT on it."
+        f"There is no schema {schema!r} on the server, or the user may not see it. Check the name, or grant "
+        "SELECT on it."
     )
 
 

@@ -52,7 +52,8 @@ def capture_readiness(variables: dict[str, str], grants: list[str], user: str, v
     issues = []
     if not log_bin:
         issues.append(
-            "The binary log is off (log_bin). Put `log_bin` under [mysqld] in the server's configuration and restart it."
+            "The binary log is off (log_bin). Put `log_bin` under [mysqld] in the server's configuration and "
+            "restart it."
         )
     if log_format is not None and log_format.upper() != "ROW":
         issues.append(

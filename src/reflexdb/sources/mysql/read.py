@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pymysql
 from pymysql.connections import Connection
-from pymysql.cursors import SSCursor
 
 from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.batching import arrow_schema, refuse_large_values, row_chunks, split
+from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
 from reflexdb.sources.mysql.connect import connect, quoted, translated
+from reflexdb.sources.mysql.stream import ColumnStream
 from reflexdb.sources.mysql.types import select_expression
 from reflexdb.sources.mysql.values import to_arrow
 
@@ -38,7 +38,7 @@ class MySQLSnapshot:
         self.position = position
         self.taken_at = taken_at
 
-    def change_token(self, table: PlannedTable) -> str | None:
+    def change_token(self, table: PlannedTable) -> str | None:  # noqa: ARG002 - the protocol's
         """None: what the server tells about a table's last change is neither exact nor transactional."""
         return None
 
@@ -46,29 +46,27 @@ class MySQLSnapshot:
         """Rows in the order the server finds them (by primary key in InnoDB, though nothing promises it)."""
         schema = arrow_schema(table)
         with translated(self._address, f"reading table {table.source_name!r}"):
-            cursor = SSCursor(self._connection)
+            stream = ColumnStream(self._connection, _select(self._schema, table))
             try:
-                cursor.execute(_select(self._schema, table))
-                for rows in row_chunks(cursor.fetchmany, has_variable=True):
-                    arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
+                for columns in stream:
+                    arrays = [self._array(table, index, values) for index, values in enumerate(columns)]
                     refuse_large_values(table, arrays)
                     yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
             except BaseException:
                 with suppress(SourceError, pymysql.MySQLError, OSError):  # what went wrong first is what matters
                     self._cancel()
-                with suppress(pymysql.MySQLError, OSError):
-                    cursor.close()
+                    stream.drain()
                 raise
-            cursor.close()
 
-    def _array(self, table: PlannedTable, index: int, values: tuple[bytes | None, ...]) -> pa.Array:
+    def _array(self, table: PlannedTable, index: int, values: list[bytes | None]) -> pa.Array:
         column = table.columns[index]
         try:
             return to_arrow(values, column.storage, column.declared_type)
         except ValueError as error:
             raise SourceData(
-                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a value that its type does "
-                f"not allow ({error}). Correct the value, or exclude the column in reflexdb.yaml."
+                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a "
+                f"value that "
+                f"its type does not allow ({error}). Correct the value, or exclude the column in reflexdb.yaml."
             ) from error
 
     def _cancel(self) -> None:

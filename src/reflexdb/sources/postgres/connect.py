@@ -117,7 +117,8 @@ def connect_arrow(address: SourceAddress, database: str) -> Any:
 
 def _settings(timeout_s: int) -> Any:
     return (
-        f"SET statement_timeout = '{timeout_s}s';SET lock_timeout = '{LOCK_TIMEOUT_S}s';SET idle_in_transaction_session_timeout = 0;"
+        f"SET statement_timeout = '{timeout_s}s';SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
+        "SET idle_in_transaction_session_timeout = 0;"
         "SET TimeZone = 'UTC';SET DateStyle = 'ISO, YMD';SET IntervalStyle = 'postgres';SET extra_float_digits = 1;"
         "SET bytea_output = 'hex'"
     )
@@ -135,8 +136,9 @@ def find(address: SourceAddress, name: str) -> tuple[Place, psycopg.Connection[A
             return place, connection
         connection.close()
     raise SourceMissing(
-        f"PostgreSQL at {_at(address)} has no database {name!r} (with a schema public), nor a schema of that name. Give `database` or "
-        "`database.schema`; testing the connection lists those there are."
+        f"PostgreSQL at {_at(address)} has no database {name!r} (with a schema public), nor a schema of "
+        f"that name. Give "
+        "`database` or `database.schema`; testing the connection lists those there are."
     )
 
 
@@ -176,8 +178,8 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         )
     if state in ("42501",):
         return SourceDenied(
-            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Run: GRANT SELECT ON ALL TABLES IN SCHEMA <schema> TO "
-            f"{quoted(address.user)}; GRANT USAGE ON SCHEMA <schema> TO {quoted(address.user)};"
+            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Run: GRANT SELECT ON ALL TABLES IN SCHEMA "
+            f"<schema> TO {quoted(address.user)}; GRANT USAGE ON SCHEMA <schema> TO {quoted(address.user)};"
         )
     if state.startswith("28") or (not state and ("FATAL" in said or _DENIED_TEXT.search(said))):
         return SourceDenied(
@@ -187,7 +189,8 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         return SourceData(f"PostgreSQL at {at}{task}: {said}")
     if not state and isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError):
         return SourceUnreachable(
-            f"PostgreSQL at {at} did not answer{task}: {said} Check host and port, that the server runs, and that its firewall lets this "
-            "machine in."
+            f"PostgreSQL at {at} did not answer{task}: {said} Check host and port, that the server runs, and "
+            f"that its firewall "
+            "lets this machine in."
         )
     return SourceError(f"PostgreSQL at {at} reported an error{task}: {said}")

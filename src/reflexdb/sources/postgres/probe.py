@@ -55,8 +55,9 @@ def _facts(connection: psycopg.Connection[Any]) -> tuple[dict[str, str], int, bo
         "SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'max_replication_slots', 'max_wal_senders')"
     ).fetchall()
     row = connection.execute(
-        "SELECT (SELECT count(*) FROM pg_replication_slots), current_user, (SELECT rolreplication OR rolsuper FROM pg_roles "
-        "WHERE rolname = current_user) OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' "
+        "SELECT (SELECT count(*) FROM pg_replication_slots), current_user, "
+        "(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS "
+        "(SELECT FROM pg_roles WHERE rolname = 'rds_replication' "
         "AND pg_has_role(current_user, oid, 'MEMBER'))"
     ).fetchone()
     slots, user, may_replicate = row if row is not None else (0, "", False)
@@ -72,13 +73,15 @@ def capture_readiness(
     issues = []
     if not logical:
         issues.append(
-            f"wal_level is {level}. Run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server (on Amazon RDS set "
-            "rds.logical_replication = 1 in the parameter group)."
+            f"wal_level is {level}. Run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server (on Amazon RDS "
+            "set rds.logical_replication = 1 in the parameter group)."
         )
     slots = int(settings.get("max_replication_slots", "0"))
     if slots <= slots_used:
         issues.append(
-            f"All {slots} replication slots are in use. Run: ALTER SYSTEM SET max_replication_slots = {slots_used + 4}; and restart the server."
+            f"All {slots} replication slots are in use. Run: ALTER SYSTEM SET max_replication_slots = "
+            f"{slots_used + 4}; "
+            "and restart the server."
         )
     if int(settings.get("max_wal_senders", "0")) < 1:
         issues.append("max_wal_senders is 0. Run: ALTER SYSTEM SET max_wal_senders = 10; and restart the server.")

@@ -41,7 +41,7 @@ class PostgresSnapshot:
         self.position = position
         self.taken_at = taken_at
 
-    def change_token(self, table: PlannedTable) -> str | None:
+    def change_token(self, table: PlannedTable) -> str | None:  # noqa: ARG002 - the protocol's
         """None: the server's counters of changes are not part of its transactions."""
         return None
 
@@ -66,13 +66,15 @@ class PostgresSnapshot:
             return to_arrow(array, column.storage)
         except ValueError as error:
             raise SourceData(
-                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a value that cannot be "
-                f"served ({error}). Correct the value, or exclude the column in reflexdb.yaml."
+                f"Column {column.source_name!r} of table {table.source_name!r} ({column.declared_type}) has a "
+                f"value that "
+                f"cannot be served ({error}). Correct the value, or exclude the column in reflexdb.yaml."
             ) from error
 
     def _select(self, table: PlannedTable) -> str:
         columns = ", ".join(
-            f"{select_expression(quoted(column.source_name), column.declared_type, column.storage, self._postgis)} AS c{index}"
+            select_expression(quoted(column.source_name), column.declared_type, column.storage, self._postgis)
+            + f" AS c{index}"
             for index, column in enumerate(table.columns)
         )
         statement = f"SELECT {columns} FROM {quoted(self._schema)}.{quoted(table.source_name)}"  # noqa: S608 - quoted

@@ -80,5 +80,6 @@ class PostgresSource:
             with suppress(SourceMissing):
                 return connect(self._address, database)
         raise SourceMissing(
-            f"PostgreSQL at {self._address.host} has none of the databases {', '.join(MAINTENANCE_DATABASES)} to connect to for a test."
+            f"PostgreSQL at {self._address.host} has none of the databases {', '.join(MAINTENANCE_DATABASES)} to "
+            "connect to for a test."
         )

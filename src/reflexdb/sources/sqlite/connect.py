@@ -16,7 +16,7 @@ from urllib.parse import quote
 from reflexdb.model.errors import SourceData, SourceDenied, SourceError, SourceMissing, SourceUnreachable
 from reflexdb.sources.batching import VALUE_BYTES
 
-BUSY_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 30.0
 """How long to wait for a writer that holds the file."""
 
 

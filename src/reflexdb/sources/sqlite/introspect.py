@@ -93,7 +93,9 @@ def _unique_keys(connection: sqlite3.Connection, table: str) -> tuple[tuple[str,
     return tuple(sorted(keys))
 
 
-def _foreign_keys(connection: sqlite3.Connection, table: str, by_folded: dict[str, str]) -> tuple[tuple[ForeignKey, ...], tuple[str, ...]]:
+def _foreign_keys(
+    connection: sqlite3.Connection, table: str, by_folded: dict[str, str]
+) -> tuple[tuple[ForeignKey, ...], tuple[str, ...]]:
     """Foreign keys in the order of declaration. SQLite does not keep their names and does not check that what they
     refer to exists.
     """

@@ -74,18 +74,17 @@ class SQLiteSnapshot:
         shown = repr(value)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return SourceData(
-            f"Column {column!r} of table {table.source_name!r} is declared {declared or 'without a type'!r}, but holds {shown}"
-            f"{self._where(table, column, value)}. Correct the value, or exclude the column in reflexdb.yaml."
+            f"Column {column!r} of table {table.source_name!r} is declared {declared or 'without a type'!r}, but "
+            f"holds {shown}{self._where(table, column, value)}. Correct the value, or exclude the column in "
+            f"reflexdb.yaml."
         )
 
     def _where(self, table: PlannedTable, column: str, value: Value) -> str:
         if table.is_view:
             return ""
         try:
-            row = self._connection.execute(
-                f"SELECT _rowid_ FROM {quoted(table.source_name)} WHERE {quoted(column)} IS ? LIMIT 1",  # noqa: S608 - quoted
-                (value,),
-            ).fetchone()
+            search = f"SELECT _rowid_ FROM {quoted(table.source_name)} WHERE {quoted(column)} IS ?"  # noqa: S608 - quoted
+            row = self._connection.execute(search + " LIMIT 1", (value,)).fetchone()
         except sqlite3.Error:  # WITHOUT ROWID, or a column that took the name
             return ""
         return "" if row is None else f" (rowid {row[0]})"

@@ -55,7 +55,7 @@ class SQLiteSource:
             return introspect(opened.connection)
 
     @contextmanager
-    def snapshot(self, plan: Plan) -> Iterator[SQLiteSnapshot]:
+    def snapshot(self, plan: Plan) -> Iterator[SQLiteSnapshot]:  # noqa: ARG002 - the protocol's
         """All tables as of one moment. The plan is not needed to fix it."""
         taken_at = now()
         with self._reading() as opened:

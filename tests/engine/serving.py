@@ -179,10 +179,15 @@ class Server:
                 pass_fds=[fd],
                 stderr=log,
             )
-        until(lambda: (self.directory / "server.sock").exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log_path.read_text()
-        self.orders = self.channel()
-        self.orders.hello(feed.Role.DEPLOYER, None)
+        try:
+            until(lambda: (self.directory / "server.sock").exists() or self.process.poll() is not None)
+            assert self.process.poll() is None, self.log_path.read_text()
+            self.orders = self.channel()
+            self.orders.hello(feed.Role.DEPLOYER, None)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def channel(self) -> PrivateChannel:
         return PrivateChannel(self.directory, LIMIT_S)

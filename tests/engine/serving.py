@@ -266,3 +266,9 @@ def wait_readable(connection: socket.socket, limit_s: float) -> bool:
 
 def open_descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def refused(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.json()["error"]) == (status, code)
+    assert answer.json()["message"].endswith(".")
+    assert answer.headers["content-type"] == "application/json"

@@ -135,8 +135,10 @@ class Deployment:
         if status["version"]:
             return True
         told = status.get("sync") or {}
-        if told.get("state") == "failing" or status["status"] == "cap_exceeded":
-            raise DeployFailed("load", told.get("lastError") or status.get("reason") or "sync fails without a reason")
+        if status["status"] == "cap_exceeded":  # the server knows it before sync has said so
+            raise DeployFailed("load", f"cap_exceeded: {status['reason']}")
+        if told.get("state") == "failing":
+            raise DeployFailed("load", told.get("lastError") or "sync fails without a reason")
         if not sync.alive():
             raise DeployFailed("load", f"sync ended while loading: {last_words(self._directory / SYNC_LOG)}")
         return False

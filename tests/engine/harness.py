@@ -129,6 +129,14 @@ class Cli:
         status, text = self.raw(query)
         return status, json.loads(text)
 
+    def ask_with(self, query: str, *pairs: tuple[str, str | bytes]) -> tuple[int, Any]:
+        """The answer to a query with parameters; the pairs are as they stand in the URL, decoded."""
+        parts: list[bytes] = [query.encode()]
+        for name, value in pairs:
+            parts += [name.encode(), value if isinstance(value, bytes) else value.encode()]
+        status, answer = self.order("A", b"".join(part + b"\0" for part in parts))
+        return status, json.loads(answer)
+
     def raw(self, query: str | bytes) -> tuple[int, str]:
         status, answer = self.order("Q", query.encode() if isinstance(query, str) else query)
         return status, answer.decode()

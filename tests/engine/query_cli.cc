@@ -2,7 +2,8 @@
 // standard output.
 //
 // An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table
-// (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks. Each is answered
+// (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks, A asks with
+// parameters (a query and pairs of name and value, each ended by a zero byte). Each is answered
 // with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
 #include <algorithm>
 #include <cstdio>
@@ -66,6 +67,8 @@ class Session {
         return set_limits(body);
       case 'F':
         return fold(body);
+      case 'A':
+        return ask_with(body);
       default:
         return ask(body);
     }
@@ -101,6 +104,22 @@ class Session {
       out.append(reinterpret_cast<const char*>(&folded), sizeof(folded));
     }
     reply(0, out);
+  }
+
+  void ask_with(const std::vector<uint8_t>& body) {
+    std::vector<std::string> texts(1);
+    for (const uint8_t byte : body) {
+      if (byte == 0) {
+        texts.emplace_back();
+      } else {
+        texts.back().push_back(static_cast<char>(byte));
+      }
+    }
+    std::vector<reflex::Parameter> parameters;
+    for (size_t i = 1; i + 1 < texts.size(); i += 2) parameters.push_back({texts[i], texts[i + 1]});
+    std::string out;
+    const int status = engine_->answer(*snapshot_, texts[0], parameters, &out);
+    reply(static_cast<uint32_t>(status), out);
   }
 
   void ask(const std::vector<uint8_t>& body) {

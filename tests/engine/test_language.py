@@ -231,7 +231,7 @@ def test_clauses_hold_for_each_parent(world: Cli) -> None:
         ("users { posts }", "unknown_field", 1, 9, "say which of its fields: posts { id } or posts { * }"),
         ("users { name { id } }", "unknown_field", 1, 9, None),
         ("users(age = NULL) { id }", "syntax_error", 1, 13, "write IS NULL or IS NOT NULL"),
-        ("users { id id }", "syntax_error", 1, 12, None),
+        ("users { id id }", "syntax_error", 1, 12, "an alias tells them apart: other: id"),
         ("secrets { id }", "unknown_field", 1, 11, None),
         ("users {}", "syntax_error", 1, 8, "`*` selects every field"),
         ("users { id, name }", "syntax_error", 1, 11, None),
@@ -256,17 +256,8 @@ def test_a_mismatch_names_column_and_declared_type(world: Cli) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "users { count() }",
-        "posts { sum(views) }",
-        "posts(GROUP BY user_id) { user_id }",
-        "users(id = $id) { id }",
         'posts(ORDER BY id LIMIT 2 AFTER "x") { id }',
-        "w: users { id }",
-        "users { who: name }",
-        "users { id } posts { id }",
         "EXPLAIN users { id }",
-        "users(LIMIT $n) { id }",
-        "users(ORDER BY count()) { id }",
     ],
 )
 def test_an_extension_that_is_not_there_yet_is_refused_by_name(world: Cli, query: str) -> None:

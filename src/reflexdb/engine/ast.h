@@ -16,13 +16,22 @@ struct Name {
 };
 
 struct Literal {
-  enum class Kind : uint8_t { kString, kNumber, kTrue, kFalse };
+  enum class Kind : uint8_t { kString, kNumber, kTrue, kFalse, kParameter };
   Kind kind = Kind::kString;
-  std::string text;  // decoded string, or the number as written
+  std::string text;       // decoded string, the number as written, or the parameter's name
+  std::string parameter;  // a bound one keeps its name, for messages
   size_t at = 0;
 };
 
 enum class Op : uint8_t { kEq, kLt, kLe, kGt, kGe, kBetween, kIn, kLike, kILike, kIsNull };
+
+// count(), sum(views): over rows of a selection or of a relation.
+struct Aggregate {
+  enum class Function : uint8_t { kCount, kSum, kAvg, kMin, kMax };
+  Function function = Function::kCount;
+  std::optional<Name> column;
+  size_t at = 0;
+};
 
 struct Expr {
   enum class Kind : uint8_t { kAnd, kOr, kNot, kCompare, kRelation };
@@ -32,32 +41,51 @@ struct Expr {
   Op op = Op::kEq;
   bool negated = false;  // `!=`, NOT IN, NOT LIKE, NOT BETWEEN, IS NOT NULL
   std::vector<Literal> literals;
+  std::optional<Aggregate> aggregate;  // kCompare: in place of a column
   size_t at = 0;
 };
 
 struct OrderItem {
-  Name column;
+  std::vector<Name> path;  // forward relations, then the column
+  std::optional<Aggregate> aggregate;
   bool descending = false;
   bool nulls_first = false;
+};
+
+// LIMIT 10 or LIMIT $n.
+struct Count {
+  uint64_t value = 0;
+  std::string parameter;
+  size_t at = 0;
 };
 
 struct Field;
 
 struct Selection {
   Name name;
+  Name key;  // the alias, or the name again
   std::unique_ptr<Expr> where;
   std::vector<OrderItem> order;
-  std::optional<uint64_t> limit;
-  std::optional<uint64_t> offset;
+  std::vector<Name> group;
+  std::unique_ptr<Expr> having;
+  std::optional<Count> limit;
+  std::optional<Count> offset;
   size_t clauses_at = 0;  // where ORDER BY, LIMIT or OFFSET stands, for messages
   std::vector<Field> fields;
 };
 
 struct Field {
-  enum class Kind : uint8_t { kStar, kDots, kColumn, kRelation };
+  enum class Kind : uint8_t { kStar, kDots, kColumn, kRelation, kAggregate };
   Kind kind = Kind::kColumn;
   Name name;
+  Name key;  // the alias, or the name again
+  Aggregate aggregate;
   std::unique_ptr<Selection> selection;  // kRelation
+};
+
+struct Query {
+  std::vector<Selection> selections;  // one or more
+  bool has_parameters = false;
 };
 
 }  // namespace reflex::ast

@@ -6,6 +6,7 @@
 
 #include "access.h"
 #include "json_out.h"
+#include "parser.h"
 
 namespace reflex {
 
@@ -15,7 +16,8 @@ using ast::Expr;
 
 class Binder {
  public:
-  Binder(const SchemaDef& schema, Plan* plan) : schema_(schema), plan_(plan) {}
+  Binder(const SchemaDef& schema, Parameters parameters, Plan* plan)
+      : schema_(schema), parameters_(parameters), plan_(plan) {}
 
   QueryError run(const ast::Selection& query) {
     for (uint32_t index = 0; index < schema_.tables.size(); ++index) {
@@ -96,25 +98,39 @@ class Binder {
   }
 
   bool selection(const ast::Selection& query, PlanSelection* out, bool many) {
-    if (!many && (!query.order.empty() || query.limit || query.offset)) {
-      return fail(error_at(
-          "syntax_error", query.clauses_at,
-          "ORDER BY, LIMIT and OFFSET need many rows, but " + quoted(query.name.text) + " is one object."));
+    if (!many && (!query.order.empty() || query.limit || query.offset || !query.group.empty())) {
+      return fail(error_at("syntax_error", query.clauses_at,
+                           "GROUP BY, ORDER BY, LIMIT and OFFSET need many rows, but " +
+                               quoted(query.name.text) + " is one object."));
     }
     if (query.where != nullptr) {
       out->filtered = true;
       if (!predicate(*query.where, out->table, false, &out->where)) return false;
     }
-    if (query.limit) out->limit = *query.limit;
-    if (query.offset) out->offset = *query.offset;
-    return order(query, out) && fields(query, out);
+    if (!(query.limit ? count(*query.limit, &out->limit) : true)) return false;
+    if (!(query.offset ? count(*query.offset, &out->offset) : true)) return false;
+    const auto folds = [](const ast::Field& field) { return field.kind == ast::Field::Kind::kAggregate; };
+    const auto first = std::find_if(query.fields.begin(), query.fields.end(), folds);
+    if (query.group.empty() && first == query.fields.end()) return order(query, out) && fields(query, out);
+    if (!many) {
+      return fail(error_at("syntax_error", first->name.at,
+                           "Aggregates need many rows, but " + quoted(query.name.text) + " is one object."));
+    }
+    return grouping(query, out);
+  }
+
+  bool count(const ast::Count& count, uint64_t* out) {
+    QueryError error = bind_count(parameters_, count, out);
+    return error.ok() || fail(std::move(error));
   }
 
   bool order(const ast::Selection& query, PlanSelection* out) {
+    const auto is_related = [](const ast::OrderItem& item) { return item.aggregate || item.path.size() > 1; };
+    if (std::any_of(query.order.begin(), query.order.end(), is_related)) return related_order(query, out);
     for (const ast::OrderItem& item : query.order) {
       OrderKey key{0, item.descending, item.nulls_first};
-      if (!find_column(out->table, item.column.text, &key.column))
-        return unknown(out->table, item.column, "column");
+      if (!find_column(out->table, item.path[0].text, &key.column))
+        return unknown(out->table, item.path[0], "column");
       out->order.push_back(key);
     }
     simplify_order(def(out->table), out);
@@ -136,6 +152,249 @@ class Binder {
     out->backwards = descending;
   }
 
+  bool related_order(const ast::Selection& query, PlanSelection* out) {
+    for (const ast::OrderItem& item : query.order) {
+      RelatedKey& key = out->related_order.emplace_back();
+      key.descending = item.descending;
+      key.nulls_first = item.nulls_first;
+      key.of_aggregate = item.aggregate.has_value();
+      uint32_t table = out->table;
+      for (size_t i = 0; i + 1 < item.path.size(); ++i) {
+        Step step;
+        if (!find_relation(table, item.path[i].text, &step)) return unknown(table, item.path[i], "relation");
+        if (step.reverse) {
+          return fail(error_at(
+              "syntax_error", item.path[i].at,
+              "Rows can't be ordered by " + quoted(item.path[i].text) + ", which leads to many rows.",
+              "an aggregate of it is one value: " + item.path[i].text + ".count()"));
+        }
+        key.path.push_back(step);
+        table = step.to;
+      }
+      if (item.aggregate) {
+        if (!last_step(item.path, table, *item.aggregate, &key.step)) return false;
+        if (!aggregate(*item.aggregate, key.step.to, &key.aggregate)) return false;
+        continue;
+      }
+      key.aggregate.function = ast::Aggregate::Function::kMin;
+      key.aggregate.has_column = true;
+      if (!find_column(table, item.path.back().text, &key.aggregate.column))
+        return unknown(table, item.path.back(), "column");
+    }
+    return true;
+  }
+
+  // The relation whose rows an aggregate folds: the path's last, to many.
+  bool last_step(const std::vector<ast::Name>& path, uint32_t table, const ast::Aggregate& call, Step* out) {
+    if (path.empty()) {
+      return fail(error_at("syntax_error", call.at, "An aggregate here needs a relation whose rows it is of.",
+                           "write posts.count(); conditions on groups stand behind HAVING"));
+    }
+    if (!find_relation(table, path.back().text, out)) return unknown(table, path.back(), "relation");
+    if (out->reverse) return true;
+    return fail(error_at("syntax_error", path.back().at,
+                         "Aggregates need many rows, but " + quoted(path.back().text) + " is one object."));
+  }
+
+  bool aggregate(const ast::Aggregate& call, uint32_t table, PlanAggregate* out) {
+    using Function = ast::Aggregate::Function;
+    out->function = call.function;
+    out->has_column = call.column.has_value();
+    if (!call.column) return true;
+    if (!find_column(table, call.column->text, &out->column)) return unknown(table, *call.column, "column");
+    const ColumnDef& column = def(table).columns[out->column];
+    out->storage = column.storage;
+    if (call.function == Function::kSum || call.function == Function::kAvg) {
+      const KeyClass kind = key_class(column.storage);
+      const bool number = kind == KeyClass::kFloat || kind == KeyClass::kDecimal ||
+                          column.storage == Storage::kI16 || column.storage == Storage::kI32 ||
+                          column.storage == Storage::kI64 || column.storage == Storage::kU64;
+      if (!number) return mismatch(column, call.column->at, " is no number; sum and avg take numbers.");
+    }
+    if ((call.function == Function::kMin || call.function == Function::kMax) &&
+        column.storage == Storage::kJson) {
+      return mismatch(column, call.column->at, " has no order; min and max need one.");
+    }
+    return true;
+  }
+
+  bool mismatch(const ColumnDef& column, size_t at, const std::string& why) {
+    return fail(error_at("type_mismatch", at,
+                         "Column " + quoted(column.name) + " (" + std::string(column.declared) + ")" + why));
+  }
+
+  // Equal aggregates are computed once.
+  bool shared_aggregate(const ast::Aggregate& call, const PlanSelection& in, PlanGrouping* grouping,
+                        uint32_t* out) {
+    PlanAggregate one;
+    if (!aggregate(call, in.table, &one)) return false;
+    const auto same = [&one](const PlanAggregate& other) {
+      return one.function == other.function && one.has_column == other.has_column &&
+             one.column == other.column;
+    };
+    auto& all = grouping->aggregates;
+    const auto found = std::find_if(all.begin(), all.end(), same);
+    *out = static_cast<uint32_t>(found - all.begin());
+    if (found == all.end()) all.push_back(one);
+    return true;
+  }
+
+  bool group_column(const ast::Name& name, const PlanSelection& in, const PlanGrouping& grouping,
+                    uint32_t* out) {
+    uint16_t column = 0;
+    if (!find_column(in.table, name.text, &column)) return unknown(in.table, name, "column");
+    *out = column;
+    const auto& columns = grouping.columns;
+    if (std::find(columns.begin(), columns.end(), column) != columns.end()) return true;
+    return fail(error_at("syntax_error", name.at,
+                         "The column " + quoted(name.text) +
+                             " has many values here; it stands neither behind "
+                             "GROUP BY nor in an aggregate.",
+                         "write GROUP BY " + name.text + ", or max(" + name.text + ")"));
+  }
+
+  bool grouping(const ast::Selection& query, PlanSelection* out) {
+    out->grouping = std::make_unique<PlanGrouping>();
+    PlanGrouping* to = out->grouping.get();
+    to->grouped = !query.group.empty();
+    if (!to->grouped && (!query.order.empty() || query.limit || query.offset)) {
+      return fail(
+          error_at("syntax_error", query.clauses_at,
+                   "Without GROUP BY aggregates give one object; ORDER BY, LIMIT and OFFSET say nothing."));
+    }
+    for (const ast::Name& name : query.group) {
+      uint16_t column = 0;
+      if (!find_column(out->table, name.text, &column)) return unknown(out->table, name, "column");
+      const ColumnDef& known = def(out->table).columns[column];
+      if (known.storage == Storage::kJson) return mismatch(known, name.at, " can't be grouped by.");
+      if (std::find(to->columns.begin(), to->columns.end(), column) != to->columns.end()) {
+        return fail(error_at("syntax_error", name.at, quoted(name.text) + " stands twice behind GROUP BY."));
+      }
+      to->columns.push_back(column);
+    }
+    std::unordered_set<std::string_view> keys;
+    for (const ast::Field& field : query.fields) {
+      if (!group_field(field, *out, to)) return false;
+      if (!keys.insert(field.key.text).second) return twice(field);
+    }
+    if (!group_order(query, *out, to)) return false;
+    to->has_having = query.having != nullptr;
+    return !to->has_having || group_predicate(*query.having, *out, false, &to->having);
+  }
+
+  bool group_field(const ast::Field& field, const PlanSelection& in, PlanGrouping* to) {
+    PlanGrouping::Key key;
+    key.key = to->fields.empty() ? "{" : ",";
+    append_json_string(&key.key, field.key.text);
+    key.key += ':';
+    key.of_aggregate = field.kind == ast::Field::Kind::kAggregate;
+    if (field.kind != ast::Field::Kind::kColumn && !key.of_aggregate) {
+      return fail(
+          error_at("syntax_error", field.name.at,
+                   "Beside aggregates there is room for columns behind GROUP BY only, not for wildcards "
+                   "or relations."));
+    }
+    const bool good = key.of_aggregate ? shared_aggregate(field.aggregate, in, to, &key.index)
+                                       : group_column(field.name, in, *to, &key.index);
+    to->fields.push_back(std::move(key));
+    return good;
+  }
+
+  bool group_operand(const std::vector<ast::Name>& path, const std::optional<ast::Aggregate>& call, size_t at,
+                     const PlanSelection& in, PlanGrouping* to, uint32_t* index) {
+    if (call && path.empty()) return shared_aggregate(*call, in, to, index);
+    if (!call && path.size() == 1) return group_column(path[0], in, *to, index);
+    return fail(
+        error_at("syntax_error", at, "Groups have their own columns and aggregates only, no relations."));
+  }
+
+  bool group_order(const ast::Selection& query, const PlanSelection& in, PlanGrouping* to) {
+    for (const ast::OrderItem& item : query.order) {
+      PlanGrouping::Key key;
+      key.descending = item.descending;
+      key.nulls_first = item.nulls_first;
+      key.of_aggregate = item.aggregate.has_value();
+      const size_t at = item.path.empty() ? item.aggregate->at : item.path[0].at;
+      if (!group_operand(item.path, item.aggregate, at, in, to, &key.index)) return false;
+      to->order.push_back(key);
+    }
+    for (const uint16_t column : to->columns) {
+      PlanGrouping::Key key;
+      key.index = column;
+      to->order.push_back(key);
+    }
+    return true;
+  }
+
+  bool group_predicate(const Expr& expr, const PlanSelection& in, bool negate, GroupPred* out) {
+    PlanGrouping* to = in.grouping.get();
+    switch (expr.kind) {
+      case Expr::Kind::kNot:
+        return group_predicate(*expr.kids[0], in, !negate, out);
+      case Expr::Kind::kAnd:
+      case Expr::Kind::kOr:
+        out->kind = ((expr.kind == Expr::Kind::kAnd) != negate) ? Pred::Kind::kAnd : Pred::Kind::kOr;
+        for (const auto& kid : expr.kids) {
+          if (!group_predicate(*kid, in, negate, &out->kids.emplace_back())) return false;
+        }
+        return true;
+      case Expr::Kind::kRelation:
+        return fail(error_at("syntax_error", expr.at, "Groups have no relations."));
+      default:
+        break;
+    }
+    out->negated = expr.negated != negate;
+    out->of_aggregate = expr.aggregate.has_value();
+    if (!group_operand(expr.path, expr.aggregate, expr.at, in, to, &out->index)) return false;
+    if (out->of_aggregate)
+      return aggregate_operand(expr, in.table, to->aggregates[out->index], &out->operand);
+    return operand(def(in.table).columns[out->index], expr, &out->operand);
+  }
+
+  // Aggregates compare as the column does (min, max), as doubles, or exactly.
+  bool aggregate_operand(const Expr& expr, uint32_t table, const PlanAggregate& plan, uint32_t* out) {
+    using Function = ast::Aggregate::Function;
+    if (plan.function == Function::kMin || plan.function == Function::kMax) {
+      return operand(def(table).columns[plan.column], expr, out);
+    }
+    const std::string name = aggregate_name(*expr.aggregate);
+    const bool floats = plan.function != Function::kCount && key_class(plan.storage) == KeyClass::kFloat;
+    const ColumnDef column{name, "an aggregate", {}, floats ? Storage::kF64 : Storage::kDecimal, true, true};
+    return operand(column, expr, out);
+  }
+
+  bool operand(const ColumnDef& column, const Expr& expr, uint32_t* out) {
+    *out = static_cast<uint32_t>(plan_->operands.size());
+    Operand& to = plan_->operands.emplace_back();
+    const auto is_parameter = [](const ast::Literal& literal) {
+      return literal.kind == ast::Literal::Kind::kParameter;
+    };
+    QueryError error;
+    if (std::any_of(expr.literals.begin(), expr.literals.end(), is_parameter)) {
+      Expr bound;
+      bound.op = expr.op;
+      bound.negated = expr.negated;
+      bound.at = expr.at;
+      bound.literals = expr.literals;
+      for (ast::Literal& literal : bound.literals) {
+        if (!is_parameter(literal)) continue;
+        const ast::Literal use = literal;
+        error = bind_parameter(parameters_, use, column.storage, &literal);
+        if (!error.ok()) return fail(std::move(error));
+      }
+      error = bind_operand(column, bound, &to);
+    } else {
+      error = bind_operand(column, expr, &to);
+    }
+    return error.ok() || fail(std::move(error));
+  }
+
+  bool twice(const ast::Field& field) {
+    return fail(error_at("syntax_error", field.key.at,
+                         "The field " + quoted(field.key.text) + " is asked for twice.",
+                         "an alias tells them apart: other: " + field.name.text));
+  }
+
   bool fields(const ast::Selection& query, PlanSelection* out) {
     std::unordered_set<std::string_view> asked;
     size_t wildcards = 0;
@@ -144,10 +403,7 @@ class Binder {
       if (wildcard && ++wildcards > 1) {
         return fail(error_at("syntax_error", field.name.at, "One wildcard is enough: `...` contains `*`."));
       }
-      if (!wildcard && !asked.insert(field.name.text).second) {
-        return fail(error_at("syntax_error", field.name.at,
-                             "The field " + quoted(field.name.text) + " is asked for twice."));
-      }
+      if (!wildcard && !asked.insert(field.key.text).second) return twice(field);
     }
     for (const ast::Field& field : query.fields) {
       if (!one_field(field, asked, out)) return false;
@@ -169,13 +425,13 @@ class Binder {
         Step step;
         if (!find_relation(out->table, field.name.text, &step))
           return unknown(out->table, field.name, "relation");
-        return selection(*field.selection, add_relation(field.name.text, step, out), step.reverse);
+        return selection(*field.selection, add_relation(field.key.text, step, out), step.reverse);
       }
       default: {
         uint16_t column = 0;
         if (!find_column(out->table, field.name.text, &column))
           return unknown(out->table, field.name, "column");
-        add_column(column, out);
+        add_column(column, field.key.text, out);
         return true;
       }
     }
@@ -187,9 +443,9 @@ class Binder {
     return key + ":";
   }
 
-  void add_column(uint16_t column, PlanSelection* out) const {
+  static void add_column(uint16_t column, std::string_view key, PlanSelection* out) {
     PlanField field;
-    field.key = key_text(def(out->table).columns[column].name, *out);
+    field.key = key_text(key, *out);
     field.column = column;
     out->fields.push_back(std::move(field));
   }
@@ -210,7 +466,8 @@ class Binder {
   void every_column(const std::unordered_set<std::string_view>& asked, PlanSelection* out) const {
     const auto& columns = def(out->table).columns;
     for (size_t i = 0; i < columns.size(); ++i) {
-      if (columns[i].visible && !asked.contains(columns[i].name)) add_column(static_cast<uint16_t>(i), out);
+      if (!columns[i].visible || asked.contains(columns[i].name)) continue;
+      add_column(static_cast<uint16_t>(i), columns[i].name, out);
     }
   }
 
@@ -247,6 +504,7 @@ class Binder {
   // From part `at` of the path: relations lead on, the last part of a comparison is a column.
   bool along(const Expr& expr, size_t at, uint32_t table, bool negate, Pred* out) {
     const bool relation_end = expr.kind == Expr::Kind::kRelation;
+    if (expr.aggregate && at + 1 >= expr.path.size()) return aggregate_test(expr, table, negate, out);
     if (at == expr.path.size()) return predicate(*expr.kids[0], table, false, out);
     if (at + 1 == expr.path.size() && !relation_end) return test(expr, table, negate, out);
     Step step;
@@ -262,21 +520,44 @@ class Binder {
       return unknown(table, expr.path.back(), "column");
     out->kind = Pred::Kind::kTest;
     out->negated = expr.negated != negate;
-    out->operand = static_cast<uint32_t>(plan_->operands.size());
-    const QueryError error =
-        bind_operand(def(table).columns[out->column], expr, &plan_->operands.emplace_back());
-    return error.ok() || fail(error);
+    return operand(def(table).columns[out->column], expr, &out->operand);
+  }
+
+  bool aggregate_test(const Expr& expr, uint32_t table, bool negate, Pred* out) {
+    out->kind = Pred::Kind::kAggregate;
+    out->negated = expr.negated != negate;
+    return last_step(expr.path, table, *expr.aggregate, &out->step) &&
+           aggregate(*expr.aggregate, out->step.to, &out->aggregate) &&
+           aggregate_operand(expr, out->step.to, out->aggregate, &out->operand);
   }
 
   const SchemaDef& schema_;
+  Parameters parameters_;
   Plan* plan_;
   QueryError error_;
 };
 
 }  // namespace
 
-QueryError bind_query(const SchemaDef& schema, const ast::Selection& query, Plan* out) {
-  return Binder(schema, out).run(query);
+QueryError bind_query(const SchemaDef& schema, const ast::Query& query, Parameters parameters, Plan* out) {
+  const auto& selections = query.selections;
+  if (selections.size() == 1) return Binder(schema, parameters, out).run(selections[0]);
+  std::unordered_set<std::string_view> keys;
+  out->further.reserve(selections.size() - 1);
+  for (const ast::Selection& selection : selections) {
+    Plan* plan = keys.empty() ? out : &out->further.emplace_back();
+    if (!keys.insert(selection.key.text).second) {
+      return error_at("syntax_error", selection.key.at,
+                      "The answer would have two parts named " + quoted(selection.key.text) + ".",
+                      "an alias tells them apart: other: " + selection.name.text);
+    }
+    plan->key = keys.size() == 1 ? "{" : ",";
+    append_json_string(&plan->key, selection.key.text);
+    plan->key += ':';
+    QueryError error = Binder(schema, parameters, plan).run(selection);
+    if (!error.ok()) return error;
+  }
+  return {};
 }
 
 }  // namespace reflex

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ast.h"
+#include "parameters.h"
 #include "plan.h"
 #include "query_error.h"
 #include "schema.h"
@@ -9,7 +10,8 @@
 namespace reflex {
 
 // Fills `*out`, which refers to `schema`, or returns unknown_table, unknown_field, type_mismatch or
-// syntax_error.
-QueryError bind_query(const SchemaDef& schema, const ast::Selection& query, Plan* out);
+// syntax_error;
+// missing_parameter where the query needs a value that `parameters` lack.
+QueryError bind_query(const SchemaDef& schema, const ast::Query& query, Parameters parameters, Plan* out);
 
 }  // namespace reflex

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <vector>
 
 #include "health.h"
 #include "json_doc.h"
@@ -62,6 +63,28 @@ int find_q(std::string_view query, std::string_view* value) {
     query.remove_prefix(std::min(end + 1, query.size()));
   }
   return found;
+}
+
+// A name=value pair of the URL, decoded.
+struct Pair {
+  std::string name;
+  std::string value;
+};
+
+// Every pair but q. False: a % without two digits.
+bool decode_pairs(std::string_view query, std::vector<Pair>* out) {
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    const size_t equals = std::min(pair.find('='), pair.size());
+    Pair one;
+    if (!decode(pair.substr(0, equals), &one.name)) return false;
+    if (one.name.empty() || one.name == "q") continue;
+    if (!decode(pair.substr(std::min(equals + 1, pair.size())), &one.value)) return false;
+    out->push_back(std::move(one));
+  }
+  return true;
 }
 
 Reply unauthorized(std::string* out) {
@@ -169,6 +192,15 @@ Reply Endpoints::query(const HttpRequest& request, std::string* out) {
 }
 
 Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, std::string* out) {
+  std::vector<Pair> pairs;
+  std::vector<Parameter> parameters;
+  if (!request.query.empty() && text.find('$') != std::string_view::npos) {
+    if (!decode_pairs(request.query, &pairs)) {
+      return error(400, "bad_request",
+                   "A parameter in the URL has a % that is not followed by two hexadecimal digits.", out);
+    }
+    for (const Pair& pair : pairs) parameters.push_back({pair.name, pair.value});
+  }
   Reply reply;
   reply.has_snapshot = true;
   reply.version = info(*view_.snapshot).version;
@@ -181,7 +213,7 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   }
   const int64_t begin = monotonic_ns();
   reply.age_ms = view_.age_at(begin / 1'000'000);
-  reply.status = engine_.answer(*view_.snapshot, text, out);
+  reply.status = engine_.answer(*view_.snapshot, text, parameters, out);
   reply.has_etag = tagged && reply.status == 200;
   stats_.count_query(monotonic_ns() - begin);
   stats_.plan_hits.set(engine_.plan_hits());

@@ -7,6 +7,8 @@
 
 #include "emit.h"
 #include "filter.h"
+#include "group.h"
+#include "order_related.h"
 #include "rows.h"
 
 namespace reflex {
@@ -15,15 +17,17 @@ namespace {
 
 class Executor {
  public:
+  // `ticker` and `rows_written` go on where an earlier selection of the query left them.
   Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-           Writer* writer)
+           Writer* writer, const Ticker& ticker, uint64_t rows_written = 0)
       : schema_(schema),
         snapshot_(snapshot),
         plan_(plan),
         limits_(limits),
         writer_(*writer),
-        ticker_(limits.max_query_ms),
-        filter_(snapshot, plan.operands, &ticker_) {}
+        ticker_(ticker),
+        filter_(snapshot, plan.operands, &ticker_),
+        rows_written_(rows_written) {}
 
   QueryError run() {
     root();
@@ -33,6 +37,8 @@ class Executor {
     }
     return error_;
   }
+  const Ticker& ticker() const { return ticker_; }
+  uint64_t rows_written() const { return rows_written_; }
 
  private:
   bool fail(std::string message) {
@@ -71,6 +77,7 @@ class Executor {
 
   void root() {
     const PlanSelection& selection = plan_.root;
+    if (selection.grouping != nullptr) return grouped_root(selection);
     Taker taker(this, selection);
     std::vector<uint32_t> rows;
     if (selection.limit == 0) {
@@ -79,7 +86,7 @@ class Executor {
     }
     if (candidates(schema_, snapshot_, plan_, &rows)) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
-    } else if (selection.order.empty() && !selection.backwards) {
+    } else if (selection.in_row_order()) {
       scan(selection, [&taker](uint32_t row) { return taker.take(row); });
     } else {
       scan(selection, [&rows](uint32_t row) {
@@ -89,6 +96,47 @@ class Executor {
       chosen(selection, rows, false, &taker);
     }
     taker.end();
+  }
+
+  void grouped_root(const PlanSelection& selection) {
+    Groups groups(*selection.grouping, snapshot_.table(selection.table));
+    std::vector<uint32_t> rows;
+    if (candidates(schema_, snapshot_, plan_, &rows)) {
+      fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
+    } else {
+      scan(selection, [&](uint32_t row) { return add(row, &groups); });
+    }
+    write_groups(selection, &groups);
+  }
+
+  bool add(uint32_t row, Groups* groups) {
+    groups->add(row);
+    return groups->size() <= limits_.max_rows || too_many();
+  }
+
+  void fold(const PlanSelection& selection, std::span<const uint32_t> rows, bool test, Groups* groups) {
+    const Table& table = snapshot_.table(selection.table);
+    for (const uint32_t row : rows) {
+      if (!ticker_.spend(1)) return;
+      if (test && !filter_.test(selection.where, table, row)) continue;
+      if (!add(row, groups)) return;
+    }
+  }
+
+  void write_groups(const PlanSelection& selection, Groups* groups) {
+    if (!error_.ok() || ticker_.expired()) return;
+    const std::vector<uint32_t> kept = groups->finish(&filter_, plan_.operands, &ticker_);
+    const bool many = selection.grouping->grouped;
+    const uint64_t first = std::min<uint64_t>(selection.offset, kept.size());
+    const uint64_t count = std::min<uint64_t>(selection.limit, kept.size() - first);
+    if (many) writer_.put('[');
+    for (uint64_t i = 0; i < count; ++i) {
+      if (!count_row() || !ticker_.spend(1)) return;
+      if (i != 0) writer_.put(',');
+      groups->write(kept[first + i], &writer_);
+    }
+    if (many) writer_.put(']');
+    if (writer_.written() > limits_.max_answer_bytes) too_long();
   }
 
   template <typename Take>
@@ -120,7 +168,7 @@ class Executor {
   // Rows already found, in row order: test, sort, cut, write.
   void chosen(const PlanSelection& selection, std::span<const uint32_t> rows, bool test, Taker* taker) {
     const Table& table = snapshot_.table(selection.table);
-    if (selection.order.empty() && !selection.backwards) {
+    if (selection.in_row_order()) {
       for (const uint32_t row : rows) {
         if (!ticker_.spend(1)) return;
         if (test && !filter_.test(selection.where, table, row)) continue;
@@ -133,18 +181,20 @@ class Executor {
       if (!ticker_.spend(1)) return;
       if (!test || filter_.test(selection.where, table, row)) kept.push_back(row);
     }
-    order_rows(table, selection, &kept);
+    if (selection.related_order.empty()) {
+      order_rows(table, selection, &kept);
+    } else {
+      order_related(snapshot_, selection.table, selection.related_order, rows_wanted(selection), &ticker_,
+                    &kept);
+      if (ticker_.expired()) return;
+    }
     for (const uint32_t row : kept) {
       if (!taker->take(row)) return;
     }
   }
 
   bool object(const PlanSelection& selection, uint32_t row) {
-    if (++rows_written_ > limits_.max_rows) {
-      return fail("The answer has more than the " + std::to_string(limits_.max_rows) +
-                  " rows allowed; narrow the filter or use LIMIT.");
-    }
-    if (writer_.written() > limits_.max_answer_bytes) return too_long();
+    if (!count_row()) return false;
     if (!ticker_.spend(1)) return false;
     const Table& table = snapshot_.table(selection.table);
     if (selection.fields.empty()) writer_.put('{');  // a wildcard over a table that shows no column
@@ -160,6 +210,17 @@ class Executor {
     return writer_.written() <= limits_.max_answer_bytes || too_long();
   }
 
+  bool count_row() {
+    if (++rows_written_ > limits_.max_rows) [[unlikely]]
+      return too_many();
+    return writer_.written() <= limits_.max_answer_bytes || too_long();
+  }
+
+  bool too_many() {
+    return fail("The answer has more than the " + std::to_string(limits_.max_rows) +
+                " rows allowed; narrow the filter or use LIMIT.");
+  }
+
   bool too_long() {
     return fail("The answer is longer than the " + std::to_string(limits_.max_answer_bytes) +
                 " bytes allowed; narrow the filter, ask for fewer fields or use LIMIT.");
@@ -169,6 +230,12 @@ class Executor {
     const PlanSelection& selection = *field.selection;
     const Link& link = snapshot_.link(field.step.child, field.step.forward);
     if (field.kind == PlanField::Kind::kReverse) {
+      if (selection.grouping != nullptr) {
+        Groups groups(*selection.grouping, snapshot_.table(selection.table));
+        fold(selection, link.children(row), selection.filtered, &groups);
+        write_groups(selection, &groups);
+        return error_.ok() && !ticker_.expired();
+      }
       Taker taker(this, selection);
       chosen(selection, link.children(row), selection.filtered, &taker);
       taker.end();
@@ -191,14 +258,30 @@ class Executor {
   Ticker ticker_;
   Filter filter_;
   QueryError error_;
-  uint64_t rows_written_ = 0;
+  uint64_t rows_written_;
 };
 
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
                     Writer* writer) {
-  return Executor(schema, snapshot, plan, limits, writer).run();
+  if (plan.further.empty()) {
+    return Executor(schema, snapshot, plan, limits, writer, Ticker(limits.max_query_ms)).run();
+  }
+  Ticker ticker(limits.max_query_ms);
+  uint64_t rows_written = 0;
+  const auto part = [&](const Plan& one) {
+    writer->put(one.key);
+    Executor executor(schema, snapshot, one, limits, writer, ticker, rows_written);
+    QueryError error = executor.run();
+    ticker = executor.ticker();
+    rows_written = executor.rows_written();
+    return error;
+  };
+  QueryError error = part(plan);
+  for (size_t i = 0; i < plan.further.size() && error.ok(); ++i) error = part(plan.further[i]);
+  writer->put('}');
+  return error;
 }
 
 }  // namespace reflex

@@ -4,6 +4,9 @@
 #include <bit>
 #include <cstring>
 
+#include "group.h"
+#include "order_related.h"
+
 namespace reflex {
 
 namespace {
@@ -26,19 +29,6 @@ uint64_t integer_bits(const Column& column, uint32_t row) {
 double float_value(const Column& column, uint32_t row) {
   return column.storage == Storage::kF32 ? static_cast<double>(column.get<float>(row))
                                          : column.get<double>(row);
-}
-
-bool in_decimals(const Operand& operand, std::string_view text) {
-  Decimal value;
-  parse_decimal(text, &value);
-  if (operand.kind == Operand::Kind::kIn) return operand.strings.contains(canonical(value));
-  if (operand.has_low) {
-    const int order = compare(value, operand.low_decimal);
-    if (order < 0 || (order == 0 && operand.low_strict)) return false;
-  }
-  if (!operand.has_high) return true;
-  const int order = compare(value, operand.high_decimal);
-  return order < 0 || (order == 0 && !operand.high_strict);
 }
 
 bool in_bytes(const Operand& operand, std::string_view bytes) {
@@ -117,6 +107,25 @@ bool range_block(const Operand& operand, Storage storage, const uint8_t* values,
 
 }  // namespace
 
+bool in_decimals(const Operand& operand, std::string_view text) {
+  Decimal value;
+  parse_decimal(text, &value);
+  if (operand.kind == Operand::Kind::kIn) return operand.strings.contains(canonical(value));
+  if (operand.has_low) {
+    const int order = compare(value, operand.low_decimal);
+    if (order < 0 || (order == 0 && operand.low_strict)) return false;
+  }
+  if (!operand.has_high) return true;
+  const int order = compare(value, operand.high_decimal);
+  return order < 0 || (order == 0 && !operand.high_strict);
+}
+
+bool float_holds(const Operand& operand, double number) {
+  if (operand.kind == Operand::Kind::kIn)
+    return operand.integers.contains(std::bit_cast<uint64_t>(number + 0.0));
+  return number >= operand.low_float && number <= operand.high_float;
+}
+
 bool Filter::like(const Like& like, std::string_view text) {
   uint64_t work = 1 << 16;
   while (true) {
@@ -137,12 +146,8 @@ bool Filter::value(const Operand& operand, const Column& column, uint32_t row) {
       if (operand.kind == Operand::Kind::kIn) return operand.integers.contains(bits);
       return !operand.none && bits - operand.low <= operand.span;
     }
-    case KeyClass::kFloat: {
-      const double number = float_value(column, row);
-      if (operand.kind == Operand::Kind::kIn)
-        return operand.integers.contains(std::bit_cast<uint64_t>(number + 0.0));
-      return number >= operand.low_float && number <= operand.high_float;
-    }
+    case KeyClass::kFloat:
+      return float_holds(operand, float_value(column, row));
     case KeyClass::kDecimal:
       return in_decimals(operand, column.text(row));
     default:
@@ -164,6 +169,12 @@ bool Filter::any(const Pred& pred, uint32_t row) {
   return false;
 }
 
+bool Filter::aggregate(const Pred& pred, uint32_t row) {
+  const AggregateValue value = related_value(snapshot_, pred.step, pred.aggregate, row, ticker_);
+  return reflex::holds(this, operands_[pred.operand], pred.negated, pred.aggregate,
+                       snapshot_.table(pred.step.to), value);
+}
+
 bool Filter::test(const Pred& pred, const Table& table, uint32_t row) {
   switch (pred.kind) {
     case Pred::Kind::kAnd:
@@ -178,14 +189,18 @@ bool Filter::test(const Pred& pred, const Table& table, uint32_t row) {
       return false;
     case Pred::Kind::kAny:
       return any(pred, row) != pred.negated;
+    case Pred::Kind::kAggregate:
+      return aggregate(pred, row);
     default:
       break;
   }
-  const Operand& operand = operands_[pred.operand];
-  const Column& column = table.columns[pred.column];
+  return holds(operands_[pred.operand], pred.negated, table.columns[pred.column], row);
+}
+
+bool Filter::holds(const Operand& operand, bool negated, const Column& column, uint32_t row) {
   const bool has = column.has(row);
-  if (operand.kind == Operand::Kind::kNull) return has == pred.negated;
-  return has && !is_nan(column, row) && value(operand, column, row) != pred.negated;
+  if (operand.kind == Operand::Kind::kNull) return has == negated;
+  return has && !is_nan(column, row) && value(operand, column, row) != negated;
 }
 
 void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count,

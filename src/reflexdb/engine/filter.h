@@ -39,6 +39,10 @@ class Ticker {
   bool expired_ = false;
 };
 
+// Is the decimal `text` among what `operand` allows?
+bool in_decimals(const Operand& operand, std::string_view text);
+bool float_holds(const Operand& operand, double number);
+
 class Filter {
  public:
   Filter(const Snapshot& snapshot, const std::vector<Operand>& operands, Ticker* ticker)
@@ -46,6 +50,9 @@ class Filter {
 
   // Is `pred` true for `row` of `table`? False once time is over.
   bool test(const Pred& pred, const Table& table, uint32_t row);
+
+  // One value against one operand, `negated` aside. Null and NaN fulfil nothing but IS NULL.
+  bool holds(const Operand& operand, bool negated, const Column& column, uint32_t row);
 
   // Sets bit i of `out` where `pred` is true for row `first` + i, of those whose bit in `active` is set.
   // Requires: the rows, at most kBlock, lie in one chunk.
@@ -56,6 +63,7 @@ class Filter {
 
  private:
   bool any(const Pred& pred, uint32_t row);
+  bool aggregate(const Pred& pred, uint32_t row);
   bool value(const Operand& operand, const Column& column, uint32_t row);
   bool like(const Like& like, std::string_view text);
 

@@ -138,6 +138,9 @@ std::string text(const ast::Literal& literal, Value* out) {
 }
 
 std::string literal_words(const ast::Literal& literal) {
+  if (!literal.parameter.empty()) {
+    return "the parameter " + quoted("$" + literal.parameter) + ", which is " + quoted(literal.text);
+  }
   switch (literal.kind) {
     case Kind::kTrue:
       return "`true`";

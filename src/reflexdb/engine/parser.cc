@@ -18,16 +18,30 @@ bool is_comparison(std::string_view symbol) {
          symbol == ">" || symbol == ">=";
 }
 
-bool is_aggregate(std::string_view name) {
-  return name == "count" || name == "sum" || name == "avg" || name == "min" || name == "max";
+bool find_aggregate(std::string_view name, ast::Aggregate::Function* out) {
+  using Function = ast::Aggregate::Function;
+  constexpr std::pair<std::string_view, Function> kKnown[] = {{"COUNT", Function::kCount},
+                                                              {"SUM", Function::kSum},
+                                                              {"AVG", Function::kAvg},
+                                                              {"MIN", Function::kMin},
+                                                              {"MAX", Function::kMax}};
+  for (const auto& [word, function] : kKnown) {
+    if (!same_word(name, word)) continue;
+    *out = function;
+    return true;
+  }
+  return false;
 }
 
 class Parser {
  public:
   Parser(std::string_view text, uint32_t max_depth) : lexer_(text), max_depth_(max_depth) { advance(); }
 
-  QueryError run(ast::Selection* out) {
-    if (whole_query(out)) return {};
+  QueryError run(ast::Query* out) {
+    if (whole_query(out)) {
+      out->has_parameters = has_parameters_;
+      return {};
+    }
     return lexer_.error().ok() ? error_ : lexer_.error();  // a faulty token explains best
   }
 
@@ -84,12 +98,17 @@ class Parser {
     return false;
   }
 
-  bool whole_query(ast::Selection* out) {
+  bool whole_query(ast::Query* out) {
     if (is_word("EXPLAIN") && peek().kind == TokenKind::kName) return unsupported(cur_.at, "EXPLAIN is");
     if (cur_.kind != TokenKind::kName) return expected("a table's name");
-    if (peek().text == ":") return unsupported(cur_.at, "Aliases are");
-    if (!selection(out)) return false;
-    if (cur_.kind == TokenKind::kName) return unsupported(cur_.at, "Several selections in one query are");
+    do {
+      ast::Name key;
+      if (!alias(&key)) return false;
+      ast::Selection one;
+      if (!selection(&one)) return false;
+      one.key = key.text.empty() ? one.name : std::move(key);
+      out->selections.push_back(std::move(one));
+    } while (cur_.kind == TokenKind::kName);
     return cur_.kind == TokenKind::kEnd && lexer_.error().ok() ? true : expected("the end of the query");
   }
 
@@ -101,13 +120,36 @@ class Parser {
     return true;
   }
 
+  // [name ':'], left empty where there is none.
+  bool alias(ast::Name* out) {
+    if (cur_.kind != TokenKind::kName || peek().text != ":") return true;
+    if (!name(out, "an alias")) return false;
+    advance();
+    return cur_.kind == TokenKind::kName || expected("a name after the alias");
+  }
+
+  // '$' name, directly behind it.
+  bool parameter(std::string* out) {
+    const size_t at = cur_.at;
+    advance();
+    if (cur_.kind != TokenKind::kName || cur_.backquoted || cur_.at != at + 1) {
+      return fail(at, "Expected a parameter's name right after `$`.",
+                  "write $id, and give id in the URL: /query?id=42");
+    }
+    if (cur_.value == "q") return fail(at, "No parameter can be called q; in a URL that is the query.");
+    *out = cur_.value;
+    advance();
+    has_parameters_ = true;
+    return true;
+  }
+
   bool selection(ast::Selection* out) {
     if (!name(&out->name, "a name")) return false;
     if (is_symbol("(") && !clauses(out)) return false;
     return block(out);
   }
 
-  // '(' [condition] [ORDER BY ...] [LIMIT n] [OFFSET n] ')'
+  // '(' [condition] [GROUP BY ... [HAVING ...]] [ORDER BY ...] [LIMIT n] [OFFSET n] ')'
   bool clauses(ast::Selection* out) {
     advance();
     if (!enter()) return false;
@@ -116,7 +158,7 @@ class Parser {
     while (starts_clause()) {
       if (!clause(out)) return false;
     }
-    if (!is_symbol(")")) return expected("AND, OR, ORDER BY, LIMIT, OFFSET or `)`");
+    if (!is_symbol(")")) return expected("AND, OR, GROUP BY, ORDER BY, LIMIT, OFFSET or `)`");
     leave();
     advance();
     return true;
@@ -134,7 +176,13 @@ class Parser {
 
   bool clause(ast::Selection* out) {
     const size_t at = cur_.at;
-    if (is_word("GROUP")) return unsupported(at, "GROUP BY is");
+    if (accept_word("GROUP")) {
+      if (!out->group.empty() || !out->order.empty() || out->limit || out->offset) {
+        return fail(at, "GROUP BY stands once, before ORDER BY, LIMIT and OFFSET.");
+      }
+      advance();  // BY, as starts_clause saw
+      return grouping(out);
+    }
     if (is_word("AFTER")) return unsupported(at, "AFTER is");
     if (accept_word("ORDER")) {
       if (!out->order.empty() || out->limit || out->offset) {
@@ -145,21 +193,26 @@ class Parser {
     }
     const bool limit = is_word("LIMIT");
     advance();
-    std::optional<uint64_t>* to = limit ? &out->limit : &out->offset;
+    std::optional<ast::Count>* to = limit ? &out->limit : &out->offset;
     if (*to) return fail(at, std::string(limit ? "LIMIT" : "OFFSET") + " is given twice.");
     return count(limit ? "LIMIT" : "OFFSET", to);
   }
 
-  bool count(const std::string& word, std::optional<uint64_t>* out) {
-    if (is_symbol("$")) return unsupported(cur_.at, "Parameters are");
+  bool count(const std::string& word, std::optional<ast::Count>* out) {
+    ast::Count number;
+    number.at = cur_.at;
+    if (is_symbol("$")) {
+      if (!parameter(&number.parameter)) return false;
+      *out = std::move(number);
+      return true;
+    }
     if (cur_.kind != TokenKind::kNumber) return expected("a number after " + word);
-    uint64_t value = 0;
     const char* end = cur_.text.data() + cur_.text.size();
-    const auto result = std::from_chars(cur_.text.data(), end, value);
+    const auto result = std::from_chars(cur_.text.data(), end, number.value);
     if (result.ec != std::errc() || result.ptr != end) {
       return fail(cur_.at, word + " takes a whole number that is not negative.");
     }
-    *out = value;
+    *out = std::move(number);
     advance();
     return true;
   }
@@ -167,11 +220,7 @@ class Parser {
   bool order_items(ast::Selection* out) {
     do {
       ast::OrderItem item;
-      if (cur_.kind == TokenKind::kName && is_aggregate(cur_.value) && peek().text == "(") {
-        return unsupported(cur_.at, "Aggregates are");
-      }
-      if (!name(&item.column, "a column's name after ORDER BY")) return false;
-      if (is_symbol(".")) return unsupported(cur_.at, "Ordering by a related table's column is");
+      if (!operand("a column's name after ORDER BY", &item.path, &item.aggregate)) return false;
       item.descending = accept_word("DESC");
       if (!item.descending) accept_word("ASC");
       item.nulls_first = item.descending;  // NULLs count as the greatest, as in PostgreSQL
@@ -182,6 +231,36 @@ class Parser {
       out->order.push_back(std::move(item));
     } while (accept(","));
     return true;
+  }
+
+  // name {, name} [HAVING condition]
+  bool grouping(ast::Selection* out) {
+    do {
+      if (!name(&out->group.emplace_back(), "a column's name after GROUP BY")) return false;
+      if (is_symbol(".")) return unsupported(cur_.at, "Grouping by a related table's column is");
+    } while (accept(","));
+    return !accept_word("HAVING") || disjunction(&out->having);
+  }
+
+  // name {'.' name} ['(' ')' | '(' name ')'], where the last is an aggregate.
+  bool operand(const std::string& what, std::vector<ast::Name>* path,
+               std::optional<ast::Aggregate>* aggregate) {
+    do {
+      if (is_aggregate_call()) return call(&aggregate->emplace());
+      if (!name(&path->emplace_back(), what)) return false;
+      if (path->size() + depth_ > max_depth_) return too_deep();
+    } while (accept("."));
+    return true;
+  }
+
+  bool call(ast::Aggregate* out) {
+    out->at = cur_.at;
+    find_aggregate(cur_.text, &out->function);
+    advance();
+    advance();  // '(', as is_aggregate_call saw
+    if (cur_.kind == TokenKind::kName && !name(&out->column.emplace(), "a column's name")) return false;
+    if (!out->column && out->function != ast::Aggregate::Function::kCount) return expected("a column's name");
+    return expect(")", "`)`");
   }
 
   bool block(ast::Selection* out) {
@@ -212,11 +291,20 @@ class Parser {
     }
     if (is_symbol(",")) return fail(cur_.at, "Fields are separated by spaces, not by commas.");
     if (cur_.kind != TokenKind::kName) return expected("a field's name or `}`");
+    if (!alias(&field->key)) return false;
+    if (!named_field(field)) return false;
+    if (field->key.text.empty()) field->key = field->name;
+    return true;
+  }
+
+  bool named_field(ast::Field* field) {
     const Token next = peek();
-    if (next.text == ":") return unsupported(cur_.at, "Aliases are");
     if (next.kind == TokenKind::kSymbol && (next.text == "{" || next.text == "(")) {
-      if (next.text == "(" && is_aggregate(cur_.value) && is_aggregate_call()) {
-        return unsupported(cur_.at, "Aggregates are");
+      if (is_aggregate_call(true)) {
+        field->kind = ast::Field::Kind::kAggregate;
+        if (!call(&field->aggregate)) return false;
+        field->name = {aggregate_name(field->aggregate), field->aggregate.at};
+        return true;
       }
       field->kind = ast::Field::Kind::kRelation;
       field->selection = std::make_unique<ast::Selection>();
@@ -227,13 +315,18 @@ class Parser {
     return name(&field->name, "a field's name");
   }
 
-  // count() or sum(column): a relation's parentheses hold more than a name.
-  bool is_aggregate_call() const {
+  // count() or sum(column): the parentheses of a relation hold more than a name, and in a selection braces
+  // follow.
+  bool is_aggregate_call(bool in_selection = false) const {
+    ast::Aggregate::Function function{};
+    if (cur_.kind != TokenKind::kName || cur_.backquoted || !find_aggregate(cur_.text, &function))
+      return false;
     Lexer ahead(lexer_);
-    ahead.next();  // '('
+    if (ahead.next().text != "(") return false;
     Token token = ahead.next();
-    if (token.kind == TokenKind::kName || token.text == "*") token = ahead.next();
-    return token.text == ")" && ahead.next().text != "{";
+    if (token.kind == TokenKind::kName) token = ahead.next();
+    return token.kind == TokenKind::kSymbol && token.text == ")" &&
+           !(in_selection && ahead.next().text == "{");
   }
 
   bool joined(std::unique_ptr<Expr>* out, Expr::Kind kind, std::string_view word) {
@@ -296,13 +389,8 @@ class Parser {
       return fail(cur_.at, "A condition starts with a field's name.",
                   "the literal stands on the right: id = 42");
     }
-    do {
-      ast::Name part;
-      if (!name(&part, "a field's name")) return false;
-      expr->path.push_back(std::move(part));
-      if (expr->path.size() + depth_ > max_depth_) return too_deep();
-    } while (accept("."));
-    if (is_symbol("(")) {
+    if (!operand("a field's name", &expr->path, &expr->aggregate)) return false;
+    if (is_symbol("(") && !expr->aggregate) {
       expr->kind = Expr::Kind::kRelation;
       expr->kids.emplace_back();
       depth_ += static_cast<uint32_t>(expr->path.size());  // each relation is a level of evaluation
@@ -371,7 +459,10 @@ class Parser {
     } else if (is_word("FALSE")) {
       out.kind = ast::Literal::Kind::kFalse;
     } else if (is_symbol("$")) {
-      return unsupported(cur_.at, "Parameters are");
+      out.kind = ast::Literal::Kind::kParameter;
+      if (!parameter(&out.text)) return false;
+      expr->literals.push_back(std::move(out));
+      return true;
     } else if (is_word("NULL")) {
       return fail(cur_.at, "Nothing compares with NULL.", "write IS NULL or IS NOT NULL");
     } else if (cur_.kind == TokenKind::kName) {
@@ -390,11 +481,19 @@ class Parser {
   QueryError error_;
   uint32_t max_depth_;
   uint32_t depth_ = 0;
+  bool has_parameters_ = false;
 };
 
 }  // namespace
 
-QueryError parse_query(std::string_view text, uint32_t max_depth, ast::Selection* out) {
+std::string aggregate_name(const ast::Aggregate& aggregate) {
+  constexpr std::string_view kNames[] = {"count", "sum", "avg", "min", "max"};
+  std::string text(kNames[static_cast<size_t>(aggregate.function)]);
+  if (aggregate.column) text += "_" + aggregate.column->text;
+  return text;
+}
+
+QueryError parse_query(std::string_view text, uint32_t max_depth, ast::Query* out) {
   const size_t bad = utf8_error(text);
   if (bad != std::string_view::npos)
     return error_at("syntax_error", bad, "The query is not valid UTF-8 from here on.");

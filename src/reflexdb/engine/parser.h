@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "ast.h"
@@ -12,7 +13,10 @@
 
 namespace reflex {
 
+// What an aggregate is called in the answer: `count`, `sum_views`.
+std::string aggregate_name(const ast::Aggregate& aggregate);
+
 // Fills `*out` or returns why not. `text` may be any bytes.
-QueryError parse_query(std::string_view text, uint32_t max_depth, ast::Selection* out);
+QueryError parse_query(std::string_view text, uint32_t max_depth, ast::Query* out);
 
 }  // namespace reflex

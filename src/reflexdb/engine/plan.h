@@ -25,17 +25,26 @@ struct Step {
   uint32_t to = 0;  // the table it leads to
 };
 
+// count() or sum(column) over rows of one table.
+struct PlanAggregate {
+  ast::Aggregate::Function function = ast::Aggregate::Function::kCount;
+  bool has_column = false;
+  uint16_t column = 0;
+  Storage storage = Storage::kBool;  // of the column
+};
+
 // A condition that keeps a row only where it is true; NOT has been pushed down to tests, which is exact under
 // three-valued logic.
 struct Pred {
-  enum class Kind : uint8_t { kAnd, kOr, kTest, kAny };
+  enum class Kind : uint8_t { kAnd, kOr, kTest, kAny, kAggregate };
   Kind kind = Kind::kTest;
   bool negated =
       false;  // kTest: true where the value is known and the test false; kAny: no related row matches
   std::vector<Pred> kids;  // kAnd, kOr; kAny: one
   uint16_t column = 0;     // kTest
-  uint32_t operand = 0;    // kTest
-  Step step;               // kAny
+  uint32_t operand = 0;    // kTest, kAggregate
+  Step step;               // kAny; kAggregate: always reverse
+  PlanAggregate aggregate;
 };
 
 // How the candidate rows are found; every row found is still tested.
@@ -47,8 +56,46 @@ struct Access {
   bool exact = false;              // the condition says no more than that
 };
 
+// A condition on an aggregate or on a group's key, as Pred is one on a row.
+struct GroupPred {
+  Pred::Kind kind = Pred::Kind::kTest;
+  bool negated = false;
+  std::vector<GroupPred> kids;
+  bool of_aggregate = false;
+  uint32_t index = 0;  // among the grouping's aggregates, or a column of the table
+  uint32_t operand = 0;
+};
+
+// What stands in an answer for many rows: aggregates, and the columns grouped by.
+struct PlanGrouping {
+  struct Key {
+    std::string key;  // fields: `{"count":` or `,"count":`
+    bool of_aggregate = false;
+    uint32_t index = 0;  // among `aggregates`, or a column of the table
+    bool descending = false;
+    bool nulls_first = false;
+  };
+  bool grouped = false;  // an array of groups; else one object
+  std::vector<uint16_t> columns;
+  std::vector<PlanAggregate> aggregates;  // those answered, ordered by and tested
+  std::vector<Key> fields;
+  std::vector<Key> order;  // always ends in the columns
+  bool has_having = false;
+  GroupPred having;
+};
+
 struct OrderKey {
   uint16_t column = 0;
+  bool descending = false;
+  bool nulls_first = false;
+};
+
+// ORDER BY author.name, or posts.count(): what stands at the end of a path.
+struct RelatedKey {
+  std::vector<Step> path;  // forward
+  bool of_aggregate = false;
+  Step step;                // of_aggregate: reverse, behind the path
+  PlanAggregate aggregate;  // else kMin of the column
   bool descending = false;
   bool nulls_first = false;
 };
@@ -69,16 +116,23 @@ struct PlanSelection {
   bool filtered = false;
   Pred where;
   Access access;
-  std::vector<OrderKey> order;  // empty: row order
-  bool backwards = false;       // row order, from the end: ORDER BY the primary key DESC
+  std::vector<OrderKey> order;            // empty: row order
+  std::vector<RelatedKey> related_order;  // instead of `order`, where one of its keys is another table's
+  bool backwards = false;                 // row order, from the end: ORDER BY the primary key DESC
   uint64_t limit = std::numeric_limits<uint64_t>::max();
   uint64_t offset = 0;
+  bool in_row_order() const { return order.empty() && related_order.empty() && !backwards; }
   std::vector<PlanField> fields;
+  std::unique_ptr<PlanGrouping> grouping;  // instead of fields
 };
 
 struct Plan {
   PlanSelection root;
   std::vector<Operand> operands;
+  std::string key;            // `{"users":` or `,"posts":` where a query has several selections
+  std::vector<Plan> further;  // the other selections; they share this one's limits
+  // Where values come beside the text, the query as written: it is bound again for each call.
+  std::unique_ptr<const ast::Query> unbound;
 };
 
 }  // namespace reflex

@@ -22,26 +22,38 @@ struct QueryEngine::Impl {
   Limits limits;
   PlanCache cache;
   Writer writer;
+  Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
 
-  QueryError plan_for(std::string_view text, const Plan** out) {
+  QueryError plan_for(std::string_view text, Parameters parameters, const Plan** out) {
     *out = cache.find(text);
     if (*out != nullptr) {
       ++hits;
-      return {};
+      return (*out)->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
     }
     ++misses;
-    ast::Selection query;
-    QueryError error = parse_query(text, limits.max_depth, &query);
+    auto query = std::make_unique<ast::Query>();
+    QueryError error = parse_query(text, limits.max_depth, query.get());
     if (!error.ok()) return error;
     Plan plan;
-    error = bind_query(schema, query, &plan);
-    if (error.ok()) *out = cache.add(text, std::move(plan));
+    error = bind_query(schema, *query, parameters, &plan);
+    if (!error.ok()) return error;
+    if (query->has_parameters) plan.unbound = std::move(query);
+    *out = cache.add(text, std::move(plan));
     return error;
   }
 
-  QueryError answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
+  // What the values are decides how rows are found, so only the parsing is saved.
+  QueryError bind_again(Parameters parameters, const Plan** out) {
+    bound = Plan{};
+    QueryError error = bind_query(schema, *(*out)->unbound, parameters, &bound);
+    *out = &bound;
+    return error;
+  }
+
+  QueryError answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
+                    std::string* out) {
     if (text.size() > limits.max_query_bytes) {
       return {413,
               "query_too_large",
@@ -51,7 +63,7 @@ struct QueryEngine::Impl {
               0};
     }
     const Plan* plan = nullptr;
-    QueryError error = plan_for(text, &plan);
+    QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
     writer.start(out);
     error = run_plan(schema, snapshot, *plan, limits, &writer);
@@ -61,16 +73,17 @@ struct QueryEngine::Impl {
 };
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, 0, 0}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 
 QueryEngine::~QueryEngine() = default;
 
-int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
+int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
+                        std::string* out) {
   const size_t before = out->size();
   try {
-    const QueryError error = impl_->answer(snapshot, text, out);
+    const QueryError error = impl_->answer(snapshot, text, parameters, out);
     if (error.ok()) return 200;
     out->resize(before);
     append_error(error, text, out);

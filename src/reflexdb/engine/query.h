@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "parameters.h"
 #include "schema.h"
 #include "snapshot.h"
 
@@ -32,7 +33,11 @@ class QueryEngine {
 
   // Appends the JSON answer, or the JSON error object, to `*out` and returns the HTTP status (200, 400, 413,
   // 422).
-  int answer(const Snapshot& snapshot, std::string_view text, std::string* out);
+  // `parameters` are what stands for `$name` in the text, decoded; those it doesn't use are passed over.
+  int answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out);
+  int answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
+    return answer(snapshot, text, {}, out);
+  }
 
   uint64_t plan_hits() const;
   uint64_t plan_misses() const;

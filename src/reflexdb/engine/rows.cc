@@ -100,11 +100,14 @@ bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& p
   return true;
 }
 
+uint64_t rows_wanted(const PlanSelection& selection) {
+  const uint64_t room = std::numeric_limits<uint64_t>::max() - selection.offset;
+  return selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
+}
+
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows) {
   assert(std::is_sorted(rows->begin(), rows->end()));
-  const uint64_t room = std::numeric_limits<uint64_t>::max() - selection.offset;
-  const uint64_t wanted =
-      selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
+  const uint64_t wanted = rows_wanted(selection);
   if (selection.backwards) {
     std::reverse(rows->begin(), rows->end());
     return;

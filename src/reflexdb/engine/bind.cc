@@ -265,7 +265,17 @@ class Binder {
     out->operand = static_cast<uint32_t>(plan_->operands.size());
     const QueryError error =
         bind_operand(def(table).columns[out->column], expr, &plan_->operands.emplace_back());
+    if (error.ok()) note_site(expr, def(table).columns[out->column], out->operand);
     return error.ok() || fail(error);
+  }
+
+  void note_site(const Expr& expr, const ColumnDef& column, uint32_t operand) {
+    if (expr.literals.size() != 1 || expr.op > ast::Op::kGe) return;
+    auto comparison = std::make_unique<Expr>();
+    comparison->op = expr.op;
+    comparison->negated = expr.negated;
+    comparison->literals = expr.literals;
+    plan_->sites.push_back({operand, &column, std::move(comparison)});
   }
 
   const SchemaDef& schema_;

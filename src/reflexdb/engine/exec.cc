@@ -16,11 +16,12 @@ namespace {
 class Executor {
  public:
   Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-           Writer* writer)
+           Scratch* scratch, Writer* writer)
       : schema_(schema),
         snapshot_(snapshot),
         plan_(plan),
         limits_(limits),
+        scratch_(*scratch),
         writer_(*writer),
         ticker_(limits.max_query_ms),
         filter_(snapshot, plan.operands, &ticker_) {}
@@ -72,12 +73,12 @@ class Executor {
   void root() {
     const PlanSelection& selection = plan_.root;
     Taker taker(this, selection);
-    std::vector<uint32_t> rows;
+    std::vector<uint32_t>& rows = scratch_.rows;
     if (selection.limit == 0) {
       taker.end();
       return;
     }
-    if (candidates(schema_, snapshot_, plan_, &rows)) {
+    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
     } else if (selection.order.empty() && !selection.backwards) {
       scan(selection, [&taker](uint32_t row) { return taker.take(row); });
@@ -144,7 +145,6 @@ class Executor {
       return fail("The answer has more than the " + std::to_string(limits_.max_rows) +
                   " rows allowed; narrow the filter or use LIMIT.");
     }
-    if (writer_.written() > limits_.max_answer_bytes) return too_long();
     if (!ticker_.spend(1)) return false;
     const Table& table = snapshot_.table(selection.table);
     if (selection.fields.empty()) writer_.put('{');  // a wildcard over a table that shows no column
@@ -187,6 +187,7 @@ class Executor {
   const Snapshot& snapshot_;
   const Plan& plan_;
   const Limits& limits_;
+  Scratch& scratch_;
   Writer& writer_;
   Ticker ticker_;
   Filter filter_;
@@ -197,8 +198,10 @@ class Executor {
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Writer* writer) {
-  return Executor(schema, snapshot, plan, limits, writer).run();
+                    Scratch* scratch, Writer* writer) {
+  QueryError error = Executor(schema, snapshot, plan, limits, scratch, writer).run();
+  scratch->trim();
+  return error;
 }
 
 }  // namespace reflex

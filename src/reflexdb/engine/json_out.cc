@@ -9,6 +9,7 @@ namespace reflex {
 namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
+constexpr size_t kLongestEscape = 6;
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static_assert(std::endian::native == std::endian::little, "the first byte of a text is a word's lowest");
@@ -51,7 +52,7 @@ size_t escape(char c, char* to) {
 // Hands runs that need no escaping, and escapes, to `put` in turn.
 template <typename Put>
 void escape_runs(std::string_view text, Put put) {
-  char piece[6];
+  char piece[kLongestEscape];
   size_t from = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const size_t length = escape(text[i], piece);
@@ -112,39 +113,41 @@ char* write_integer(uint64_t value, char* to) {
 }
 
 void Writer::escaped(std::string_view text) {
-  constexpr size_t kLongestEscape = 6;
-  if (text.size() <= kBuffer / kLongestEscape - 8) [[likely]] {
-    if (text.size() * kLongestEscape + 16 > kBuffer - used_) flush();
-    char* to = buffer_.get() + used_;
-    *to++ = '"';
-    size_t i = 0;
-    while (i + 8 <= text.size()) {
-      uint64_t word = 0;
-      std::memcpy(&word, text.data() + i, 8);
-      std::memcpy(to, &word, 8);
-      const uint64_t found = to_escape(word);
-      if (found == 0) {
-        i += 8;
-        to += 8;
-        continue;
-      }
-      const auto plain = static_cast<size_t>(std::countr_zero(found)) / 8;
-      to += plain;
-      to += escape(text[i + plain], to);
-      i += plain + 1;
+  constexpr size_t kMost = kBuffer / kLongestEscape - 8;
+  put('"');
+  for (; text.size() > kMost; text.remove_prefix(kMost)) escape_part(text.substr(0, kMost));
+  escape_part(text);
+  put('"');
+}
+
+// Requires: even if each byte grew to its longest escape, the text would fit the buffer, with 8 bytes to
+// spare.
+void Writer::escape_part(std::string_view text) {
+  assert(text.size() * kLongestEscape + 8 <= kBuffer);
+  if (text.size() * kLongestEscape + 8 > kBuffer - used_) flush();
+  char* to = buffer_.get() + used_;
+  size_t i = 0;
+  while (i + 8 <= text.size()) {
+    uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, 8);
+    std::memcpy(to, &word, 8);
+    const uint64_t found = to_escape(word);
+    if (found == 0) {
+      i += 8;
+      to += 8;
+      continue;
     }
-    for (; i < text.size(); ++i) {
-      const size_t length = escape(text[i], to);
-      if (length == 0) *to = text[i];
-      to += length == 0 ? 1 : length;
-    }
-    *to++ = '"';
-    advance(to);
-    return;
+    const auto plain = static_cast<size_t>(std::countr_zero(found)) / 8;
+    to += plain;
+    to += escape(text[i + plain], to);
+    i += plain + 1;
   }
-  put('"');
-  escape_runs(text, [this](std::string_view piece) { put(piece); });
-  put('"');
+  for (; i < text.size(); ++i) {
+    const size_t length = escape(text[i], to);
+    if (length == 0) *to = text[i];
+    to += length == 0 ? 1 : length;
+  }
+  advance(to);
 }
 
 void Writer::base64(std::string_view bytes) {

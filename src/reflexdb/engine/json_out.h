@@ -115,6 +115,7 @@ class Writer {
 
  private:
   void flush();
+  void escape_part(std::string_view text);
   void put_slow(std::string_view text);
 
   std::unique_ptr<char[]> buffer_;

@@ -21,13 +21,23 @@ struct QueryEngine::Impl {
   const SchemaDef& schema;
   Limits limits;
   PlanCache cache;
+  Shape shape;
+  Scratch scratch;
   Writer writer;
   uint64_t hits = 0;
   uint64_t misses = 0;
 
   QueryError plan_for(std::string_view text, const Plan** out) {
-    *out = cache.find(text);
-    if (*out != nullptr) {
+    shape.scan(text);
+    Plan* const same_shape = cache.find(shape.key());
+    bool found = same_shape != nullptr && rebind(shape.literals(), same_shape);
+    if (found) {
+      *out = same_shape;
+    } else if (!shape.literals().empty()) {
+      *out = cache.find(text);
+      found = *out != nullptr;
+    }
+    if (found) {
       ++hits;
       return {};
     }
@@ -37,8 +47,13 @@ struct QueryEngine::Impl {
     if (!error.ok()) return error;
     Plan plan;
     error = bind_query(schema, query, &plan);
-    if (error.ok()) *out = cache.add(text, std::move(plan));
-    return error;
+    if (!error.ok()) return error;
+    if (same_shape != nullptr) {
+      *out = cache.hold(std::move(plan));
+    } else {
+      *out = cache.add(fit_to_shape(shape.literals(), &plan) ? shape.key() : text, std::move(plan));
+    }
+    return {};
   }
 
   QueryError answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
@@ -54,14 +69,14 @@ struct QueryEngine::Impl {
     QueryError error = plan_for(text, &plan);
     if (!error.ok()) return error;
     writer.start(out);
-    error = run_plan(schema, snapshot, *plan, limits, &writer);
+    error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer);
     if (error.ok()) writer.finish();
     return error;
   }
 };
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, 0, 0}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 

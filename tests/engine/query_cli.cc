@@ -5,6 +5,8 @@
 // (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks, A asks with
 // parameters (a query and pairs of name and value, each ended by a zero byte). Each is answered
 // with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
+#include <sanitizer/allocator_interface.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -18,6 +20,11 @@
 #include "utf8.h"
 
 namespace {
+
+uint64_t allocations = 0;
+
+void count_allocation(const volatile void*, size_t) { ++allocations; }
+void ignore_free(const volatile void*) {}
 
 bool read_all(void* to, size_t size) { return std::fread(to, 1, size, stdin) == size; }
 
@@ -79,7 +86,8 @@ class Session {
     const reflex::SnapshotInfo& info = reflex::info(*snapshot_);
     std::string text = "{\"version\":" + std::to_string(info.version) +
                        ",\"bytes\":" + std::to_string(info.bytes) + ",\"position\":\"" + info.position +
-                       "\",\"hits\":" + std::to_string(engine_->plan_hits()) + ",\"rows\":[";
+                       "\",\"hits\":" + std::to_string(engine_->plan_hits()) +
+                       ",\"allocations\":" + std::to_string(allocated_) + ",\"rows\":[";
     for (const uint64_t rows : info.row_counts)
       text += (text.back() == '[' ? "" : ",") + std::to_string(rows);
     return text + "]}";
@@ -127,18 +135,23 @@ class Session {
     const std::unique_ptr<char[]> exact(new char[body.size()]);
     std::copy(body.begin(), body.end(), exact.get());
     std::string out = "kept";
+    out.reserve(1 << 16);
+    const uint64_t before = allocations;
     const int status = engine_->answer(*snapshot_, {exact.get(), body.size()}, &out);
+    allocated_ = allocations - before;
     reply(static_cast<uint32_t>(status), out.substr(4));
   }
 
   std::unique_ptr<reflex::QueryEngine> engine_;
   std::unique_ptr<reflex::Loader> loader_;
   reflex::SnapshotPtr snapshot_;
+  uint64_t allocated_ = 0;  // by the last query
 };
 
 }  // namespace
 
 int main() {
+  __sanitizer_install_malloc_and_free_hooks(count_allocation, ignore_free);
   Session session;
   char kind = 0;
   uint32_t size = 0;

@@ -520,7 +520,9 @@ class Binder {
       return unknown(table, expr.path.back(), "column");
     out->kind = Pred::Kind::kTest;
     out->negated = expr.negated != negate;
-    return operand(def(table).columns[out->column], expr, &out->operand);
+    if (!operand(def(table).columns[out->column], expr, &out->operand)) return false;
+    note_site(expr, def(table).columns[out->column], out->operand);
+    return true;
   }
 
   bool aggregate_test(const Expr& expr, uint32_t table, bool negate, Pred* out) {
@@ -529,6 +531,15 @@ class Binder {
     return last_step(expr.path, table, *expr.aggregate, &out->step) &&
            aggregate(*expr.aggregate, out->step.to, &out->aggregate) &&
            aggregate_operand(expr, out->step.to, out->aggregate, &out->operand);
+  }
+
+  void note_site(const Expr& expr, const ColumnDef& column, uint32_t operand) {
+    if (expr.literals.size() != 1 || expr.op > ast::Op::kGe) return;
+    auto comparison = std::make_unique<Expr>();
+    comparison->op = expr.op;
+    comparison->negated = expr.negated;
+    comparison->literals = expr.literals;
+    plan_->sites.push_back({operand, &column, std::move(comparison)});
   }
 
   const SchemaDef& schema_;

@@ -117,7 +117,7 @@ void Endpoints::refresh() {
 
 bool Endpoints::admitted(const HttpRequest& request) const {
   return view_.keys != nullptr && request.has_authorization &&
-         view_.keys->admits(request.authorization, wall_ms());
+         view_.keys->admits(request.authorization, coarse_wall_ms());
 }
 
 bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::string* out) {

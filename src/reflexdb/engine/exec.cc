@@ -19,11 +19,12 @@ class Executor {
  public:
   // `ticker` and `rows_written` go on where an earlier selection of the query left them.
   Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-           Writer* writer, const Ticker& ticker, uint64_t rows_written = 0)
+           Scratch* scratch, Writer* writer, const Ticker& ticker, uint64_t rows_written = 0)
       : schema_(schema),
         snapshot_(snapshot),
         plan_(plan),
         limits_(limits),
+        scratch_(*scratch),
         writer_(*writer),
         ticker_(ticker),
         filter_(snapshot, plan.operands, &ticker_),
@@ -79,12 +80,12 @@ class Executor {
     const PlanSelection& selection = plan_.root;
     if (selection.grouping != nullptr) return grouped_root(selection);
     Taker taker(this, selection);
-    std::vector<uint32_t> rows;
+    std::vector<uint32_t>& rows = scratch_.rows;
     if (selection.limit == 0) {
       taker.end();
       return;
     }
-    if (candidates(schema_, snapshot_, plan_, &rows)) {
+    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
     } else if (selection.in_row_order()) {
       scan(selection, [&taker](uint32_t row) { return taker.take(row); });
@@ -100,9 +101,8 @@ class Executor {
 
   void grouped_root(const PlanSelection& selection) {
     Groups groups(*selection.grouping, snapshot_.table(selection.table));
-    std::vector<uint32_t> rows;
-    if (candidates(schema_, snapshot_, plan_, &rows)) {
-      fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
+    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
+      fold(selection, scratch_.rows, selection.filtered && !selection.access.exact, &groups);
     } else {
       scan(selection, [&](uint32_t row) { return add(row, &groups); });
     }
@@ -254,6 +254,7 @@ class Executor {
   const Snapshot& snapshot_;
   const Plan& plan_;
   const Limits& limits_;
+  Scratch& scratch_;
   Writer& writer_;
   Ticker ticker_;
   Filter filter_;
@@ -264,15 +265,12 @@ class Executor {
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Writer* writer) {
-  if (plan.further.empty()) {
-    return Executor(schema, snapshot, plan, limits, writer, Ticker(limits.max_query_ms)).run();
-  }
+                    Scratch* scratch, Writer* writer) {
   Ticker ticker(limits.max_query_ms);
   uint64_t rows_written = 0;
   const auto part = [&](const Plan& one) {
     writer->put(one.key);
-    Executor executor(schema, snapshot, one, limits, writer, ticker, rows_written);
+    Executor executor(schema, snapshot, one, limits, scratch, writer, ticker, rows_written);
     QueryError error = executor.run();
     ticker = executor.ticker();
     rows_written = executor.rows_written();
@@ -280,7 +278,8 @@ QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Pla
   };
   QueryError error = part(plan);
   for (size_t i = 0; i < plan.further.size() && error.ok(); ++i) error = part(plan.further[i]);
-  writer->put('}');
+  if (!plan.further.empty()) writer->put('}');
+  scratch->trim();
   return error;
 }
 

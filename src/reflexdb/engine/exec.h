@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "query.h"
 #include "query_error.h"
+#include "rows.h"
 #include "schema.h"
 #include "store.h"
 
@@ -13,6 +14,6 @@ namespace reflex {
 // Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is
 // to be thrown away.
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Writer* writer);
+                    Scratch* scratch, Writer* writer);
 
 }  // namespace reflex

@@ -14,7 +14,8 @@ namespace reflex {
 // Counts work and looks at the clock now and then; the query stops soon after its time is over.
 class Ticker {
  public:
-  explicit Ticker(uint32_t milliseconds) : end_(Clock::now() + std::chrono::milliseconds(milliseconds)) {}
+  // The time begins with the first look: what little comes before it costs less than the look.
+  explicit Ticker(uint32_t milliseconds) : allowed_(milliseconds) {}
   // True while there is time. `work` is about how many rows were looked at.
   bool spend(uint64_t work) {
     if (left_ > work) [[likely]] {
@@ -29,11 +30,14 @@ class Ticker {
   using Clock = std::chrono::steady_clock;
   static constexpr uint64_t kBetweenLooks = 4096;
   bool look() {
-    expired_ = expired_ || Clock::now() >= end_;
+    const Clock::time_point now = Clock::now();
+    if (end_ == Clock::time_point()) end_ = now + allowed_;
+    expired_ = expired_ || now >= end_;
     left_ = expired_ ? 0 : kBetweenLooks;
     return !expired_;
   }
 
+  std::chrono::milliseconds allowed_;
   Clock::time_point end_;
   uint64_t left_ = kBetweenLooks;
   bool expired_ = false;

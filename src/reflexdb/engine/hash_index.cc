@@ -79,6 +79,12 @@ uint32_t HashIndex::find(std::span<const Column> table, std::span<const uint16_t
     return row >= 0 && row < rows_ ? static_cast<uint32_t>(row) : kNoRow;
   }
   uint64_t slot = hash_parts(parts) & mask_;
+  if (parts.size() == 1 && parts[0].kind == KeyClass::kInteger) {
+    const Column& column = table[key[0]];
+    while (slots_[slot] != kNoRow && integer_value(column, slots_[slot]) != parts[0].integer)
+      slot = (slot + 1) & mask_;
+    return slots_[slot];
+  }
   while (slots_[slot] != kNoRow) {
     if (row_equals(table, key, slots_[slot], parts)) return slots_[slot];
     slot = (slot + 1) & mask_;

@@ -1,5 +1,6 @@
 #include "json_out.h"
 
+#include <bit>
 #include <cassert>
 #include <cstring>
 
@@ -8,7 +9,18 @@ namespace reflex {
 namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
+constexpr size_t kLongestEscape = 6;
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static_assert(std::endian::native == std::endian::little, "the first byte of a text is a word's lowest");
+
+// A bit in each byte of `word` that needs an escape; above the lowest such byte there may be others too.
+uint64_t to_escape(uint64_t word) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  const auto zero = [](uint64_t x) { return (x - kOnes) & ~x; };
+  const uint64_t control = (word - kOnes * 0x20) & ~word;
+  return (control | zero(word ^ (kOnes * '"')) | zero(word ^ (kOnes * '\\'))) & (kOnes * 0x80);
+}
 
 // Writes the escape of `c` to `to` (at most 6 bytes) and returns its length; 0 where it needs none.
 size_t escape(char c, char* to) {
@@ -40,7 +52,7 @@ size_t escape(char c, char* to) {
 // Hands runs that need no escaping, and escapes, to `put` in turn.
 template <typename Put>
 void escape_runs(std::string_view text, Put put) {
-  char piece[6];
+  char piece[kLongestEscape];
   size_t from = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const size_t length = escape(text[i], piece);
@@ -77,10 +89,65 @@ void Writer::put_slow(std::string_view text) {
   flushed_ += text.size();
 }
 
+char* write_integer(uint64_t value, char* to) {
+  static constexpr char kPairs[] =
+      "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+      "4950515253545556575859606162636465666768697071727374757677787980818283848586878889909192939495969798"
+      "99";
+  char digits[20];
+  char* at = digits + sizeof(digits);
+  while (value >= 100) {
+    at -= 2;
+    std::memcpy(at, kPairs + value % 100 * 2, 2);
+    value /= 100;
+  }
+  if (value >= 10) {
+    at -= 2;
+    std::memcpy(at, kPairs + value * 2, 2);
+  } else {
+    *--at = static_cast<char>('0' + value);
+  }
+  const auto size = static_cast<size_t>(digits + sizeof(digits) - at);
+  copy_piece(to, at, size);
+  return to + size;
+}
+
 void Writer::escaped(std::string_view text) {
+  constexpr size_t kMost = kBuffer / kLongestEscape - 8;
   put('"');
-  escape_runs(text, [this](std::string_view piece) { put(piece); });
+  for (; text.size() > kMost; text.remove_prefix(kMost)) escape_part(text.substr(0, kMost));
+  escape_part(text);
   put('"');
+}
+
+// Requires: even if each byte grew to its longest escape, the text would fit the buffer, with 8 bytes to
+// spare.
+void Writer::escape_part(std::string_view text) {
+  assert(text.size() * kLongestEscape + 8 <= kBuffer);
+  if (text.size() * kLongestEscape + 8 > kBuffer - used_) flush();
+  char* to = buffer_.get() + used_;
+  size_t i = 0;
+  while (i + 8 <= text.size()) {
+    uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, 8);
+    std::memcpy(to, &word, 8);
+    const uint64_t found = to_escape(word);
+    if (found == 0) {
+      i += 8;
+      to += 8;
+      continue;
+    }
+    const auto plain = static_cast<size_t>(std::countr_zero(found)) / 8;
+    to += plain;
+    to += escape(text[i + plain], to);
+    i += plain + 1;
+  }
+  for (; i < text.size(); ++i) {
+    const size_t length = escape(text[i], to);
+    if (length == 0) *to = text[i];
+    to += length == 0 ? 1 : length;
+  }
+  advance(to);
 }
 
 void Writer::base64(std::string_view bytes) {

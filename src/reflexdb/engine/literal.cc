@@ -20,6 +20,13 @@ constexpr Int128 kHuge = static_cast<Int128>(1) << 100;
 std::string integer(const ast::Literal& literal, Value* out) {
   constexpr char kWanted[] = "a whole number";
   if (literal.kind != Kind::kNumber) return kWanted;
+  int64_t plain = 0;
+  const char* end = literal.text.data() + literal.text.size();
+  const auto read = std::from_chars(literal.text.data(), end, plain);
+  if (read.ec == std::errc() && read.ptr == end) {
+    out->integer = plain;
+    return {};
+  }
   std::string text;
   Decimal value;
   if (!expand_number(literal.text, &text)) return kTooLarge;

@@ -1,7 +1,9 @@
 #include "operand.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cassert>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -86,10 +88,12 @@ class OperandBinder {
   void keep(Value value) {
     KeyPart part{key_class(column_.storage), value.integer, {}};
     if (part.kind != KeyClass::kInteger && part.kind != KeyClass::kFloat) {
-      out_->texts.push_back(std::make_unique<std::string>(std::move(value.bytes)));
-      part.bytes = *out_->texts.back();
+      if (texts_used_ == out_->texts.size()) out_->texts.push_back(std::make_unique<std::string>());
+      std::string& text = *out_->texts[texts_used_++];
+      text = value.bytes;  // copied: a text that is bound again has the room already
+      part.bytes = text;
     }
-    floats_.push_back(value.number);
+    if (floats_used_ < floats_.size()) floats_[floats_used_++] = value.number;
     if (part.kind == KeyClass::kFloat) part.integer = std::bit_cast<int64_t>(value.number + 0.0);
     out_->keys.push_back(part);
   }
@@ -174,7 +178,9 @@ class OperandBinder {
   const ColumnDef& column_;
   const ast::Expr& expr_;
   Operand* out_;
-  std::vector<double> floats_;
+  size_t texts_used_ = 0;
+  size_t floats_used_ = 0;
+  std::array<double, 2> floats_{};  // a range has two bounds at most; lists use the keys
 };
 
 }  // namespace
@@ -198,6 +204,13 @@ std::string canonical(const Decimal& value) {
 
 QueryError bind_operand(const ColumnDef& column, const ast::Expr& expr, Operand* out) {
   return OperandBinder(column, expr, out).run();
+}
+
+bool rebind_operand(const ColumnDef& column, const ast::Expr& expr, Operand* out) {
+  assert(out->kind == Operand::Kind::kRange && expr.literals.size() == 1);
+  out->keys.clear();
+  out->none = false;
+  return OperandBinder(column, expr, out).run().ok();
 }
 
 }  // namespace reflex

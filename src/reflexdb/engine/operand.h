@@ -1,8 +1,7 @@
 // What a column is compared with: a literal, or a list of them, in the form in which the column's values can
 // be tested fastest.
 //
-// Bound once per query text; owns everything it needs. Immutable afterwards, so several loops may test with
-// one.
+// Bound once per query; owns everything it needs, and is not changed while the query runs.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +61,10 @@ struct Operand {
 // Types the literals of `expr` (its op, literals) for `column`. Or a type_mismatch that names column, type
 // and position.
 QueryError bind_operand(const ColumnDef& column, const ast::Expr& expr, Operand* out);
+
+// The same for an operand that was bound with one literal and a comparison and gets another literal. False
+// where it does not fit; the operand is then of no use until it gets one that does.
+bool rebind_operand(const ColumnDef& column, const ast::Expr& expr, Operand* out);
 
 // The canonical text of a decimal: equal values, equal text.
 std::string canonical(const Decimal& value);

@@ -2,18 +2,20 @@
 // binder, run by the executor.
 //
 // A plan refers to the schema only, never to a snapshot, so it stays good across commits. What came from the
-// query's literals is kept apart in `operands`; the rest depends on the query's shape alone. Immutable once
-// bound, but for `memo` slots that the executor owns.
+// query's literals is kept apart in `operands`; the rest depends on the query's shape alone, so that another
+// query of the same shape can run with it once `rebind` has brought its literals. Not changed while it runs.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "operand.h"
 #include "schema.h"
+#include "shape.h"
 
 namespace reflex {
 
@@ -126,6 +128,13 @@ struct PlanSelection {
   std::unique_ptr<PlanGrouping> grouping;  // instead of fields
 };
 
+// An operand with one literal, and where that stood: what can be exchanged for another literal.
+struct Site {
+  uint32_t operand = 0;
+  const ColumnDef* column = nullptr;
+  std::unique_ptr<ast::Expr> expr;  // the comparison, without its path
+};
+
 struct Plan {
   PlanSelection root;
   std::vector<Operand> operands;
@@ -133,6 +142,15 @@ struct Plan {
   std::vector<Plan> further;  // the other selections; they share this one's limits
   // Where values come beside the text, the query as written: it is bound again for each call.
   std::unique_ptr<const ast::Query> unbound;
+  std::vector<Site> sites;
 };
+
+// Leaves of `plan->sites` those at the shape's literals, in their order. False where a literal is no site's:
+// then the plan is good for its own text only.
+bool fit_to_shape(std::span<const ShapeLiteral> literals, Plan* plan);
+
+// Gives the plan the literals of another query of its shape. False where one does not fit its column: then
+// the query's own binding says why, and where.
+bool rebind(std::span<const ShapeLiteral> literals, Plan* plan);
 
 }  // namespace reflex

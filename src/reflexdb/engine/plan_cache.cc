@@ -4,31 +4,33 @@
 
 namespace reflex {
 
-const Plan* PlanCache::find(std::string_view text) {
-  const auto found = by_text_.find(text);
-  if (found == by_text_.end()) return nullptr;
+Plan* PlanCache::find(std::string_view key) {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, found->second);
   return &found->second->plan;
 }
 
 void PlanCache::drop_last() {
   assert(!entries_.empty());
-  text_bytes_ -= entries_.back().text.size();
-  by_text_.erase(entries_.back().text);
+  key_bytes_ -= entries_.back().key.size();
+  by_key_.erase(entries_.back().key);
   entries_.pop_back();
 }
 
-const Plan* PlanCache::add(std::string_view text, Plan plan) {
-  assert(!by_text_.contains(text));
-  if (text.size() > kMaxOneText) {
-    unkept_ = std::make_unique<Plan>(std::move(plan));
-    return unkept_.get();
-  }
+const Plan* PlanCache::hold(Plan plan) {
+  unkept_ = std::make_unique<Plan>(std::move(plan));
+  return unkept_.get();
+}
+
+const Plan* PlanCache::add(std::string_view key, Plan plan) {
+  assert(!by_key_.contains(key));
+  if (key.size() > kMaxOneKey) return hold(std::move(plan));
   unkept_.reset();
-  entries_.push_front({std::string(text), std::move(plan)});
-  by_text_.emplace(entries_.front().text, entries_.begin());
-  text_bytes_ += text.size();
-  while (entries_.size() > kMaxPlans || text_bytes_ > kMaxTextBytes) drop_last();
+  entries_.push_front({std::string(key), std::move(plan)});
+  by_key_.emplace(entries_.front().key, entries_.begin());
+  key_bytes_ += key.size();
+  while (entries_.size() > kMaxPlans || key_bytes_ > kMaxKeyBytes) drop_last();
   return &entries_.front().plan;
 }
 

@@ -1,4 +1,5 @@
-// The plans of the query texts seen last, so that a hot query is not parsed again. Belongs to one event loop.
+// The plans of the queries seen last, by shape or by text, so that a hot query is not parsed again. Belongs
+// to one event loop.
 #pragma once
 
 #include <cstdint>
@@ -14,27 +15,29 @@ namespace reflex {
 
 class PlanCache {
  public:
-  // The plan for exactly this text, or null. Valid until the next `add`.
-  const Plan* find(std::string_view text);
-  // Takes the plan in, throwing out those unused longest. Returns it; a text too long to be kept is held
-  // until the next call.
-  const Plan* add(std::string_view text, Plan plan);
+  // The plan under exactly this key, or null. Valid until the next `add` or `hold`.
+  Plan* find(std::string_view key);
+  // Takes the plan in, throwing out those unused longest. Returns it; one whose key is too long to be kept is
+  // only held.
+  const Plan* add(std::string_view key, Plan plan);
+  // Holds the plan until the next call.
+  const Plan* hold(Plan plan);
 
  private:
   static constexpr size_t kMaxPlans = 1024;
-  static constexpr size_t kMaxTextBytes =
-      8 << 20;  // of all texts together; a plan is a small multiple of its text
-  static constexpr size_t kMaxOneText = 64 << 10;
+  static constexpr size_t kMaxKeyBytes =
+      8 << 20;  // of all keys together; a plan is a small multiple of its text
+  static constexpr size_t kMaxOneKey = 64 << 10;
   struct Entry {
-    std::string text;
+    std::string key;
     Plan plan;
   };
 
   void drop_last();
 
   std::list<Entry> entries_;  // most recently used first
-  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_text_;
-  size_t text_bytes_ = 0;
+  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;
+  size_t key_bytes_ = 0;
   std::unique_ptr<Plan> unkept_;
 };
 

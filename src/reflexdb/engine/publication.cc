@@ -18,6 +18,7 @@ int64_t clock_ns(clockid_t clock) {
 }  // namespace
 
 int64_t wall_ms() { return clock_ns(CLOCK_REALTIME) / 1'000'000; }
+int64_t coarse_wall_ms() { return clock_ns(CLOCK_REALTIME_COARSE) / 1'000'000; }
 int64_t monotonic_ms() { return clock_ns(CLOCK_MONOTONIC) / 1'000'000; }
 int64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
 

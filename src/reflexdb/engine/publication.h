@@ -18,8 +18,9 @@
 
 namespace reflex::net {
 
-int64_t wall_ms();       // since 1970 UTC; may jump
-int64_t monotonic_ms();  // never jumps
+int64_t wall_ms();         // since 1970 UTC; may jump
+int64_t coarse_wall_ms();  // the same, up to a clock tick ago, at a fraction of the cost
+int64_t monotonic_ms();    // never jumps
 int64_t monotonic_ns();
 
 struct View {

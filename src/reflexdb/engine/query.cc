@@ -21,14 +21,24 @@ struct QueryEngine::Impl {
   const SchemaDef& schema;
   Limits limits;
   PlanCache cache;
+  Shape shape;
+  Scratch scratch;
   Writer writer;
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
 
   QueryError plan_for(std::string_view text, Parameters parameters, const Plan** out) {
-    *out = cache.find(text);
-    if (*out != nullptr) {
+    shape.scan(text);
+    Plan* const same_shape = cache.find(shape.key());
+    bool found = same_shape != nullptr && rebind(shape.literals(), same_shape);
+    if (found) {
+      *out = same_shape;
+    } else if (!shape.literals().empty()) {
+      *out = cache.find(text);
+      found = *out != nullptr;
+    }
+    if (found) {
       ++hits;
       return (*out)->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
     }
@@ -39,9 +49,16 @@ struct QueryEngine::Impl {
     Plan plan;
     error = bind_query(schema, *query, parameters, &plan);
     if (!error.ok()) return error;
+    const bool shared =
+        plan.further.empty() && !query->has_parameters && fit_to_shape(shape.literals(), &plan);
+    if (!shared) plan.sites.clear();
     if (query->has_parameters) plan.unbound = std::move(query);
-    *out = cache.add(text, std::move(plan));
-    return error;
+    if (same_shape != nullptr) {
+      *out = cache.hold(std::move(plan));
+    } else {
+      *out = cache.add(shared ? shape.key() : text, std::move(plan));
+    }
+    return {};
   }
 
   // What the values are decides how rows are found, so only the parsing is saved.
@@ -66,14 +83,14 @@ struct QueryEngine::Impl {
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
     writer.start(out);
-    error = run_plan(schema, snapshot, *plan, limits, &writer);
+    error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer);
     if (error.ok()) writer.finish();
     return error;
   }
 };
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, 0, 0}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 

@@ -10,21 +10,27 @@ namespace {
 // Looks up each key given; a key of several columns is one key, one column may have several.
 class KeyLookup {
  public:
-  KeyLookup(const Plan& plan, const Table& table, const TableDef& def)
-      : operands_(plan.operands), access_(plan.root.access), table_(table), def_(def) {}
+  KeyLookup(const Plan& plan, const Table& table, const TableDef& def, Scratch* scratch)
+      : operands_(plan.operands),
+        access_(plan.root.access),
+        table_(table),
+        def_(def),
+        parts_(scratch->parts),
+        converted_(scratch->converted) {
+    parts_.resize(def_.primary_key.size());
+    converted_.resize(parts_.size());
+  }
 
   size_t keys() const {
     return access_.operands.size() == 1 ? operands_[access_.operands[0]].keys.size() : 1;
   }
 
   uint32_t find(size_t index) {
-    parts_.resize(def_.primary_key.size());
-    scratch_.resize(parts_.size());
     for (size_t i = 0; i < parts_.size(); ++i) {
       const Operand& operand = operands_[access_.operands[i]];
       parts_[i] = operand.keys[parts_.size() == 1 ? index : 0];
       const Storage storage = def_.columns[def_.primary_key[i]].storage;
-      if (!convert_key(&parts_[i], storage, &scratch_[i])) return kNoRow;
+      if (!convert_key(&parts_[i], storage, &converted_[i])) return kNoRow;
     }
     return table_.primary_key.find(table_.columns, def_.primary_key, parts_);
   }
@@ -34,8 +40,8 @@ class KeyLookup {
   const Access& access_;
   const Table& table_;
   const TableDef& def_;
-  std::vector<KeyPart> parts_;
-  std::vector<std::string> scratch_;
+  std::vector<KeyPart>& parts_;
+  std::vector<std::string>& converted_;
 };
 
 void sort_unique(std::vector<uint32_t>* rows) {
@@ -44,13 +50,13 @@ void sort_unique(std::vector<uint32_t>* rows) {
   rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
 }
 
-bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
-                 std::vector<uint32_t>* out) {
+bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
+  std::vector<uint32_t>* out = &scratch->rows;
   const uint32_t child = plan.root.table;
   const uint32_t forward = plan.root.access.forward;
   const uint32_t parent = schema.tables[child].forward[forward].target;
   const Link& link = snapshot.link(child, forward);
-  KeyLookup lookup(plan, snapshot.table(parent), schema.tables[parent]);
+  KeyLookup lookup(plan, snapshot.table(parent), schema.tables[parent], scratch);
   for (size_t i = 0; i < lookup.keys(); ++i) {
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) {
@@ -81,17 +87,17 @@ bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint
 
 }  // namespace
 
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
-                std::vector<uint32_t>* out) {
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
+  std::vector<uint32_t>* out = &scratch->rows;
   out->clear();
   const Access& access = plan.root.access;
   if (access.kind == Access::Kind::kScan) return false;
   if (access.kind == Access::Kind::kParent) {
-    const bool found = parent_rows(schema, snapshot, plan, out);
+    const bool found = parent_rows(schema, snapshot, plan, scratch);
     if (!found) out->clear();
     return found;
   }
-  KeyLookup lookup(plan, snapshot.table(plan.root.table), schema.tables[plan.root.table]);
+  KeyLookup lookup(plan, snapshot.table(plan.root.table), schema.tables[plan.root.table], scratch);
   for (size_t i = 0; i < lookup.keys(); ++i) {
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) out->push_back(row);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "plan.h"
@@ -9,10 +10,22 @@
 
 namespace reflex {
 
-// Rows of the plan's outermost selection that its access path finds, ascending and each once. False: every
-// row has to be looked at.
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
-                std::vector<uint32_t>* out);
+// Room that a loop's queries use one after the other, so that a small query allocates nothing.
+struct Scratch {
+  static constexpr size_t kKeptRows = 64 << 10;
+
+  std::vector<uint32_t> rows;
+  std::vector<KeyPart> parts;
+  std::vector<std::string> converted;
+
+  void trim() {
+    if (rows.capacity() > kKeptRows) std::vector<uint32_t>().swap(rows);
+  }
+};
+
+// Fills `scratch->rows` with the rows of the plan's outermost selection that its access path finds, ascending
+// and each once. False: every row has to be looked at, and there are none in `scratch->rows`.
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch);
 
 // How many rows matter: the limit and what OFFSET skips.
 uint64_t rows_wanted(const PlanSelection& selection);

@@ -53,7 +53,11 @@ char* write_two(unsigned value, char* to) {
 }
 
 char* write_year(int64_t year, char* to) {
-  if (year < 0 || year > 9999) *to++ = year < 0 ? '-' : '+';
+  if (year >= 0 && year <= 9999) [[likely]] {
+    const auto small = static_cast<unsigned>(year);
+    return write_two(small % 100, write_two(small / 100, to));
+  }
+  *to++ = year < 0 ? '-' : '+';
   const int64_t magnitude = year < 0 ? -year : year;
   for (int64_t power = 1000; power > 1 && magnitude < power; power /= 10) *to++ = '0';
   return std::to_chars(to, to + 20, magnitude).ptr;

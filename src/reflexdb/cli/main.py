@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from reflexdb import __version__
-from reflexdb.cli import config, connection, database, key, lifecycle, look, management_key, query, serve
+from reflexdb.cli import config, connection, database, key, lifecycle, look, management_key, query, running, serve
 from reflexdb.cli.demo.command import demo
 from reflexdb.cli.exits import CommandFailed, Exit, code_of
 from reflexdb.cli.output import note
@@ -65,6 +65,13 @@ app.command("provision")(lifecycle.provision)
 app.command("rebuild")(lifecycle.rebuild)
 app.command("redeploy")(lifecycle.redeploy)
 app.command("terminate")(lifecycle.terminate)
+app.command("pause")(running.pause)
+app.command("resume")(running.resume)
+app.command("resize")(running.resize)
+app.command("reconfigure")(running.reconfigure)
+app.command("reload")(running.reload)
+app.command("pause-replication")(running.pause_replication)
+app.command("resume-replication")(running.resume_replication)
 app.command("builds")(look.builds)
 app.command("logs")(look.logs)
 app.command("status")(look.status)

@@ -1,0 +1,111 @@
+"""The commands on a database that runs, against a real instance: what they lead to, print and refuse."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reflexdb.cli.exits import Exit
+from reflexdb.client import ReflexClient
+from tests.cli.conftest import Cli, Plane
+
+
+@pytest.fixture
+def running(cli: Cli, database: str) -> str:
+    outcome = cli("provision", database)
+    assert outcome.code == 0, outcome.err
+    return database
+
+
+def status(cli: Cli, database: str) -> Any:
+    return cli("status", database, "--json").json()
+
+
+def test_a_database_is_paused_and_resumed_and_every_wait_ends_where_it_should(cli: Cli, running: str) -> None:
+    before = status(cli, running)["instance"]["endpointUrl"]
+
+    paused = cli("pause", running)
+    assert (paused.code, paused.out) == (0, f"{running}: paused\n")
+    assert "pause: pausing" in paused.err or paused.err == ""
+    resumed = cli("resume", running, "--json")
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.err == ""
+    document: Any = resumed.json()
+    assert (document["database"]["status"], document["instance"]["endpointUrl"]) == ("running", before)
+    assert cli("terminate", running, "--yes").code == 0
+
+
+def test_a_resize_waits_for_the_new_instance_and_a_paused_database_keeps_the_size(cli: Cli, running: str) -> None:
+    resized = cli("resize", running, "small")
+
+    assert resized.code == 0, resized.err
+    assert status(cli, running)["deployedInstanceConfig"]["instanceSize"] == "small"
+    assert cli("pause", running).code == 0
+    waiting = cli("resize", running, "nano")
+    assert (waiting.code, waiting.out) == (0, f"{running}: paused\n")
+    assert status(cli, running)["database"]["instanceSize"] == "nano"
+    assert cli("resume", running).code == 0
+    assert status(cli, running)["deployedInstanceConfig"]["instanceSize"] == "nano"
+    assert cli("terminate", running, "--yes").code == 0
+
+
+def test_a_reload_ends_when_the_snapshot_was_swapped_and_a_frozen_one_is_reloaded_too(
+    cli: Cli, running: str, source: Path
+) -> None:
+    frozen = cli("pause-replication", running)
+    assert (frozen.code, frozen.out) == (0, f"{running}: replication paused\n")
+    with closing(sqlite3.connect(source)) as db, db:
+        db.execute("INSERT INTO users VALUES (2, 'Zoë')")
+
+    reloaded = cli("reload", running, "--json")
+
+    assert reloaded.code == 0, reloaded.err
+    document: Any = reloaded.json()
+    assert document["instance"]["rowCounts"] == {"users": 2}
+    assert cli("resume-replication", running, "--json").json() == {"replication_paused": False}
+    assert cli("terminate", running, "--yes").code == 0
+
+
+def test_a_reconfigure_takes_pending_settings_in(cli: Cli, running: str, plane: Plane) -> None:
+    with ReflexClient(plane.url, plane.key) as client:
+        client.update_database(status(cli, running)["database"]["id"], logLevel="debug")
+    assert status(cli, running)["hasPendingChanges"] is True
+
+    outcome = cli("reconfigure", running)
+
+    assert outcome.code == 0, outcome.err
+    assert status(cli, running)["deployedInstanceConfig"]["logLevel"] == "debug"
+    assert status(cli, running)["hasPendingChanges"] is False
+    assert cli("terminate", running, "--yes").code == 0
+
+
+def test_without_waiting_the_acceptance_is_printed(cli: Cli, running: str) -> None:
+    reloading = cli("reload", running, "--no-wait", "--json")
+    paused = cli("pause", running, "--no-wait")
+
+    assert reloading.json() == {"status": "running"}
+    assert (paused.code, paused.out) == (0, f"{running}: pausing\n")
+    assert cli("pause", running).code in (0, Exit.CONFLICT)  # whichever was quicker
+    assert cli("terminate", running, "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("pause",), ("resume",), ("reload",), ("reconfigure",), ("pause-replication",), ("resume-replication",)],
+)
+def test_what_is_not_possible_yet_ends_with_the_reason(cli: Cli, database: str, arguments: tuple[str, ...]) -> None:
+    outcome = cli(*arguments, database)
+
+    assert outcome.code == Exit.CONFLICT
+    assert outcome.out == ""
+    assert "never been provisioned" in outcome.err
+
+
+def test_a_size_that_there_is_not_is_a_usage_error(cli: Cli, database: str) -> None:
+    assert cli("resize", database, "gigantic").code == Exit.USAGE
+    assert cli("resize", database, "small").out == f"{database}: registered\n"

@@ -51,7 +51,8 @@ struct QueryEngine::Impl {
     if (same_shape != nullptr) {
       *out = cache.hold(std::move(plan));
     } else {
-      *out = cache.add(fit_to_shape(shape.literals(), &plan) ? shape.key() : text, std::move(plan));
+      const bool shared = fit_to_shape(shape.literals(), &plan);
+      *out = cache.add(shared ? shape.key() : text, std::move(plan));
     }
     return {};
   }

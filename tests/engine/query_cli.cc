@@ -5,8 +5,6 @@
 // (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks, A asks with
 // parameters (a query and pairs of name and value, each ended by a zero byte). Each is answered
 // with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
-#include <sanitizer/allocator_interface.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -18,6 +16,10 @@
 #include "schema.h"
 #include "snapshot.h"
 #include "utf8.h"
+
+// Of the sanitizer's runtime; its header does not come with every compiler.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
+                                                         void (*on_free)(const volatile void*));
 
 namespace {
 

@@ -142,14 +142,14 @@ class Executor {
   template <typename Take>
   void scan(const PlanSelection& selection, Take take) {
     const Table& table = snapshot_.table(selection.table);
-    for (uint64_t first = 0; first < table.rows; first += Filter::kBlock) {
-      const auto count = static_cast<uint32_t>(std::min<uint64_t>(Filter::kBlock, table.rows - first));
+    uint32_t count = 0;
+    for (uint64_t first = 0; first < table.rows; first += count) {
+      // Blocks of 128, 128, 256, 512 and then 1024: who wants few rows should not wait for a thousand.
+      count = static_cast<uint32_t>(
+          std::min({std::max<uint64_t>(first, 128), uint64_t{Filter::kBlock}, table.rows - first}));
       if (!ticker_.spend(count)) return;
       Filter::Mask active;
-      for (uint32_t w = 0; w < Filter::kBlock / 64; ++w) {
-        const uint32_t have = count > w * 64 ? count - w * 64 : 0;
-        active[w] = have >= 64 ? ~uint64_t{0} : (uint64_t{1} << have) - 1;
-      }
+      Filter::fill_mask(count, active);
       Filter::Mask found;
       if (selection.filtered) {
         filter_.test_block(selection.where, table, static_cast<uint32_t>(first), count, active, found);

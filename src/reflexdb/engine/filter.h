@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,8 +65,20 @@ class Filter {
   using Mask = uint64_t[kBlock / 64];
   void test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active,
                   Mask& out);
+  // The first `count` bits.
+  static void fill_mask(uint32_t count, Mask& mask);
 
  private:
+  // What is known of one kAny: for a relation to a parent, which parents match; to children, which rows have
+  // a child that does.
+  struct Related {
+    const Pred* pred = nullptr;
+    uint64_t tested = 0;         // related rows, one by one
+    std::vector<uint64_t> rows;  // bits; empty until it is worth it
+  };
+
+  Related& related_for(const Pred& pred);
+  bool prepared(const Pred& pred, Related* related);
   bool any(const Pred& pred, uint32_t row);
   bool aggregate(const Pred& pred, uint32_t row);
   bool value(const Operand& operand, const Column& column, uint32_t row);
@@ -75,6 +88,8 @@ class Filter {
   const std::vector<Operand>& operands_;
   Ticker* ticker_;
   std::string scratch_;
+  std::vector<std::unique_ptr<Related>> related_;
+  uint64_t tested_ = 0;  // related rows, one by one, for all
 };
 
 }  // namespace reflex

@@ -1,0 +1,151 @@
+#include "block.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace reflex {
+
+namespace {
+
+// Flags of 0 and 1 as bits: each of eight lands in the top byte at its place.
+inline uint64_t pack(const uint8_t* flags) {
+  uint64_t word = 0;
+  for (uint32_t byte = 0; byte < 8; ++byte) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, flags + byte * 8, 8);
+    word |= ((eight * 0x0102040810204080ULL) >> 56) << (byte * 8);
+  }
+  return word;
+}
+
+// One flag a value, a word of results at a time, so that the compiler can use vectors.
+template <typename T, typename Test>
+[[gnu::always_inline]] inline void loop(const uint8_t* values, uint32_t count, uint64_t* out, Test test) {
+  for (uint32_t base = 0; base < count; base += 64) {
+    T block[64];
+    const uint32_t n = std::min<uint32_t>(64, count - base);
+    if (n < 64) std::memset(block, 0, sizeof(block));
+    std::memcpy(block, values + base * sizeof(T), n * sizeof(T));
+    uint8_t flags[64];
+    for (uint32_t i = 0; i < 64; ++i) flags[i] = static_cast<uint8_t>(test(block[i]));
+    out[base / 64] = pack(flags);
+  }
+}
+
+// `T` is the column's unsigned counterpart: one comparison tests both bounds.
+template <typename T>
+[[gnu::always_inline]] inline void integers(const uint8_t* values, uint32_t count, T low, T span,
+                                            uint64_t* out) {
+  loop<T>(values, count, out, [low, span](T value) { return static_cast<T>(value - low) <= span; });
+}
+
+template <typename T>
+[[gnu::always_inline]] inline void floats(const uint8_t* values, uint32_t count, T low, T high, bool negated,
+                                          uint64_t* out) {
+  if (negated) {  // false for NaN, which no comparison holds for
+    loop<T>(values, count, out,
+            [low, high](T value) { return static_cast<int>(value < low) | static_cast<int>(value > high); });
+  } else {
+    loop<T>(values, count, out, [low, high](T value) {
+      return static_cast<int>(value >= low) & static_cast<int>(value <= high);
+    });
+  }
+}
+
+[[gnu::always_inline]] inline void fixed_values(const Operand& operand, Storage storage,
+                                                const uint8_t* values, uint32_t count, bool negated,
+                                                uint64_t* out) {
+  switch (storage) {
+    case Storage::kF32:
+      return floats<float>(values, count, static_cast<float>(operand.low_float),
+                           static_cast<float>(operand.high_float), negated, out);
+    case Storage::kF64:
+      return floats<double>(values, count, operand.low_float, operand.high_float, negated, out);
+    case Storage::kBool:
+      return integers<uint8_t>(values, count, static_cast<uint8_t>(operand.low),
+                               static_cast<uint8_t>(operand.span), out);
+    case Storage::kI16:
+      return integers<uint16_t>(values, count, static_cast<uint16_t>(operand.low),
+                                static_cast<uint16_t>(operand.span), out);
+    case Storage::kI32:
+    case Storage::kDate:
+      return integers<uint32_t>(values, count, static_cast<uint32_t>(operand.low),
+                                static_cast<uint32_t>(operand.span), out);
+    default:
+      return integers<uint64_t>(values, count, operand.low, operand.span, out);
+  }
+}
+
+void baseline(const Operand& operand, Storage storage, const uint8_t* values, uint32_t count, bool negated,
+              uint64_t* out) {
+  fixed_values(operand, storage, values, count, negated, out);
+}
+
+#ifdef __x86_64__
+[[gnu::target("avx2")]] void with_avx2(const Operand& operand, Storage storage, const uint8_t* values,
+                                       uint32_t count, bool negated, uint64_t* out) {
+  fixed_values(operand, storage, values, count, negated, out);
+}
+
+bool has_avx2() {
+  static const bool has = __builtin_cpu_supports("avx2") != 0;
+  return has;
+}
+#endif
+
+// Texts equal to one: most differ in length or in the first bytes.
+void equal_texts(std::string_view wanted, const Chunk& chunk, uint32_t first, uint32_t count, uint64_t* out) {
+  const uint32_t* offsets = chunk.offsets.data() + first;
+  const char* bytes = chunk.bytes.data();
+  for (uint32_t base = 0; base < count; base += 64) {
+    const uint32_t n = std::min<uint32_t>(64, count - base);
+    uint64_t word = 0;
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint64_t same_size = offsets[base + i + 1] - offsets[base + i] == wanted.size();
+      word |= same_size << i;
+    }
+    for (uint64_t left = word; left != 0; left &= left - 1) {
+      const auto i = static_cast<uint32_t>(__builtin_ctzll(left));
+      if (std::memcmp(bytes + offsets[base + i], wanted.data(), wanted.size()) != 0) word ^= left & -left;
+    }
+    out[base / 64] = word;
+  }
+}
+
+bool is_equality(const Operand& operand) {
+  return operand.has_low && operand.has_high && operand.low_bytes == operand.high_bytes;
+}
+
+void flip(uint32_t count, uint64_t* out) {
+  for (uint32_t w = 0; w * 64 < count; ++w) out[w] = ~out[w];
+}
+
+}  // namespace
+
+bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
+                 bool negated, uint64_t* out) {
+  assert(first % 64 == 0 && first + count <= chunk.rows);
+  if (operand.kind != Operand::Kind::kRange) return false;
+  const KeyClass kind = key_class(storage);
+  if (kind == KeyClass::kBytes) {
+    if (!is_equality(operand) || chunk.offsets.empty() || operand.low_bytes.empty()) return false;
+    equal_texts(operand.low_bytes, chunk, first, count, out);
+  } else if (kind == KeyClass::kInteger && operand.none) {
+    std::memset(out, 0, (count + 63) / 64 * 8);
+  } else if (kind == KeyClass::kInteger || kind == KeyClass::kFloat) {
+    const uint8_t* values = chunk.fixed.data() + static_cast<size_t>(first) * fixed_width(storage);
+    auto* loop = baseline;
+#ifdef __x86_64__
+    if (has_avx2()) loop = with_avx2;
+#endif
+    loop(operand, storage, values, count, negated, out);
+    if (kind == KeyClass::kFloat) return true;
+  } else {
+    return false;
+  }
+  if (negated) flip(count, out);
+  return true;
+}
+
+}  // namespace reflex

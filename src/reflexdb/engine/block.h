@@ -1,0 +1,21 @@
+// Tight loops that test a block of one column's values at once: what a scan of a column without an index
+// spends its time in.
+//
+// No state. Where the processor has wider registers than the architecture's baseline, they are used.
+#pragma once
+
+#include <cstdint>
+
+#include "column.h"
+#include "operand.h"
+
+namespace reflex {
+
+// Sets bit i of `out` where value `first` + i of the chunk, of `count`, is inside the operand, or with
+// `negated` where it is not; NaN is neither. Says nothing of nulls. False: there is no loop for such an
+// operand, and `out` is as it was. Requires: `first` is a multiple of 64; `out` has room for `count` bits in
+// whole words, of which those beyond `count` mean nothing.
+bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
+                 bool negated, uint64_t* out);
+
+}  // namespace reflex

@@ -199,6 +199,12 @@ bool Filter::prepared(const Pred& pred, Related* related) {
   return true;
 }
 
+Filter::Related* Filter::prepared_for(const Pred& pred) {
+  if (pred.kind != Pred::Kind::kAny) return nullptr;
+  Related& related = related_for(pred);
+  return prepared(pred, &related) ? &related : nullptr;
+}
+
 void Filter::fill_mask(uint32_t count, Mask& mask) {
   for (uint32_t w = 0; w < kBlock / 64; ++w) {
     const uint32_t have = count > w * 64 ? count - w * 64 : 0;
@@ -236,17 +242,17 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
       }
       return;
     }
-  } else if (Related& related = related_for(pred); prepared(pred, &related)) {
+  } else if (Related* related = prepared_for(pred)) {
     const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
     for (uint32_t w = 0; w < words; ++w) {
       uint64_t word = 0;
       if (pred.step.reverse) {
-        word = related.rows[first / 64 + w];
+        word = related->rows[first / 64 + w];
       } else {
         for (uint64_t left = active[w]; left != 0; left &= left - 1) {
           const auto i = static_cast<uint32_t>(std::countr_zero(left));
           const uint32_t to = link.to[first + w * 64 + i];
-          if (to != kNoRow && in_set(related.rows, to)) word |= uint64_t{1} << i;
+          if (to != kNoRow && in_set(related->rows, to)) word |= uint64_t{1} << i;
         }
       }
       out[w] = (pred.negated ? ~word : word) & active[w];

@@ -78,6 +78,8 @@ class Filter {
   };
 
   Related& related_for(const Pred& pred);
+  // Null where the predicate is none over related rows, or is better tested row by row.
+  Related* prepared_for(const Pred& pred);
   bool prepared(const Pred& pred, Related* related);
   bool any(const Pred& pred, uint32_t row);
   bool aggregate(const Pred& pred, uint32_t row);

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import builds, connections, databases, errors, instances, keys
+from reflexdb.api import builds, connections, databases, deployments, errors, instances, keys
 from reflexdb.api.gate import Gate
 from reflexdb.control.control import Control
 
@@ -32,7 +32,7 @@ def create_app(control: Control) -> FastAPI:
     app.state.control = control
     errors.install(app)
     app.add_middleware(Gate, accounts=control.accounts)
-    for room in (databases, instances, builds, keys, connections):
+    for room in (databases, instances, builds, deployments, keys, connections):
         app.include_router(room.router)
     document = openapi(app)
 

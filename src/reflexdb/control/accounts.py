@@ -44,7 +44,11 @@ class Accounts:
         return self.create_key(customer_id, "first key", None)
 
     def authenticate(self, credential: str) -> str:
-        """The customer a credential speaks for.
+        """The customer a credential speaks for; see `speaker`."""
+        return self.speaker(credential).customer_id
+
+    def speaker(self, credential: str) -> ManagementKey:
+        """The key that a credential is, and with it the customer it speaks for.
 
         Raises NotAuthenticated, with the same words whatever is wrong with the key itself.
         """
@@ -64,7 +68,7 @@ class Accounts:
         if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
             with self._rooms.store.write() as tx:
                 accounts.touch_management_key(tx, row.id, now)
-        return row.customer_id
+        return row
 
     def keys(self, customer_id: str) -> list[ManagementKey]:
         with self._rooms.store.read() as tx:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.control.databases import found
 from reflexdb.control.images import Images
+from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound
 from reflexdb.model.lifecycle import (
@@ -43,6 +44,9 @@ _EVENTS = {
     Action.RESUME: Event.RESUME,
     Action.TERMINATE: Event.TERMINATE,
 }
+RESTORE = "restore"
+"""The kind of a redeploy that nobody asked for: the instance was gone."""
+
 _BUILDS = (Action.PROVISION, Action.REBUILD)
 _DEPLOYS_WHAT_SERVED = (Action.RECONFIGURE, Action.RESIZE, Action.RESUME)
 
@@ -114,7 +118,7 @@ class Actions:
         with self._rooms.store.write() as tx:
             row = databases.by_id(tx, row.id)
             if row.status is Status.RUNNING and jobs.of_database(tx, row.id) is None:
-                self._write(tx, row, Action.REDEPLOY, build_id, {})
+                self._write(tx, row, Action.REDEPLOY, build_id, {}, kind=RESTORE)
         self._wake()
 
     def _begin(
@@ -146,14 +150,32 @@ class Actions:
         return self._write(tx, row, action, build.id if build else self._build_for(tx, row, action), changes)
 
     def _write(
-        self, tx: Tx, row: DatabaseRow, action: Action, build_id: str | None, changes: dict[str, Any]
+        self,
+        tx: Tx,
+        row: DatabaseRow,
+        action: Action,
+        build_id: str | None,
+        changes: dict[str, Any],
+        *,
+        kind: str | None = None,
     ) -> Accepted:
         now, status = self._rooms.now(), advance(row.status, _EVENTS[action])
+        who, serving = origin().stamp(), deployments.serving(tx, row.id)
         if build_id is None and action in _BUILDS:
             build_id = new_id()
-            builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now)
+            builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now, **who)
         databases.change(tx, row.id, now, status=status.value, last_error=None, **changes)
-        jobs.add(tx, id=new_id(), database_id=row.id, action=action.value, build_id=build_id, created_at=now)
+        jobs.add(
+            tx,
+            id=new_id(),
+            database_id=row.id,
+            action=action.value,
+            kind=kind or action.value,
+            build_id=build_id,
+            from_build_id=serving.build_id if serving else None,
+            created_at=now,
+            **who,
+        )
         return Accepted(status.published, build_id=build_id if action in _BUILDS else None)
 
     def _build_for(self, tx: Tx, row: DatabaseRow, action: Action) -> str | None:

@@ -56,6 +56,17 @@ def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, UtcTime, nullable=nullable)
 
 
+def _origin_and_error() -> list[Column[str]]:
+    """Who asked, and where it went wrong: null in what was written before these were kept."""
+    return [
+        Column("trigger", String(20)),
+        Column("key_id", String(32)),
+        Column("key_name", Text),
+        Column("error_code", String(40)),
+        Column("error_step", Text),
+    ]
+
+
 customers = Table(
     "customers",
     metadata,
@@ -148,6 +159,11 @@ builds = Table(
     _time("created_at"),
     _time("started_at", nullable=True),
     _time("finished_at", nullable=True),
+    *_origin_and_error(),
+    Column("source_version", Text),
+    Column("fingerprint", String(64)),
+    Column("image_bytes", Integer),
+    Column("phases", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 
@@ -171,6 +187,7 @@ deployments = Table(
     _time("updated_at"),
     _time("serving_at", nullable=True),
     _time("retired_at", nullable=True),
+    Column("source_position", Text),
 )
 Index(
     "deployments_serving",
@@ -206,5 +223,8 @@ jobs = Table(
     _time("created_at"),
     _time("started_at", nullable=True),
     _time("finished_at", nullable=True),
+    *_origin_and_error(),
+    Column("kind", String(20)),
+    Column("from_build_id", String(36)),
 )
 Index("jobs_unfinished", jobs.c.database_id, unique=True, sqlite_where=jobs.c.finished_at.is_(None))

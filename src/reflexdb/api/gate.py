@@ -50,7 +50,7 @@ class Gate:
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
             client = scope.get("client")
-            who = Origin("api", key.key_id, key.name, client[0] if client else None)
+            who = Origin("api", key.key_id, key.name, client[0] if client else None, scope["state"].get("request_id"))
             with acting(who):
                 await self._app(scope, _replay(body, receive), send)
 

@@ -21,6 +21,7 @@ from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
 from reflexdb.control.past import Past
 from reflexdb.control.reconciler import Reconciler
+from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.wanted import address
 from reflexdb.control.worker import Worker
@@ -47,6 +48,7 @@ class Control:
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)
+        self.repeats = Repeats(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
         self._health = Health(rooms, self.keys)

@@ -166,6 +166,18 @@ class JobRow:
     from_build_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RepeatRow:
+    customer_id: str
+    key: str
+    request: bytes
+    owner: str | None
+    status: int | None
+    content_type: str | None
+    answer: bytes | None
+    created_at: datetime
+
+
 _Noun = TypeVar("_Noun")
 _CONVERTERS: dict[str, Any] = {
     "status": Status,

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -208,6 +209,20 @@ api_keys = Table(
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
 )
+
+repeats = Table(
+    "repeats",
+    metadata,
+    Column("customer_id", String(36), ForeignKey("customers.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("owner", String(36)),
+    Column("status", Integer),
+    Column("content_type", Text),
+    Column("answer", LargeBinary),
+    _time("created_at"),
+)
+Index("repeats_created_at", repeats.c.created_at)
 
 jobs = Table(
     "jobs",

@@ -135,3 +135,17 @@ def test_a_database_without_builds_has_none_to_show(cli: Cli, database: str) -> 
     assert cli("build", "show", database).code == Exit.NOT_FOUND
     assert cli("build", "show", database, "#1").code == Exit.NOT_FOUND
     assert cli("deployments", database, "--json").json() == {"deployments": [], "nextCursor": None}
+
+
+def test_the_audit_tells_who_changed_what(cli: Cli, database: str) -> None:
+    assert cli("resize", database, "small").code == 0
+    target: Any = cli("database", "show", database, "--json").json()
+
+    told = cli("audit", "--target", target["id"], "--action", "database.resize")
+    document: Any = cli("audit", "--target", target["id"], "--limit", "1", "--json").json()
+
+    assert told.code == 0, told.err
+    assert "first key" in told.out
+    assert "instance_size: nano -> small" in told.out
+    assert [entry["action"] for entry in document["entries"]] == ["database.resize"]
+    assert cli("audit", "--since", "yesterday").code == Exit.USAGE

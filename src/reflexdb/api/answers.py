@@ -226,6 +226,26 @@ class DeploymentRecords(Answer):
     nextCursor: str | None
 
 
+class AuditEntry(Answer):
+    number: int
+    at: Time
+    trigger: Trigger
+    keyId: str | None
+    keyName: str | None
+    address: str | None
+    requestId: str | None
+    action: str
+    targetType: str
+    targetId: Id
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Audit(Answer):
+    entries: list[AuditEntry]
+    nextCursor: str | None
+
+
 class ActionAvailability(Answer):
     allowed: bool
     mode: Literal["immediate", "queued"] = left_out()

@@ -18,6 +18,8 @@ from reflexdb.client.transport import Transport
 from reflexdb.client.types import (
     Accepted,
     ApiKey,
+    AuditEntries,
+    AuditFilters,
     BuildDetail,
     BuildFilters,
     BuildHistory,
@@ -225,6 +227,13 @@ class ReflexClient:
 
     def revoke_management_key(self, key_id: str) -> None:
         self._call("DELETE", "account", "management-keys", key_id)
+
+    # Audit
+
+    def list_audit(self, **filters: Unpack[AuditFilters]) -> AuditEntries:
+        """Newest first; `nextCursor` of an answer asks for what comes after it."""
+        answer: AuditEntries = self._call("GET", "audit", query=filters)
+        return answer
 
     # Billing and administration
 

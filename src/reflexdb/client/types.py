@@ -217,6 +217,36 @@ class DeploymentRecords(TypedDict):
     nextCursor: str | None
 
 
+class AuditFilters(TypedDict, total=False):
+    action: str | None
+    target: str | None
+    key: str | None
+    since: str | None
+    until: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class AuditEntry(TypedDict):
+    number: int
+    at: str
+    trigger: str
+    keyId: str | None
+    keyName: str | None
+    address: str | None
+    requestId: str | None
+    action: str
+    targetType: str
+    targetId: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class AuditEntries(TypedDict):
+    entries: list[AuditEntry]
+    nextCursor: str | None
+
+
 class Instance(TypedDict):
     id: str
     databaseId: str

@@ -10,11 +10,12 @@ directly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control.audit import note
 from reflexdb.control.databases import found
 from reflexdb.control.images import Images
 from reflexdb.control.origin import origin
@@ -47,6 +48,7 @@ _EVENTS = {
 RESTORE = "restore"
 """The kind of a redeploy that nobody asked for: the instance was gone."""
 
+_AUDITED = ("status", "desired_state", "instance_size")
 _BUILDS = (Action.PROVISION, Action.REBUILD)
 _DEPLOYS_WHAT_SERVED = (Action.RECONFIGURE, Action.RESIZE, Action.RESUME)
 
@@ -98,6 +100,7 @@ class Actions:
             self._check(row, Action.DELETE)
             now = self._rooms.now()
             databases.change(tx, row.id, now, deleted_at=now)
+            note(tx, now, customer_id, "database.delete", row.id, before=asdict(row))
 
     def reload(self, customer_id: str, database_id: str) -> Accepted:
         row = self._at_once(customer_id, database_id, Action.RELOAD, self._rooms.deployer.reload)
@@ -119,6 +122,7 @@ class Actions:
             row = databases.by_id(tx, row.id)
             if row.status is Status.RUNNING and jobs.of_database(tx, row.id) is None:
                 self._write(tx, row, Action.REDEPLOY, build_id, {}, kind=RESTORE)
+                self._tell(tx, row, RESTORE, build_id)
         self._wake()
 
     def _begin(
@@ -133,6 +137,7 @@ class Actions:
             if not allowed.allowed:
                 raise Conflict(allowed.reason or "")
             accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
+            self._tell(tx, row, action.value, accepted.build_id or (build.id if build else None))
         self._wake()
         return accepted
 
@@ -198,7 +203,17 @@ class Actions:
             order(row.id)
         except InstanceUnreachable as exc:
             raise Conflict(f"The instance does not answer, so {action.value} could not be done: {exc.message}") from exc
+        with self._rooms.store.write() as tx:
+            self._tell(tx, row, action.value, None)
         return row
+
+    def _tell(self, tx: Tx, before: DatabaseRow, done: str, build_id: str | None) -> None:
+        """Put an accepted action into the audit, with what it changed of the record, and the build it is about."""
+        after = databases.by_id(tx, before.id)
+        names = [name for name in _AUDITED if getattr(before, name) != getattr(after, name)]
+        changed = {name: getattr(after, name) for name in names} | ({"build_id": build_id} if build_id else {})
+        was = {name: getattr(before, name) for name in names}
+        note(tx, self._rooms.now(), before.customer_id, f"database.{done}", before.id, before=was, after=changed)
 
     def _check(self, row: DatabaseRow, action: Action) -> None:
         needs_image = ALLOWED[row.status].get(action) is Rule.NEEDS_IMAGE

@@ -13,6 +13,7 @@ import structlog
 
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
+from reflexdb.control.audit import Audit
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
 from reflexdb.control.databases import Databases, DatabaseView, found
@@ -48,6 +49,7 @@ class Control:
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)
+        self.audit = Audit(rooms)
         self.repeats = Repeats(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)

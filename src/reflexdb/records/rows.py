@@ -178,6 +178,23 @@ class RepeatRow:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    number: int
+    customer_id: str
+    at: datetime
+    trigger: str
+    key_id: str | None
+    key_name: str | None
+    address: str | None
+    request_id: str | None
+    action: str
+    target_type: str
+    target_id: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+
 _Noun = TypeVar("_Noun")
 _CONVERTERS: dict[str, Any] = {
     "status": Status,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     Column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    event,
 )
 
 metadata = MetaData()
@@ -209,6 +211,29 @@ api_keys = Table(
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _ref("customer_id", "customers"),
+    _time("at"),
+    Column("trigger", String(20), nullable=False),
+    Column("key_id", String(32)),
+    Column("key_name", Text),
+    Column("address", Text),
+    Column("request_id", String(64)),
+    Column("action", String(40), nullable=False),
+    Column("target_type", String(20), nullable=False),
+    Column("target_id", String(36), nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+)
+Index("audit_of_customer", audit.c.customer_id, audit.c.number)
+for _verb in ("UPDATE", "DELETE"):
+    _refusal = f"BEFORE {_verb} ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END"
+    _trigger = DDL(f"CREATE TRIGGER audit_no_{_verb.lower()} {_refusal}")  # type: ignore[no-untyped-call]
+    event.listen(audit, "after_create", _trigger)
 
 repeats = Table(
     "repeats",

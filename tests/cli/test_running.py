@@ -109,3 +109,43 @@ def test_what_is_not_possible_yet_ends_with_the_reason(cli: Cli, database: str, 
 def test_a_size_that_there_is_not_is_a_usage_error(cli: Cli, database: str) -> None:
     assert cli("resize", database, "gigantic").code == Exit.USAGE
     assert cli("resize", database, "small").out == f"{database}: registered\n"
+
+
+def test_what_went_on_is_told(cli: Cli, running: str) -> None:
+    shown = cli("build", "show", running)
+    numbered: Any = cli("build", "show", running, "#1", "--json").json()
+    listed = cli("deployments", running)
+    records: Any = cli("deployments", running, "--limit", "1", "--json").json()
+
+    assert shown.code == 0, shown.err
+    for words in ("#1 ", "first key", "compile ", "users (1 rows)", "sha256:"):
+        assert words in shown.out
+    assert (numbered["number"], numbered["status"]) == (1, "succeeded")
+    assert "provision" in listed.out
+    assert [each["toBuildId"] for each in records["deployments"]] == [numbered["id"]]
+    assert cli("builds", running, "--status", "succeeded", "--deployable").out.count("succeeded") == 1
+    assert cli("builds", running, "--status", "failed", "--json").json() == {
+        "builds": [], "activeBuildId": numbered["id"],
+    }  # fmt: skip
+    assert cli("builds", running, "--since", "yesterday").code == Exit.USAGE
+    assert cli("terminate", running, "--yes").code == 0
+
+
+def test_a_database_without_builds_has_none_to_show(cli: Cli, database: str) -> None:
+    assert cli("build", "show", database).code == Exit.NOT_FOUND
+    assert cli("build", "show", database, "#1").code == Exit.NOT_FOUND
+    assert cli("deployments", database, "--json").json() == {"deployments": [], "nextCursor": None}
+
+
+def test_the_audit_tells_who_changed_what(cli: Cli, database: str) -> None:
+    assert cli("resize", database, "small").code == 0
+    target: Any = cli("database", "show", database, "--json").json()
+
+    told = cli("audit", "--target", target["id"], "--action", "database.resize")
+    document: Any = cli("audit", "--target", target["id"], "--limit", "1", "--json").json()
+
+    assert told.code == 0, told.err
+    assert "first key" in told.out
+    assert "instance_size: nano -> small" in told.out
+    assert [entry["action"] for entry in document["entries"]] == ["database.resize"]
+    assert cli("audit", "--since", "yesterday").code == Exit.USAGE

@@ -154,6 +154,98 @@ class BuildHistory(Answer):
     activeBuildId: Id | None
 
 
+class BuildPhase(Answer):
+    name: str
+    startedAt: Time
+    finishedAt: Time | None
+    durationMs: int | None
+
+
+class BuildImage(Answer):
+    digest: str
+    uri: str | None
+    sizeBytes: int | None
+
+
+class BuildTable(Answer):
+    name: str
+    rows: int | None
+    bytes: int | None
+
+
+class Failure(Answer):
+    code: str | None
+    step: str | None
+    message: str
+
+
+class Source(Answer):
+    version: str | None
+    position: str | None
+
+
+Trigger = Literal["api", "schedule", "reconcile"]
+
+
+class BuildDetail(Build):
+    number: int
+    deployable: bool
+    whyNotDeployable: str | None
+    trigger: Trigger | None
+    keyId: str | None
+    keyName: str | None
+    phases: list[BuildPhase] | None
+    source: Source
+    schemaFingerprint: str | None
+    image: BuildImage | None
+    tables: list[BuildTable]
+    error: Failure | None
+    logTail: list[str]
+
+
+class DeploymentRecord(Answer):
+    id: Id
+    databaseId: Id
+    kind: Literal["provision", "rebuild", "redeploy", "reconfigure", "resize", "resume", "restore"]
+    reason: str | None
+    trigger: Trigger | None
+    keyId: str | None
+    keyName: str | None
+    fromBuildId: Id | None
+    toBuildId: Id | None
+    requestedAt: Time
+    startedAt: Time | None
+    finishedAt: Time | None
+    durationMs: int | None
+    outcome: Literal["pending", "in_progress", "succeeded", "failed"]
+    error: Failure | None
+
+
+class DeploymentRecords(Answer):
+    deployments: list[DeploymentRecord]
+    nextCursor: str | None
+
+
+class AuditEntry(Answer):
+    number: int
+    at: Time
+    trigger: Trigger
+    keyId: str | None
+    keyName: str | None
+    address: str | None
+    requestId: str | None
+    action: str
+    targetType: str
+    targetId: Id
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Audit(Answer):
+    entries: list[AuditEntry]
+    nextCursor: str | None
+
+
 class ActionAvailability(Answer):
     allowed: bool
     mode: Literal["immediate", "queued"] = left_out()

@@ -12,8 +12,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import builds, connections, databases, errors, instances, keys
+from reflexdb.api import audit, builds, connections, databases, deployments, errors, instances, keys
+from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
+from reflexdb.api.repeats import Repeatable
 from reflexdb.control.control import Control
 
 _PREFIX = "/v1"
@@ -31,8 +33,10 @@ def create_app(control: Control) -> FastAPI:
     )
     app.state.control = control
     errors.install(app)
+    app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Gate, accounts=control.accounts)
-    for room in (databases, instances, builds, keys, connections):
+    app.add_middleware(Envelope)
+    for room in (databases, instances, builds, deployments, keys, connections, audit):
         app.include_router(room.router)
     document = openapi(app)
 

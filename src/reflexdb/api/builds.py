@@ -1,22 +1,25 @@
-"""/v1/databases/{id}/builds: the build history, and the log of one build, live while it is written."""
+"""/v1/databases/{id}/builds: the build history, one build with all that is known of it, and its log, live while it is
+written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from reflexdb.api import answers, views
+from reflexdb.api import answers, bodies, paging, past_views, views
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.control.control import Control
+from reflexdb.records.builds import BuildFilter
 
 router = APIRouter(prefix="/v1/databases/{id}/builds", tags=["Builds"])
 
+MAX_LIMIT = 1000
 _CHUNK_BYTES = 64 << 10
 _POLL_S = 0.2
 
@@ -29,9 +32,40 @@ _POLL_S = 0.2
     response_model=answers.BuildHistory,
     response_model_exclude_unset=True,
 )
-def list_builds(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
-    """All build records of the database, most recent first. One with `deployable: true` can be redeployed."""
-    return views.history(control.history(account, id), control.rooms.settings)
+def list_builds(
+    id: str,  # noqa: A002
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    status: Annotated[answers.BuildStatus | None, Query()] = None,
+    deployable: Annotated[bool | None, Query()] = None,
+    since: Annotated[bodies.Instant | None, Query()] = None,
+    until: Annotated[bodies.Instant | None, Query()] = None,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
+    cursor: Annotated[str | None, Query()] = None,
+) -> dict[str, Any]:
+    """All build records of the database, most recent first. One with `deployable: true` can be redeployed.
+
+    Without query parameters the answer holds every build. With `limit` it may end earlier; the header Link then says
+    where it goes on.
+    """
+    wanted = BuildFilter(status=status, since=since, until=until, before=paging.read_number(cursor))
+    found = control.past.builds(account, id, wanted, deployable=deployable, limit=limit)
+    paging.link_next(request, response, paging.number_cursor(found.builds[-1][0].number) if found.more else None)
+    return views.history(found, control.rooms.settings)
+
+
+@router.get(
+    "/{build_id}",
+    operation_id="getBuild",
+    summary="Get one build",
+    responses=errors(404),
+    response_model=answers.BuildDetail,
+)
+def get_build(id: str, build_id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Everything known of one build: who asked for it, its phases, its source, image and tables, and why it failed."""
+    return past_views.build(control.past.build(account, id, build_id), control.rooms.settings)
 
 
 @router.get(

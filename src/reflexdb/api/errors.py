@@ -15,9 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from reflexdb.api.envelope import stamp
 from reflexdb.model.errors import (
     Conflict,
     InvalidConfig,
+    KeyReused,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -32,6 +34,7 @@ _STATUS: tuple[tuple[type[ReflexError], int], ...] = (
     (NotAllowed, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (KeyReused, 422),
     (UserError, 400),
 )
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
@@ -103,5 +106,9 @@ def _on_http(_request: Request, exc: Exception) -> JSONResponse:
 
 
 def _on_crash(request: Request, exc: Exception) -> JSONResponse:
-    log.error("request_crashed", path=request.url.path, exc_info=exc)
-    return answer(500, "internal_error", "Something went wrong here; the control plane's log has the details")
+    request_id = getattr(request.state, "request_id", None)
+    log.error("request_crashed", path=request.url.path, request_id=request_id, exc_info=exc)
+    reply = answer(500, "internal_error", "Something went wrong here; the control plane's log has the details")
+    if request_id is not None:  # this answer passes outside of the envelope
+        stamp(reply.headers, request_id)
+    return reply

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reflexdb.api.errors import answer, from_error
 from reflexdb.control.accounts import Accounts
+from reflexdb.control.origin import Origin, acting
 from reflexdb.model.errors import NotAuthenticated
+from reflexdb.records.rows import ManagementKey
 
 MAX_BODY_BYTES = 1 << 20
 _OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
@@ -32,11 +34,11 @@ class Gate:
             return
         headers = Headers(scope=scope)
         try:
-            account = await to_thread.run_sync(self._account, headers.getlist("authorization"))
+            key = await to_thread.run_sync(self._key, headers.getlist("authorization"))
         except NotAuthenticated as exc:
             await from_error(exc)(scope, receive, send)
             return
-        scope.setdefault("state", {})["account"] = account
+        scope.setdefault("state", {})["account"] = key.customer_id
         body = await _read(receive, headers)
         if body is None:
             refusal = answer(
@@ -47,15 +49,18 @@ class Gate:
             expected = "application/yaml" if scope["method"] == "PUT" else "application/json"
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
-            await self._app(scope, _replay(body, receive), send)
+            client = scope.get("client")
+            who = Origin("api", key.key_id, key.name, client[0] if client else None, scope["state"].get("request_id"))
+            with acting(who):
+                await self._app(scope, _replay(body, receive), send)
 
-    def _account(self, given: list[str]) -> str:
+    def _key(self, given: list[str]) -> ManagementKey:
         if len(given) != 1:
             raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
         scheme, _, credential = given[0].strip().partition(" ")
         if scheme.lower() != "bearer" or not credential.strip():
             raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
-        return self._accounts.authenticate(credential.strip())
+        return self._accounts.speaker(credential.strip())
 
 
 async def _read(receive: Receive, headers: Headers) -> bytes | None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reflexdb.control.connections import SYNC_MODES
-from reflexdb.control.control import History
 from reflexdb.control.databases import DatabaseView
+from reflexdb.control.past import History
 from reflexdb.control.rooms import Settings
 from reflexdb.control.wanted import published
 from reflexdb.model.lifecycle import Action, Availability

@@ -43,10 +43,14 @@ Log = Callable[[str], None]
 """Takes one line for the build's log, without time stamp or line end."""
 
 
+Passed = Callable[[str, float], None]
+"""Hears of a pass that has ended, well or not: its name, and how many seconds it took."""
+
+
 class Builder(Protocol):
     """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
 
-    def build(self, request: BuildRequest, log: Log) -> BuildResult: ...
+    def build(self, request: BuildRequest, log: Log, passed: Passed | None = None) -> BuildResult: ...
 
 
 class ImageStore(Protocol):

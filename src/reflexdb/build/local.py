@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import reflexdb
-from reflexdb.build.base import BuildRequest, BuildResult, Image, Log
+from reflexdb.build.base import BuildRequest, BuildResult, Image, Log, Passed
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.emit import emit
 from reflexdb.build.files import newest_first, scratch_directory, write_atomically
@@ -72,11 +72,11 @@ class LocalBuilder:
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
         self.store = DirectoryStore(data_dir / "images")
 
-    def build(self, request: BuildRequest, log: Log) -> BuildResult:
-        phases = _Phases(log)
+    def build(self, request: BuildRequest, log: Log, passed: Passed | None = None) -> BuildResult:
+        phases = _Phases(log, passed)
         with phases.run("plan"):
             plan = _plan(request, log)
-        with phases.run("engine"):
+        with phases.run("toolchain"):
             toolchain = find_toolchain()
             inputs = _Inputs(
                 plan,
@@ -145,8 +145,9 @@ class LocalBuilder:
 class _Phases:
     """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, passed: Passed | None) -> None:
         self._log = log
+        self._passed = passed
 
     @contextmanager
     def run(self, name: str) -> Iterator[None]:
@@ -157,6 +158,9 @@ class _Phases:
             full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
             reason = "the disk is full; free some space in the data directory" if full else exc.strerror or str(exc)
             raise BuildFailed(name, f"The build failed in the pass {name}: {reason}.") from exc
+        finally:
+            if self._passed is not None:
+                self._passed(name, time.monotonic() - started)
         self._log(f"{name}: {time.monotonic() - started:.2f} s")
 
 

@@ -1,4 +1,4 @@
-"""`reflexdb status | builds | logs`: what is going on, and what went on."""
+"""`reflexdb status | logs`: what is going on, and what a build said. The lists of what went on are in `past`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reflexdb.cli import options, output, resolve
 from reflexdb.cli.database import print_databases
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
-from reflexdb.client.types import Build, InstanceStatus
+from reflexdb.client.types import InstanceStatus
 
 FINISHED = frozenset({"succeeded", "failed"})
 
@@ -65,33 +65,6 @@ def milliseconds(value: int | None) -> str | None:
     if value is None:
         return None
     return f"{value} ms" if value < 10_000 else f"{value / 1000:.0f} s"
-
-
-def builds(context: typer.Context, database: options.DatabaseArgument, as_json: options.Json = False) -> None:
-    """Every build, newest first; the one that serves is marked."""
-    with session(context).client() as client:
-        history = client.list_builds(resolve.database(client, database)["id"])
-    if as_json:
-        output.print_json(history)
-        return
-    output.table(
-        ["", "BUILD", "STATUS", "CREATED", "SECONDS", "COMPUTE", "CENTS", "DEPLOYABLE"],
-        [build_row(build, history["activeBuildId"]) for build in history["builds"]],
-        empty="no builds yet; `reflexdb provision` makes the first",
-    )
-
-
-def build_row(build: Build, active: str | None) -> tuple[object, ...]:
-    return (
-        "*" if build["id"] == active else "",
-        build["id"],
-        build["status"],
-        output.when(build.get("createdAt")),
-        build.get("buildDurationSeconds"),
-        build.get("computeTypeUsed"),
-        build.get("costEstimateCents"),
-        bool(build.get("deployable")),
-    )
 
 
 def logs(

@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 
 from reflexdb import __version__
-from reflexdb.cli import config, connection, database, key, lifecycle, look, management_key, query, running, serve
+from reflexdb.cli import (
+    audit,
+    config,
+    connection,
+    database,
+    key,
+    lifecycle,
+    look,
+    management_key,
+    past,
+    query,
+    running,
+    serve,
+)
 from reflexdb.cli.demo.command import demo
 from reflexdb.cli.exits import CommandFailed, Exit, code_of
 from reflexdb.cli.output import note
@@ -72,9 +85,12 @@ app.command("reconfigure")(running.reconfigure)
 app.command("reload")(running.reload)
 app.command("pause-replication")(running.pause_replication)
 app.command("resume-replication")(running.resume_replication)
-app.command("builds")(look.builds)
+app.command("builds")(past.builds)
+app.add_typer(past.build_app, name="build")
+app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)
+app.command("audit")(audit.audit)
 app.add_typer(key.app, name="key")
 app.add_typer(management_key.app, name="management-key")
 app.command("query")(query.query)

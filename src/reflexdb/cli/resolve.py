@@ -47,8 +47,11 @@ def _qualified(client: ReflexClient, known: Sequence[Database], wanted: str) -> 
 
 
 def build(client: ReflexClient, database_id: str, wanted: str) -> Build:
-    """The build with this id, or the only one whose id begins like this."""
+    """The build with this id, the only one whose id begins like this, or the one with this number, written #3."""
     known = client.list_builds(database_id)["builds"]
+    numbered = {f"#{len(known) - index}": item for index, item in enumerate(known)}  # from 1, without gaps
+    if wanted in numbered:
+        return numbered[wanted]
     found = [item for item in known if item["id"] == wanted]
     if not found and len(wanted) >= SHORTEST_PREFIX:
         found = [item for item in known if item["id"].startswith(wanted.lower())]

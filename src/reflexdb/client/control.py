@@ -8,22 +8,27 @@ accepted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Unpack
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import Unreachable
 from reflexdb.client.transport import Transport
 from reflexdb.client.types import (
     Accepted,
     ApiKey,
+    AuditEntries,
+    AuditFilters,
+    BuildDetail,
+    BuildFilters,
     BuildHistory,
     Connection,
     ConnectionFields,
     CreatedConnection,
     Database,
     DatabaseFields,
+    DeploymentRecords,
     InstanceStatus,
     ManagementKey,
     TestConnectionResult,
@@ -51,9 +56,19 @@ class ReflexClient:
     def close(self) -> None:
         self._http.close()
 
-    def _call(self, method: str, *path: str, body: Any = None, timeout: float | None = None) -> Any:
-        segments = "/".join(quote(part, safe="") for part in path)
-        return self._http.call(method, f"/v1/{segments}", body, timeout=timeout)
+    def _call(
+        self,
+        method: str,
+        *path: str,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """`query` without what is None; JSON's words for true and false."""
+        place = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        wanted = {name: value for name, value in (query or {}).items() if value is not None}
+        words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in wanted.items()}
+        return self._http.call(method, place + (f"?{urlencode(words)}" if words else ""), body, timeout=timeout)
 
     # Connections
 
@@ -114,8 +129,21 @@ class ReflexClient:
         answer: InstanceStatus = self._call("GET", "databases", database_id, "instance")
         return answer
 
-    def list_builds(self, database_id: str) -> BuildHistory:
-        answer: BuildHistory = self._call("GET", "databases", database_id, "builds")
+    def list_builds(self, database_id: str, **filters: Unpack[BuildFilters]) -> BuildHistory:
+        """Newest first; all of them without filters."""
+        answer: BuildHistory = self._call("GET", "databases", database_id, "builds", query=filters)
+        return answer
+
+    def get_build(self, database_id: str, build_id: str) -> BuildDetail:
+        answer: BuildDetail = self._call("GET", "databases", database_id, "builds", build_id)
+        return answer
+
+    def list_deployments(
+        self, database_id: str, limit: int | None = None, cursor: str | None = None
+    ) -> DeploymentRecords:
+        """Newest first; `nextCursor` of an answer asks for what comes after it."""
+        query = {"limit": limit, "cursor": cursor}
+        answer: DeploymentRecords = self._call("GET", "databases", database_id, "deployments", query=query)
         return answer
 
     # reflexdb.yaml
@@ -199,6 +227,13 @@ class ReflexClient:
 
     def revoke_management_key(self, key_id: str) -> None:
         self._call("DELETE", "account", "management-keys", key_id)
+
+    # Audit
+
+    def list_audit(self, **filters: Unpack[AuditFilters]) -> AuditEntries:
+        """Newest first; `nextCursor` of an answer asks for what comes after it."""
+        answer: AuditEntries = self._call("GET", "audit", query=filters)
+        return answer
 
     # Billing and administration
 

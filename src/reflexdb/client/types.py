@@ -155,6 +155,98 @@ class BuildHistory(TypedDict):
     activeBuildId: str | None
 
 
+class BuildFilters(TypedDict, total=False):
+    """Query of the build history; times are RFC 3339."""
+
+    status: str
+    deployable: bool
+    since: str
+    until: str
+    limit: int
+    cursor: str
+
+
+class Failure(TypedDict):
+    code: str | None
+    step: str | None
+    message: str
+
+
+class BuildPhase(TypedDict):
+    name: str
+    startedAt: str
+    finishedAt: str | None
+    durationMs: int | None
+
+
+class BuildDetail(Build):
+    number: int
+    whyNotDeployable: str | None
+    trigger: str | None
+    keyId: str | None
+    keyName: str | None
+    phases: list[BuildPhase] | None
+    source: dict[str, str | None]
+    schemaFingerprint: str | None
+    image: dict[str, Any] | None
+    tables: list[dict[str, Any]]
+    error: Failure | None
+    logTail: list[str]
+
+
+class DeploymentRecord(TypedDict):
+    id: str
+    databaseId: str
+    kind: str
+    reason: str | None
+    trigger: str | None
+    keyId: str | None
+    keyName: str | None
+    fromBuildId: str | None
+    toBuildId: str | None
+    requestedAt: str
+    startedAt: str | None
+    finishedAt: str | None
+    durationMs: int | None
+    outcome: str
+    error: Failure | None
+
+
+class DeploymentRecords(TypedDict):
+    deployments: list[DeploymentRecord]
+    nextCursor: str | None
+
+
+class AuditFilters(TypedDict, total=False):
+    action: str | None
+    target: str | None
+    key: str | None
+    since: str | None
+    until: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class AuditEntry(TypedDict):
+    number: int
+    at: str
+    trigger: str
+    keyId: str | None
+    keyName: str | None
+    address: str | None
+    requestId: str | None
+    action: str
+    targetType: str
+    targetId: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class AuditEntries(TypedDict):
+    entries: list[AuditEntry]
+    nextCursor: str | None
+
+
 class Instance(TypedDict):
     id: str
     databaseId: str

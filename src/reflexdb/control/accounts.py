@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reflexdb.control.audit import note, note_change
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
@@ -44,7 +45,11 @@ class Accounts:
         return self.create_key(customer_id, "first key", None)
 
     def authenticate(self, credential: str) -> str:
-        """The customer a credential speaks for.
+        """The customer a credential speaks for; see `speaker`."""
+        return self.speaker(credential).customer_id
+
+    def speaker(self, credential: str) -> ManagementKey:
+        """The key that a credential is, and with it the customer it speaks for.
 
         Raises NotAuthenticated, with the same words whatever is wrong with the key itself.
         """
@@ -64,7 +69,7 @@ class Accounts:
         if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
             with self._rooms.store.write() as tx:
                 accounts.touch_management_key(tx, row.id, now)
-        return row.customer_id
+        return row
 
     def keys(self, customer_id: str) -> list[ManagementKey]:
         with self._rooms.store.read() as tx:
@@ -87,15 +92,21 @@ class Accounts:
                 expires_at=expires_at,
             )
             row = accounts.management_key(tx, customer_id, row_id)
+            made = {"name": name, "key_id": key_id, "expires_at": expires_at}
+            note(tx, now, customer_id, "managementKey.create", row_id, after=made)
         assert row is not None
         return NewKey(row, f"rmk_{key_id}.{secret}")
 
     def revoke_key(self, customer_id: str, row_id: str) -> None:
         row_id = canonical_id(row_id, "management key")
         with self._rooms.store.write() as tx:
-            if accounts.management_key(tx, customer_id, row_id) is None:
+            row = accounts.management_key(tx, customer_id, row_id)
+            if row is None:
                 raise NotFound("There is no management key with this id in your account")
-            accounts.revoke_management_key(tx, row_id, self._rooms.now())
+            now = self._rooms.now()
+            accounts.revoke_management_key(tx, row_id, now)
+            if row.revoked_at is None:
+                note_change(tx, now, customer_id, "managementKey.revoke", row, {"revoked_at": now})
 
 
 def _hash(secret: str) -> str:

@@ -10,13 +10,15 @@ directly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control.audit import note
 from reflexdb.control.databases import found
 from reflexdb.control.images import Images
+from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound
 from reflexdb.model.lifecycle import (
@@ -43,6 +45,10 @@ _EVENTS = {
     Action.RESUME: Event.RESUME,
     Action.TERMINATE: Event.TERMINATE,
 }
+RESTORE = "restore"
+"""The kind of a redeploy that nobody asked for: the instance was gone."""
+
+_AUDITED = ("status", "desired_state", "instance_size")
 _BUILDS = (Action.PROVISION, Action.REBUILD)
 _DEPLOYS_WHAT_SERVED = (Action.RECONFIGURE, Action.RESIZE, Action.RESUME)
 
@@ -94,6 +100,7 @@ class Actions:
             self._check(row, Action.DELETE)
             now = self._rooms.now()
             databases.change(tx, row.id, now, deleted_at=now)
+            note(tx, now, customer_id, "database.delete", row.id, before=asdict(row))
 
     def reload(self, customer_id: str, database_id: str) -> Accepted:
         row = self._at_once(customer_id, database_id, Action.RELOAD, self._rooms.deployer.reload)
@@ -114,7 +121,8 @@ class Actions:
         with self._rooms.store.write() as tx:
             row = databases.by_id(tx, row.id)
             if row.status is Status.RUNNING and jobs.of_database(tx, row.id) is None:
-                self._write(tx, row, Action.REDEPLOY, build_id, {})
+                self._write(tx, row, Action.REDEPLOY, build_id, {}, kind=RESTORE)
+                self._tell(tx, row, RESTORE, build_id)
         self._wake()
 
     def _begin(
@@ -129,6 +137,7 @@ class Actions:
             if not allowed.allowed:
                 raise Conflict(allowed.reason or "")
             accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
+            self._tell(tx, row, action.value, accepted.build_id or (build.id if build else None))
         self._wake()
         return accepted
 
@@ -146,14 +155,32 @@ class Actions:
         return self._write(tx, row, action, build.id if build else self._build_for(tx, row, action), changes)
 
     def _write(
-        self, tx: Tx, row: DatabaseRow, action: Action, build_id: str | None, changes: dict[str, Any]
+        self,
+        tx: Tx,
+        row: DatabaseRow,
+        action: Action,
+        build_id: str | None,
+        changes: dict[str, Any],
+        *,
+        kind: str | None = None,
     ) -> Accepted:
         now, status = self._rooms.now(), advance(row.status, _EVENTS[action])
+        who, serving = origin().stamp(), deployments.serving(tx, row.id)
         if build_id is None and action in _BUILDS:
             build_id = new_id()
-            builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now)
+            builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now, **who)
         databases.change(tx, row.id, now, status=status.value, last_error=None, **changes)
-        jobs.add(tx, id=new_id(), database_id=row.id, action=action.value, build_id=build_id, created_at=now)
+        jobs.add(
+            tx,
+            id=new_id(),
+            database_id=row.id,
+            action=action.value,
+            kind=kind or action.value,
+            build_id=build_id,
+            from_build_id=serving.build_id if serving else None,
+            created_at=now,
+            **who,
+        )
         return Accepted(status.published, build_id=build_id if action in _BUILDS else None)
 
     def _build_for(self, tx: Tx, row: DatabaseRow, action: Action) -> str | None:
@@ -176,7 +203,17 @@ class Actions:
             order(row.id)
         except InstanceUnreachable as exc:
             raise Conflict(f"The instance does not answer, so {action.value} could not be done: {exc.message}") from exc
+        with self._rooms.store.write() as tx:
+            self._tell(tx, row, action.value, None)
         return row
+
+    def _tell(self, tx: Tx, before: DatabaseRow, done: str, build_id: str | None) -> None:
+        """Put an accepted action into the audit, with what it changed of the record, and the build it is about."""
+        after = databases.by_id(tx, before.id)
+        names = [name for name in _AUDITED if getattr(before, name) != getattr(after, name)]
+        changed = {name: getattr(after, name) for name in names} | ({"build_id": build_id} if build_id else {})
+        was = {name: getattr(before, name) for name in names}
+        note(tx, self._rooms.now(), before.customer_id, f"database.{done}", before.id, before=was, after=changed)
 
     def _check(self, row: DatabaseRow, action: Action) -> None:
         needs_image = ALLOWED[row.status].get(action) is Rule.NEEDS_IMAGE

@@ -9,11 +9,12 @@ between its writing and its record's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control.audit import note, note_change
 from reflexdb.control.databases import NewDatabase, add_database, database_secret
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
@@ -80,6 +81,8 @@ class Connections:
                 created_at=now,
                 updated_at=now,
             )
+            row = _found(tx, customer_id, connection_id)
+            note(tx, now, customer_id, "connection.create", connection_id, after=asdict(row))
             database_id = None
             if first is not None:
                 database_id = add_database(self._rooms, tx, customer_id, connection_id, first)
@@ -100,7 +103,9 @@ class Connections:
             if password is not None:
                 values["password_ref"] = self._keep_password(row.id, password)
             if values:
-                connections.change(tx, row.id, self._rooms.now(), **values)
+                now = self._rooms.now()
+                connections.change(tx, row.id, now, **values)
+                note_change(tx, now, customer_id, "connection.update", row, values)
         self.sweep_secrets()
 
     def delete(self, customer_id: str, connection_id: str) -> None:
@@ -111,6 +116,7 @@ class Connections:
                 raise Conflict(f"{len(using)} database(s) use this connection; delete them first")
             now = self._rooms.now()
             connections.change(tx, row.id, now, deleted_at=now)
+            note(tx, now, customer_id, "connection.delete", row.id, before=asdict(row))
         self.sweep_secrets()
 
     def test(self, address: SourceAddress) -> TestResult:

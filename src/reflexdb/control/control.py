@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
 import structlog
 
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
+from reflexdb.control.audit import Audit
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
 from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
+from reflexdb.control.past import Past
 from reflexdb.control.reconciler import Reconciler
+from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.wanted import address
 from reflexdb.control.worker import Worker
@@ -28,21 +30,12 @@ from reflexdb.deploy.base import ApiKeySet
 from reflexdb.model.errors import NotFound
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.records import builds, deployments, jobs
-from reflexdb.records.rows import BuildRow
 from reflexdb.sources.base import SourceAddress
 
 log = structlog.get_logger()
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A database's builds, newest first, each with whether it can be deployed; and the build that serves now."""
-
-    builds: tuple[tuple[BuildRow, bool], ...]
-    active_build_id: str | None
 
 
 class Control:
@@ -56,8 +49,10 @@ class Control:
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)
+        self.audit = Audit(rooms)
+        self.repeats = Repeats(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
-        self._images = images
+        self.past = Past(rooms, images)
         self._health = Health(rooms, self.keys)
         worker = Worker(rooms, self.keys, self._stopping)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake)
@@ -101,14 +96,6 @@ class Control:
             self._health.look(view.row.id)
             view = self.databases.get(customer_id, database_id)
         return view, self.actions.available(view.row)
-
-    def history(self, customer_id: str, database_id: str) -> History:
-        with self.rooms.store.read() as tx:
-            row = found(tx, customer_id, database_id)
-            rows = builds.of_database(tx, row.id)
-            serving = deployments.serving(tx, row.id)
-        entries = tuple((build, self._images.deployable(build)) for build in rows)
-        return History(entries, serving.build_id if serving else None)
 
     def build_log_of(self, customer_id: str, database_id: str, build_id: str) -> str:
         """The path of a build's log, which may not have been begun. Raises NotFound."""

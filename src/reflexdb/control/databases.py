@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control.audit import note, note_change
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
@@ -92,7 +93,9 @@ class Databases:
             if "tags" in values:
                 values["tags"] = list(values["tags"])
             if values:
-                databases.change(tx, row.id, self._rooms.now(), **values)
+                now = self._rooms.now()
+                databases.change(tx, row.id, now, **values)
+                note_change(tx, now, customer_id, "database.update", row, values)
 
     def config(self, customer_id: str, database_id: str) -> str:
         with self._rooms.store.read() as tx:
@@ -109,7 +112,10 @@ class Databases:
             parse_config(text)
         with self._rooms.store.write() as tx:
             row = found(tx, customer_id, database_id)
-            databases.change(tx, row.id, self._rooms.now(), config_text=text)
+            now = self._rooms.now()
+            databases.change(tx, row.id, now, config_text=text)
+            if row.config_text != text:
+                note_change(tx, now, customer_id, "database.config", row, {"config_text": text})
 
     def _view(self, tx: Tx, row: DatabaseRow) -> DatabaseView:
         connection = connections.by_id(tx, row.connection_id)
@@ -171,6 +177,7 @@ def add_database(rooms: Rooms, tx: Tx, customer_id: str, connection_id: str, new
         created_at=now,
         updated_at=now,
     )
+    note(tx, now, customer_id, "database.create", database_id, after=asdict(databases.by_id(tx, database_id)))
     return database_id
 
 

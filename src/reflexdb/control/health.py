@@ -70,5 +70,6 @@ def _columns(observation: Observation) -> dict[str, Any]:
             "swap_count": observation.swap_count,
             "row_counts": dict(observation.row_counts),
             "replication_paused": observation.replication_paused,
+            "source_position": observation.position,
         }
     return columns

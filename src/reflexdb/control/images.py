@@ -42,6 +42,18 @@ class Images:
             self._known[build.image_digest] = (identity, intact)
         return intact
 
+    def why_not(self, build: BuildRow) -> str | None:
+        """Why a build can't be deployed now, in one sentence; None where it can."""
+        if self.deployable(build):
+            return None
+        if build.status != "succeeded":
+            return f"the build is {build.status.replace('_', ' ')}; only a succeeded one has an image"
+        if build.image_digest is None or build.image_uri is None:
+            return "the build has no image"
+        if _identity(build.image_uri, build.image_digest) is None:
+            return f"the image {build.image_digest} is not stored any more, or not whole; rebuild"
+        return f"the stored image differs from its digest {build.image_digest}; rebuild"
+
     def intact(self, digest: str) -> bool:
         """Verified byte by byte, now."""
         return self._store.verify(digest)

@@ -16,6 +16,7 @@ from datetime import datetime
 
 import structlog
 
+from reflexdb.control.audit import note, note_change
 from reflexdb.control.databases import database_secret, found
 from reflexdb.control.rooms import Rooms, new_id
 from reflexdb.deploy.base import ApiKeySet
@@ -59,6 +60,8 @@ class Keys:
                 expires_at=expires_at,
             )
             row = api_keys.find(tx, database_id, row_id)
+            made = {"database_id": database_id, "name": name, "key_id": key_id, "expires_at": expires_at}
+            note(tx, now, customer_id, "apiKey.create", row_id, after=made)
         assert row is not None
         self.tell(database_id)
         secret = self._rooms.secrets.get(database_secret(database_id))
@@ -71,7 +74,10 @@ class Keys:
             row = api_keys.find(tx, database_id, key)
             if row is None:
                 raise NotFound("This database has no API key with this id")
-            api_keys.revoke(tx, row.id, self._rooms.now())
+            now = self._rooms.now()
+            api_keys.revoke(tx, row.id, now)
+            if row.revoked_at is None:
+                note_change(tx, now, customer_id, "apiKey.revoke", row, {"revoked_at": now})
         self.tell(database_id)
 
     def accepted(self, database_id: str) -> ApiKeySet:

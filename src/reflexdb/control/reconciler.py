@@ -17,6 +17,7 @@ import structlog
 from reflexdb.control.actions import Actions
 from reflexdb.control.decide import Job, Known, Step, decide, goal_action
 from reflexdb.control.images import Images
+from reflexdb.control.origin import Origin, acting
 from reflexdb.control.rooms import Rooms
 from reflexdb.control.worker import INTERRUPTED, Worker
 from reflexdb.model.errors import Conflict, ReflexError
@@ -180,7 +181,8 @@ class Reconciler:
             return
         if availability(row.status, due, has_image=False).allowed:
             log.info("schedule", database=row.id, due=due.value)
-            self._actions.pursue(row, due)
+            with acting(Origin("schedule")):
+                self._actions.pursue(row, due)
         with self._rooms.store.write() as tx:
             databases.note_schedule_checked(tx, row.id, now)
 

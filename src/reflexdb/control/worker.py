@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -18,17 +19,23 @@ from sqlalchemy import Connection as Tx
 from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
 from reflexdb.control.connections import source_address
+from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
+from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, new_id
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import Deployed, InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
 from reflexdb.model.errors import BuildFailed, DeployFailed, ImageDamaged, ReflexError, SourceMissing
-from reflexdb.model.lifecycle import Event, Status, advance
+from reflexdb.model.lifecycle import Action, Event, Status, advance
+from reflexdb.model.schema import SourceSchema
 from reflexdb.records import builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
+from reflexdb.sources.base import TestResult
 
 log = structlog.get_logger()
+
+_MAKES_BUILDS = (Action.PROVISION.value, Action.REBUILD.value)
 
 INTERRUPTED = "the control plane was stopped during the build"
 
@@ -40,6 +47,7 @@ class Worker:
         self._rooms = rooms
         self._keys = keys
         self._stopping = stopping
+        self._journal = Journal(rooms)
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -52,7 +60,8 @@ class Worker:
     def run(self, job_id: str) -> None:
         """Walk until the job is finished, waits for a build slot, or the control plane stops."""
         with self._rooms.store.write() as tx:
-            jobs.change(tx, job_id, owner=self._rooms.owner, started_at=self._rooms.now())
+            started = jobs.by_id(tx, job_id).started_at or self._rooms.now()
+            jobs.change(tx, job_id, owner=self._rooms.owner, started_at=started)
         while not self._stopping.is_set():
             job, row = self._present(job_id)
             if job.finished_at is not None or job.owner is None:
@@ -61,7 +70,7 @@ class Worker:
             try:
                 step(job)
             except ReflexError as exc:
-                self.fail(job, f"{name}{_inner_step(exc)}", exc.message)
+                self.fail(job, f"{name}{_inner_step(exc)}", exc.message, exc.code)
             except Exception:
                 log.exception("step_crashed", database=row.id, job=job.id, step=name)
                 self.fail(job, name, "an internal error; the control plane's log has the details")
@@ -71,8 +80,9 @@ class Worker:
         now, build_id = self._rooms.now(), new_id()
         assert job.build_id is not None
         with self._rooms.store.write() as tx:
-            self._fail_build(tx, builds.by_id(tx, job.build_id), INTERRUPTED)
-            builds.add(tx, id=build_id, database_id=job.database_id, status="queued", created_at=now)
+            self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
+            who = origin().stamp()
+            builds.add(tx, id=build_id, database_id=job.database_id, status="queued", created_at=now, **who)
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
         self._log(job)(f"FAILED: {INTERRUPTED}; started again as build {build_id}")
@@ -83,17 +93,18 @@ class Worker:
         self._finish_deployment(job, deployed)
         log.info("deployment_adopted", database=job.database_id, deployment=job.deployment_id)
 
-    def fail(self, job: JobRow, step: str, message: str) -> None:
+    def fail(self, job: JobRow, step: str, message: str, code: str = ReflexError.code) -> None:
         """End the job: the database is failed, with what went wrong and where; what serves goes on serving."""
         error, now = f"{step}: {message}", self._rooms.now()
+        why = {"error": error, "error_code": code, "error_step": step}
         with self._rooms.store.write() as tx:
             if job.build_id is not None:
-                self._fail_build(tx, builds.by_id(tx, job.build_id), error)
+                self._fail_build(tx, builds.by_id(tx, job.build_id), **why)
             current = jobs.by_id(tx, job.id)
             if current.deployment_id is not None:
                 deployments.change(tx, current.deployment_id, now, retired_at=now)
             self._advance(tx, job, Event.STEP_FAILED, last_error=error)
-            jobs.finish(tx, job.id, now, error)
+            jobs.finish(tx, job.id, now, **why)
         self._log(job)(f"FAILED {error}")
         log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
 
@@ -101,11 +112,8 @@ class Worker:
         row, connection = self._subject(job)
         note = self._log(job)
         note(f"test connection: {connection.backend} at {connection.host}, schema {row.schema_name}")
-        source = self._rooms.open_source(source_address(self._rooms, connection))
-        try:
-            result = source.test()
-        finally:
-            source.close()
+        with self._phase(job, "test connection"):
+            result = self._tested(connection)
         if row.schema_name not in result.available_schemas:
             raise SourceMissing(
                 f"The source has no schema {row.schema_name!r} that this user can see; it has: "
@@ -115,6 +123,19 @@ class Worker:
         with self._rooms.store.write() as tx:
             self._advance(tx, job, Event.CONNECTION_TESTED)
             jobs.change(tx, job.id, owner=None)
+
+    def _tested(self, connection: ConnectionRow) -> TestResult:
+        source = self._rooms.open_source(source_address(self._rooms, connection))
+        try:
+            return source.test()
+        finally:
+            source.close()
+
+    def _phase(self, job: JobRow, name: str) -> AbstractContextManager[None]:
+        """A phase of the job's build; later deployments of the same build are not part of its making."""
+        if job.build_id is None or job.action not in _MAKES_BUILDS:
+            return nullcontext()
+        return self._journal.phase(job.build_id, name)
 
     def _build(self, job: JobRow) -> None:
         started = self._rooms.now()
@@ -135,25 +156,38 @@ class Worker:
                 duration_s=round(seconds),
                 image_digest=result.image.digest,
                 image_uri=result.image.uri,
+                image_bytes=result.image.size_bytes,
+                fingerprint=result.plan.fingerprint().hex(),
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
             )
             self._advance(tx, job, Event.BUILT)
 
     def _make_image(self, job: JobRow) -> BuildResult:
-        row, connection = self._subject(job)
-        note = self._log(job)
-        note(f"introspect: schema {row.schema_name}")
-        source = self._rooms.open_source(source_address(self._rooms, connection))
-        try:
-            schema = source.introspect(row.schema_name)
-        finally:
-            source.close()
+        assert job.build_id is not None
+        build_id, note = job.build_id, self._log(job)
+        with self._journal.phase(build_id, "introspect"):
+            schema = self._introspect(job, note)
+        with self._rooms.store.write() as tx:
+            row = databases.by_id(tx, job.database_id)
+            builds.change(tx, build_id, source_version=schema.server_version)
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
-        result = self._rooms.builder.build(BuildRequest(schema, row.config_text), note)
+        request = BuildRequest(schema, row.config_text)
+        result = self._rooms.builder.build(
+            request, note, lambda name, seconds: self._journal.passed(build_id, name, seconds)
+        )
         reused = ", the same as an earlier build's" if result.image.reused else ""
         note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
         return result
+
+    def _introspect(self, job: JobRow, note: Callable[[str], None]) -> SourceSchema:
+        row, connection = self._subject(job)
+        note(f"introspect: schema {row.schema_name}")
+        source = self._rooms.open_source(source_address(self._rooms, connection))
+        try:
+            return source.introspect(row.schema_name)
+        finally:
+            source.close()
 
     def _deploy(self, job: JobRow) -> None:
         row, connection = self._subject(job)
@@ -165,7 +199,8 @@ class Worker:
         note = self._log(job)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         try:
-            deployed = self._rooms.deployer.deploy(spec, note)
+            with self._phase(job, "deploy"):
+                deployed = self._rooms.deployer.deploy(spec, note)
         except ReflexError as exc:
             if not self._resized(job, settings):
                 raise
@@ -252,12 +287,12 @@ class Worker:
         databases.change(tx, row.id, self._rooms.now(), status=advance(row.status, event).value, **changes)
         return row
 
-    def _fail_build(self, tx: Tx, build: BuildRow, error: str) -> None:
+    def _fail_build(self, tx: Tx, build: BuildRow, **error: str) -> None:
         if build.status in ("succeeded", "failed"):
             return
         now: datetime = self._rooms.now()
         seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
-        builds.change(tx, build.id, status="failed", error=error, finished_at=now, duration_s=seconds)
+        builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **error)
 
     def _present(self, job_id: str) -> tuple[JobRow, DatabaseRow]:
         with self._rooms.store.read() as tx:

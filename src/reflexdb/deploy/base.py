@@ -77,6 +77,8 @@ class Observation:
     sync_state: str | None = None
     """ok, loading, paused or failing."""
     at: datetime | None = None
+    position: str | None = None
+    """Where in the source's history the snapshot is; None where that is not known."""
 
 
 class Deployer(Protocol):

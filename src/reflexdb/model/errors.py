@@ -8,7 +8,8 @@
     │   ├── NotAuthenticated
     │   ├── NotAllowed
     │   ├── NotFound
-    │   └── Conflict              not possible in the present state
+    │   ├── Conflict              not possible in the present state
+    │   └── KeyReused             an Idempotency-Key that came with another request
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
     │   ├── SourceDenied          wrong credentials or a missing grant
@@ -78,6 +79,10 @@ class NotFound(UserError):
 
 class Conflict(UserError):
     code = "conflict"
+
+
+class KeyReused(UserError):
+    code = "idempotency_key_reused"
 
 
 class SourceError(ReflexError):

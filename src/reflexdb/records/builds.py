@@ -5,6 +5,8 @@ Called by control; every function runs in the caller's transaction. Numbers coun
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
@@ -17,6 +19,30 @@ from reflexdb.records.tables import builds as table
 def add(tx: Tx, *, database_id: str, **values: Any) -> None:
     last = tx.execute(select(func.max(table.c.number)).where(table.c.database_id == database_id)).scalar()
     tx.execute(insert(table).values(database_id=database_id, number=(last or 0) + 1, **values))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFilter:
+    """Which builds of a database; `before` is a number, and only older ones are wanted."""
+
+    status: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+
+
+def chosen(tx: Tx, database_id: str, wanted: BuildFilter) -> list[BuildRow]:
+    """Newest first."""
+    query = select(table).where(table.c.database_id == database_id)
+    if wanted.status is not None:
+        query = query.where(table.c.status == wanted.status)
+    if wanted.since is not None:
+        query = query.where(table.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(table.c.created_at < wanted.until)
+    if wanted.before is not None:
+        query = query.where(table.c.number < wanted.before)
+    return [noun(BuildRow, row) for row in tx.execute(query.order_by(table.c.number.desc()))]
 
 
 def of_database(tx: Tx, database_id: str) -> list[BuildRow]:
@@ -36,3 +62,15 @@ def by_id(tx: Tx, build_id: str) -> BuildRow:
 
 def change(tx: Tx, build_id: str, **values: Any) -> None:
     tx.execute(update(table).where(table.c.id == build_id).values(**values))
+
+
+def note_phase(tx: Tx, build_id: str, name: str, started: datetime, finished: datetime | None) -> None:
+    """Add a phase, or the end of the one with this name and start."""
+    entry = {"name": name, "startedAt": _text(started), "finishedAt": _text(finished)}
+    known = tx.execute(select(table.c.phases).where(table.c.id == build_id)).scalar() or []
+    others = [each for each in known if (each["name"], each["startedAt"]) != (name, entry["startedAt"])]
+    change(tx, build_id, phases=[*others, entry])
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -59,6 +59,17 @@ def last_served(tx: Tx, database_id: str) -> DeploymentRow | None:
     return noun(DeploymentRow, row) if row else None
 
 
+def last_of_build(tx: Tx, build_id: str) -> DeploymentRow | None:
+    """The newest that ever served this build."""
+    row = tx.execute(
+        select(table)
+        .where(table.c.build_id == build_id, table.c.serving_at.is_not(None))
+        .order_by(table.c.serving_at.desc())
+        .limit(1)
+    ).first()
+    return noun(DeploymentRow, row) if row else None
+
+
 def change(tx: Tx, deployment_id: str, now: datetime, **values: Any) -> None:
     tx.execute(update(table).where(table.c.id == deployment_id).values(updated_at=now, **values))
 

@@ -9,11 +9,12 @@ owner was interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from reflexdb.records.rows import JobRow, noun
 from reflexdb.records.tables import jobs as table
@@ -45,12 +46,25 @@ def by_id(tx: Tx, job_id: str) -> JobRow:
     return noun(JobRow, tx.execute(select(table).where(table.c.id == job_id)).one())
 
 
+def deploying(
+    tx: Tx, database_id: str, actions: Collection[str], *, limit: int, before: tuple[datetime, str] | None = None
+) -> list[JobRow]:
+    """Newest first; `before` is the time and id of a job, and only those after it in this order are wanted."""
+    query = select(table).where(table.c.database_id == database_id, table.c.action.in_(actions))
+    if before is not None:
+        created, job_id = before
+        query = query.where(or_(table.c.created_at < created, and_(table.c.created_at == created, table.c.id < job_id)))
+    rows = tx.execute(query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit))
+    return [noun(JobRow, row) for row in rows]
+
+
 def change(tx: Tx, job_id: str, **values: Any) -> None:
     tx.execute(update(table).where(table.c.id == job_id).values(**values))
 
 
-def finish(tx: Tx, job_id: str, now: datetime, error: str | None = None) -> None:
-    change(tx, job_id, finished_at=now, error=error)
+def finish(tx: Tx, job_id: str, now: datetime, **error: str | None) -> None:
+    """`error`, with its `error_code` and `error_step`, where it failed."""
+    change(tx, job_id, finished_at=now, **error)
 
 
 def count(tx: Tx, database_id: str) -> int:

@@ -96,6 +96,16 @@ class BuildRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    trigger: str | None
+    key_id: str | None
+    key_name: str | None
+    error_code: str | None
+    error_step: str | None
+    source_version: str | None
+    fingerprint: str | None
+    image_bytes: int | None
+    phases: tuple[Mapping[str, str | None], ...] | None
+    """Each with name, startedAt and finishedAt, as text that sorts; None in builds of before these were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,8 @@ class DeploymentRow:
     updated_at: datetime
     serving_at: datetime | None
     retired_at: datetime | None
+    source_position: str | None
+    """Where in the source's history the newest snapshot that was seen is; None where the source has no such notion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +156,53 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    trigger: str | None
+    key_id: str | None
+    key_name: str | None
+    error_code: str | None
+    error_step: str | None
+    kind: str | None
+    """The action as people know it: `restore` is a redeploy that nobody asked for."""
+    from_build_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatRow:
+    customer_id: str
+    key: str
+    request: bytes
+    owner: str | None
+    status: int | None
+    content_type: str | None
+    answer: bytes | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    number: int
+    customer_id: str
+    at: datetime
+    trigger: str
+    key_id: str | None
+    key_name: str | None
+    address: str | None
+    request_id: str | None
+    action: str
+    target_type: str
+    target_id: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
 
 
 _Noun = TypeVar("_Noun")
-_CONVERTERS: dict[str, Any] = {"status": Status, "desired_state": Desired, "available_schemas": tuple, "tags": tuple}
+_CONVERTERS: dict[str, Any] = {
+    "status": Status,
+    "desired_state": Desired,
+    "available_schemas": tuple,
+    "tags": tuple,
+    "phases": tuple,
+}
 
 
 def noun(kind: type[_Noun], row: Row[Any]) -> _Noun:

@@ -36,9 +36,17 @@ class SecretStore:
         self._cipher = AESGCM(_master_key(directory / "master.key", fresh=not self._path.exists()))
         self._entries = self._read()
 
-    def put(self, name: str, value: bytes) -> None:
+    def seal(self, name: str, value: bytes) -> bytes:
+        """Encrypt for a place of the caller's own; only `unseal` with the same name opens it."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, value, name.encode())
+        return nonce + self._cipher.encrypt(nonce, value, name.encode())
+
+    def unseal(self, name: str, sealed: bytes) -> bytes:
+        """Raises SystemError_ where it was changed, or sealed under another name."""
+        return self._open(name, sealed)
+
+    def put(self, name: str, value: bytes) -> None:
+        sealed = self.seal(name, value)
         with self._lock:
             self._replace({**self._entries, name: sealed})
 

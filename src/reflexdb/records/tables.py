@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     Column,
@@ -18,11 +19,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     TypeDecorator,
+    event,
 )
 
 metadata = MetaData()
@@ -54,6 +57,17 @@ def _ref(name: str, target: str, *, nullable: bool = False) -> Column[str]:
 
 def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, UtcTime, nullable=nullable)
+
+
+def _origin_and_error() -> list[Column[str]]:
+    """Who asked, and where it went wrong: null in what was written before these were kept."""
+    return [
+        Column("trigger", String(20)),
+        Column("key_id", String(32)),
+        Column("key_name", Text),
+        Column("error_code", String(40)),
+        Column("error_step", Text),
+    ]
 
 
 customers = Table(
@@ -148,6 +162,11 @@ builds = Table(
     _time("created_at"),
     _time("started_at", nullable=True),
     _time("finished_at", nullable=True),
+    *_origin_and_error(),
+    Column("source_version", Text),
+    Column("fingerprint", String(64)),
+    Column("image_bytes", Integer),
+    Column("phases", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 
@@ -171,6 +190,7 @@ deployments = Table(
     _time("updated_at"),
     _time("serving_at", nullable=True),
     _time("retired_at", nullable=True),
+    Column("source_position", Text),
 )
 Index(
     "deployments_serving",
@@ -192,6 +212,43 @@ api_keys = Table(
     _time("revoked_at", nullable=True),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _ref("customer_id", "customers"),
+    _time("at"),
+    Column("trigger", String(20), nullable=False),
+    Column("key_id", String(32)),
+    Column("key_name", Text),
+    Column("address", Text),
+    Column("request_id", String(64)),
+    Column("action", String(40), nullable=False),
+    Column("target_type", String(20), nullable=False),
+    Column("target_id", String(36), nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+)
+Index("audit_of_customer", audit.c.customer_id, audit.c.number)
+for _verb in ("UPDATE", "DELETE"):
+    _refusal = f"BEFORE {_verb} ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END"
+    _trigger = DDL(f"CREATE TRIGGER audit_no_{_verb.lower()} {_refusal}")  # type: ignore[no-untyped-call]
+    event.listen(audit, "after_create", _trigger)
+
+repeats = Table(
+    "repeats",
+    metadata,
+    Column("customer_id", String(36), ForeignKey("customers.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("owner", String(36)),
+    Column("status", Integer),
+    Column("content_type", Text),
+    Column("answer", LargeBinary),
+    _time("created_at"),
+)
+Index("repeats_created_at", repeats.c.created_at)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -206,5 +263,8 @@ jobs = Table(
     _time("created_at"),
     _time("started_at", nullable=True),
     _time("finished_at", nullable=True),
+    *_origin_and_error(),
+    Column("kind", String(20)),
+    Column("from_build_id", String(36)),
 )
 Index("jobs_unfinished", jobs.c.database_id, unique=True, sqlite_where=jobs.c.finished_at.is_(None))

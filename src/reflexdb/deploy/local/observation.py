@@ -41,6 +41,7 @@ def observe(directory: Path, record: Record) -> Observation:
         replication_paused=paused,
         sync_state=(status.get("sync") or {}).get("state"),
         at=now,
+        position=status.get("position") or None,
     )
 
 

@@ -1,0 +1,40 @@
+"""/v1/databases/{id}/deployments: every time an instance was put in place, or should have been."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from reflexdb.api import answers, paging, past_views
+from reflexdb.api.context import Account, Controlled, errors
+
+router = APIRouter(prefix="/v1/databases/{id}/deployments", tags=["Deployments"])
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+@router.get(
+    "",
+    operation_id="listDeployments",
+    summary="List deployments",
+    responses=errors(400, 404),
+    response_model=answers.DeploymentRecords,
+)
+def list_deployments(
+    id: str,  # noqa: A002
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query()] = None,
+) -> dict[str, Any]:
+    """Provision, rebuild, redeploy, reconfigure, resize, resume and restore, most recent first: from which build to
+    which, who asked, when, and how it ended."""
+    before = paging.read_moment(cursor)
+    rows, more = control.past.deployments(account, id, limit=limit, before=before)
+    following = paging.moment_cursor(rows[-1].created_at, rows[-1].id) if more else None
+    paging.link_next(request, response, following)
+    return {"deployments": [past_views.deployment(row) for row in rows], "nextCursor": following}

@@ -1,0 +1,105 @@
+"""From the records of what has happened to answers: one build in full, and deployments. Pure; called by the routes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from reflexdb.api import views
+from reflexdb.control.actions import RESTORE
+from reflexdb.control.past import BuildDetail
+from reflexdb.control.rooms import Settings
+from reflexdb.records.rows import BuildRow, JobRow
+
+Json = dict[str, Any]
+
+
+def build(detail: BuildDetail, settings: Settings) -> Json:
+    row = detail.row
+    return {
+        **views.build(row, settings),
+        "number": row.number,
+        "deployable": detail.why_not_deployable is None,
+        "whyNotDeployable": detail.why_not_deployable,
+        "trigger": row.trigger,
+        "keyId": row.key_id,
+        "keyName": row.key_name,
+        "phases": None if row.phases is None else [_phase(each) for each in row.phases],
+        "source": {
+            "version": row.source_version,
+            "position": detail.deployment.source_position if detail.deployment else None,
+        },
+        "schemaFingerprint": row.fingerprint,
+        "image": _image(row),
+        "tables": [{"name": name, "rows": detail.rows.get(name), "bytes": None} for name in detail.tables],
+        "error": _failure(row),
+        "logTail": list(detail.log_tail),
+    }
+
+
+def deployment(row: JobRow) -> Json:
+    return {
+        "id": row.id,
+        "databaseId": row.database_id,
+        "kind": row.kind or row.action,
+        "reason": _reason(row),
+        "trigger": row.trigger,
+        "keyId": row.key_id,
+        "keyName": row.key_name,
+        "fromBuildId": row.from_build_id,
+        "toBuildId": row.build_id,
+        "requestedAt": views.instant(row.created_at),
+        "startedAt": views.instant(row.started_at),
+        "finishedAt": views.instant(row.finished_at),
+        "durationMs": _milliseconds(row.started_at, row.finished_at),
+        "outcome": _outcome(row),
+        "error": _failure(row),
+    }
+
+
+def _reason(row: JobRow) -> str | None:
+    if row.kind == RESTORE:
+        return "its instance was gone"
+    reasons = {
+        "api": "it was asked for",
+        "schedule": "its pause schedule said so",
+        "reconcile": "it had been asked for earlier and had to wait",
+    }
+    return reasons.get(row.trigger or "")
+
+
+def _outcome(row: JobRow) -> str:
+    if row.finished_at is None:
+        return "pending" if row.started_at is None else "in_progress"
+    return "failed" if row.error else "succeeded"
+
+
+def _phase(phase: Any) -> Json:
+    started, finished = _time(phase["startedAt"]), _time(phase["finishedAt"])
+    return {
+        "name": phase["name"],
+        "startedAt": views.instant(started),
+        "finishedAt": views.instant(finished),
+        "durationMs": _milliseconds(started, finished),
+    }
+
+
+def _image(row: BuildRow) -> Json | None:
+    if row.image_digest is None:
+        return None
+    return {"digest": row.image_digest, "uri": row.image_uri, "sizeBytes": row.image_bytes}
+
+
+def _failure(row: BuildRow | JobRow) -> Json | None:
+    if row.error is None:
+        return None
+    message = row.error.removeprefix(f"{row.error_step}: ") if row.error_step else row.error
+    return {"code": row.error_code, "step": row.error_step, "message": message}
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def _milliseconds(started: datetime | None, finished: datetime | None) -> int | None:
+    return None if started is None or finished is None else round((finished - started).total_seconds() * 1000)

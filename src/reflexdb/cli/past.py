@@ -1,0 +1,177 @@
+"""`reflexdb builds | build show | deployments`: what went on with a database, newest first, and one build in full."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from reflexdb.cli import options, output, resolve
+from reflexdb.cli.exits import CommandFailed, Exit
+from reflexdb.cli.session import session
+from reflexdb.client.types import Build, BuildDetail, BuildFilters, DeploymentRecord, Failure
+
+build_app = typer.Typer(help="One build of a database.", no_args_is_help=True)
+SHORT = 8
+
+Limit = Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many.")]
+Since = Annotated[str | None, typer.Option(help="Not older than this time, like 2026-04-15T12:00:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Older than this time.")]
+
+
+class BuildStatus(StrEnum):
+    queued = "queued"
+    in_progress = "in_progress"
+    succeeded = "succeeded"
+    failed = "failed"
+
+
+def builds(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    status: Annotated[BuildStatus | None, typer.Option(help="With this status alone.")] = None,
+    deployable: Annotated[
+        bool | None, typer.Option("--deployable/--not-deployable", help="That can, or can't, be redeployed now.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: options.Json = False,
+) -> None:
+    """The builds, newest first; the one that serves is marked."""
+    filters: BuildFilters = {}
+    if status is not None:
+        filters["status"] = status.value
+    if deployable is not None:
+        filters["deployable"] = deployable
+    if since is not None:
+        filters["since"] = since
+    if until is not None:
+        filters["until"] = until
+    if limit is not None:
+        filters["limit"] = limit
+    with session(context).client() as client:
+        history = client.list_builds(resolve.database(client, database)["id"], **filters)
+    if as_json:
+        output.print_json(history)
+        return
+    output.table(
+        ["", "BUILD", "STATUS", "CREATED", "SECONDS", "COMPUTE", "CENTS", "DEPLOYABLE"],
+        [build_row(build, history["activeBuildId"]) for build in history["builds"]],
+        empty="no build fits" if filters else "no builds yet; `reflexdb provision` makes the first",
+    )
+
+
+def build_row(build: Build, active: str | None) -> tuple[object, ...]:
+    return (
+        "*" if build["id"] == active else "",
+        build["id"],
+        build["status"],
+        output.when(build.get("createdAt")),
+        build.get("buildDurationSeconds"),
+        build.get("computeTypeUsed"),
+        build.get("costEstimateCents"),
+        bool(build.get("deployable")),
+    )
+
+
+@build_app.command()
+def show(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: Annotated[
+        str | None, typer.Argument(help="Id of a build, how it begins, or its number like #3; the newest one else.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Everything known of one build: who asked, its phases, its image and tables, and why it failed."""
+    with session(context).client() as client:
+        item = resolve.database(client, database)
+        if build is None:
+            known = client.list_builds(item["id"], limit=1)["builds"]
+            if not known:
+                raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
+            chosen = known[0]
+        else:
+            chosen = resolve.build(client, item["id"], build)
+        detail = client.get_build(item["id"], chosen["id"])
+    if as_json:
+        output.print_json(detail)
+    else:
+        tell(detail)
+
+
+def tell(detail: BuildDetail) -> None:
+    image = detail["image"]
+    output.facts(
+        [
+            ("build", f"#{detail['number']} {detail['id']}"),
+            ("status", detail["status"]),
+            ("deployable", detail["whyNotDeployable"] or "yes"),
+            ("asked by", asked_by(detail["trigger"], detail["keyName"])),
+            ("created", output.when(detail.get("createdAt"))),
+            ("finished", output.when(detail.get("finishedAt"))),
+            ("source", detail["source"]["version"]),
+            ("position", detail["source"]["position"]),
+            ("fingerprint", detail["schemaFingerprint"]),
+            ("image", image["digest"] if image else None),
+            ("bytes", image["sizeBytes"] if image else None),
+            ("phases", [f"{each['name']} {span(each['durationMs'])}" for each in detail["phases"] or ()]),
+            ("tables", [f"{each['name']} ({shown_rows(each['rows'])})" for each in detail["tables"]]),
+            ("error", failure(detail["error"])),
+        ]
+    )
+    for line in detail["logTail"]:
+        output.note(f"  {line}")
+
+
+def deployments(
+    context: typer.Context, database: options.DatabaseArgument, limit: Limit = None, as_json: options.Json = False
+) -> None:
+    """Every time an instance was put in place, or should have been: who asked, from which build to which, the end."""
+    with session(context).client() as client:
+        answer = client.list_deployments(resolve.database(client, database)["id"], limit)
+    if as_json:
+        output.print_json(answer)
+        return
+    output.table(
+        ["WHEN", "KIND", "OUTCOME", "MS", "FROM", "TO", "ASKED BY", "ERROR"],
+        [deployment_row(each) for each in answer["deployments"]],
+        empty="no deployments yet; `reflexdb provision` makes the first",
+    )
+
+
+def deployment_row(record: DeploymentRecord) -> tuple[object, ...]:
+    return (
+        output.when(record["requestedAt"]),
+        record["kind"],
+        record["outcome"],
+        record["durationMs"],
+        short(record["fromBuildId"]),
+        short(record["toBuildId"]),
+        asked_by(record["trigger"], record["keyName"]),
+        failure(record["error"]),
+    )
+
+
+def asked_by(trigger: str | None, key_name: str | None) -> str | None:
+    return key_name if trigger == "api" else trigger
+
+
+def failure(error: Failure | None) -> str | None:
+    if error is None:
+        return None
+    return f"{error['step']}: {error['message']}" if error["step"] else error["message"]
+
+
+def short(build_id: str | None) -> str | None:
+    return build_id[:SHORT] if build_id else None
+
+
+def span(milliseconds: int | None) -> str:
+    return "not ended" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
+
+
+def shown_rows(rows: int | None) -> str:
+    return "rows unknown" if rows is None else f"{rows:,} rows"

@@ -1,0 +1,184 @@
+"""What has happened to a database, as the API tells it: builds in pages, one build in full, deployments."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from reflexdb.control.control import Control
+from reflexdb.control.rooms import new_id, utc_now
+from reflexdb.records import builds
+from tests.api.api import Api, sqlite_connection
+from tests.api.plane import Plane
+
+PASSES = ["test connection", "introspect", "plan", "toolchain", "reuse", "engine", "emit", "compile", "package"]
+
+
+@pytest.fixture
+def many(control: Control, database: str) -> list[str]:
+    """Ids of five builds, a day apart, oldest first; the second and the fourth failed."""
+    ids, start = [], utc_now() - timedelta(days=10)
+    with control.rooms.store.write() as tx:
+        for day in range(5):
+            ids.append(new_id())
+            status = "failed" if day % 2 else "succeeded"
+            created = start + timedelta(days=day)
+            builds.add(tx, id=ids[-1], database_id=database, status=status, created_at=created)
+    return ids
+
+
+def ids_of(answer: Any) -> list[str]:
+    return [build["id"] for build in answer["builds"]]
+
+
+def raw(api: Api, path: str) -> httpx.Response:
+    """Without the contract's check: it has no word for a query that this operation refuses."""
+    return api.client.get(f"/v1{path}", headers={"Authorization": f"Bearer {api.key}"})
+
+
+def test_the_plain_list_is_what_it_was(api: Api, database: str, many: list[str]) -> None:
+    reply = api("GET", f"/databases/{database}/builds", expect=200)
+
+    assert ids_of(reply.json()) == many[::-1]
+    assert "link" not in reply.headers
+    assert set(reply.json()["builds"][0]) == {
+        "id", "status", "deployable", "codebuildId", "logsUrl", "createdAt", "finishedAt", "buildDurationSeconds",
+        "computeTypeUsed", "costEstimateCents",
+    }  # fmt: skip
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(api: Api, database: str, many: list[str]) -> None:
+    path, seen = f"/v1/databases/{database}/builds?limit=2", []
+    for _ in range(3):
+        reply = api("GET", path.removeprefix("/v1"), expect=200)
+        seen.append(ids_of(reply.json()))
+        link = re.fullmatch(r'<(/v1/[^>]+)>; rel="next"', reply.headers.get("link", ""))
+        path = link[1] if link else ""
+
+    assert seen == [[many[4], many[3]], [many[2], many[1]], [many[0]]]
+    assert path == ""
+
+
+def test_a_page_goes_on_where_it_ended_although_builds_were_added(
+    api: Api, control: Control, database: str, many: list[str]
+) -> None:
+    first = api("GET", f"/databases/{database}/builds?limit=2&status=succeeded", expect=200)
+    with control.rooms.store.write() as tx:
+        builds.add(tx, id=new_id(), database_id=database, status="succeeded", created_at=utc_now())
+
+    following = first.headers["link"].partition(">")[0].removeprefix("</v1")
+
+    assert ids_of(first.json()) == [many[4], many[2]]
+    assert ids_of(api.get(following)) == [many[0]]
+
+
+def test_filters_choose(api: Api, database: str, many: list[str]) -> None:
+    at = api.get(f"/databases/{database}/builds")["builds"][2]["createdAt"]
+    path = f"/databases/{database}/builds"
+
+    assert ids_of(api.get(f"{path}?status=failed")) == [many[3], many[1]]
+    assert ids_of(api.get(f"{path}?deployable=true")) == []
+    assert ids_of(api.get(f"{path}?deployable=false")) == many[::-1]
+    assert ids_of(api.get(f"{path}?since={at}")) == [many[4], many[3], many[2]]
+    assert ids_of(api.get(f"{path}?until={at}")) == [many[1], many[0]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=done", "limit=0", "limit=1001", "limit=x", "since=yesterday", "deployable=perhaps", "cursor=",
+     "cursor=%00", "cursor=WyJ4Il0", "cursor=W3RydWVd", "cursor=" + "A" * 300],
+)  # fmt: skip
+def test_a_query_that_makes_no_sense_is_refused(api: Api, database: str, query: str) -> None:
+    reply = raw(api, f"/databases/{database}/builds?{query}")
+
+    assert reply.status_code == 400
+    assert set(reply.json()) == {"error", "message"}
+    assert reply.json()["message"]
+
+
+def test_a_build_of_another_database_is_not_found(api: Api, database: str, many: list[str]) -> None:
+    other = api.post("/databases", {"connectionId": api.get("/connections")[0]["id"], "name": "b", "mysqlDb": "main"},
+                     expect=201)["id"]  # fmt: skip
+
+    assert raw(api, f"/databases/{other}/builds/{many[0]}").status_code == 404
+    assert raw(api, f"/databases/{database}/builds/nonsense").status_code == 404
+    assert raw(api, f"/databases/{new_id()}/deployments").status_code == 404
+
+
+def test_a_whole_life_is_remembered(plane: Plane, source: Path) -> None:
+    api = plane.start()
+    database = api.post("/connections", sqlite_connection(str(source), syncInterval=1), expect=201)["database"]["id"]
+    path = f"/databases/{database}"
+
+    first = api.post(f"{path}/provision")["buildId"]
+    assert api.settled(database)["status"] == "running"
+    api.get(f"{path}/instance")
+    with sqlite3.connect(source) as connection:
+        connection.execute("DROP TABLE posts")
+        connection.execute("DROP TABLE users")
+    connection.close()
+    second = api.post(f"{path}/rebuild")["buildId"]
+    assert api.settled(database)["status"] == "failed"
+    api.post(f"{path}/redeploy", {"buildId": first})
+    api.settled(database)
+
+    check_good_build(api.get(f"{path}/builds/{first}"))
+    check_failed_build(api.get(f"{path}/builds/{second}"))
+    check_deployments(api, path, first, second)
+    before = api.get(f"{path}/deployments")
+    plane.end()
+    assert plane.start().get(f"{path}/deployments")["deployments"][-3:] == before["deployments"]
+
+
+def check_good_build(build: dict[str, Any]) -> None:
+    assert (build["number"], build["status"], build["deployable"], build["whyNotDeployable"]) == (
+        1, "succeeded", True, None,
+    )  # fmt: skip
+    assert (build["trigger"], build["keyName"]) == ("api", "first key")
+    assert build["keyId"]
+    phases = build["phases"]
+    assert [phase["name"] for phase in phases][: len(PASSES)] == PASSES
+    assert phases[-1]["name"] == "deploy"
+    assert [phase["startedAt"] for phase in phases] == sorted(phase["startedAt"] for phase in phases)
+    assert all(phase["finishedAt"] >= phase["startedAt"] and phase["durationMs"] >= 0 for phase in phases)
+    assert "SQLite" in build["source"]["version"]
+    assert re.fullmatch(r"[0-9a-f]{64}", build["schemaFingerprint"])
+    assert build["image"]["digest"].startswith("sha256:")
+    assert build["image"]["sizeBytes"] > 10_000
+    rows = {table["name"]: table["rows"] for table in build["tables"]}
+    assert rows == {"users": 2, "posts": 3}
+    assert (build["error"], build["logTail"]) == (None, [])
+
+
+def check_failed_build(build: dict[str, Any]) -> None:
+    assert (build["number"], build["status"], build["deployable"]) == (2, "failed", False)
+    assert "failed" in build["whyNotDeployable"]
+    assert build["error"]["code"]
+    assert build["error"]["step"].startswith("build")
+    assert not build["error"]["message"].startswith(build["error"]["step"])
+    assert "FAILED" in build["logTail"][-1]
+    assert (build["image"], build["tables"]) == (None, [])
+    assert build["phases"][0]["name"] == "introspect"
+
+
+def check_deployments(api: Api, path: str, first: str, second: str) -> None:
+    answer = api.get(f"{path}/deployments")
+    redeploy, rebuild, provision = answer["deployments"]
+    assert [each["kind"] for each in (provision, rebuild, redeploy)] == ["provision", "rebuild", "redeploy"]
+    assert (provision["fromBuildId"], provision["toBuildId"], provision["outcome"]) == (None, first, "succeeded")
+    assert (rebuild["fromBuildId"], rebuild["toBuildId"], rebuild["outcome"]) == (first, second, "failed")
+    assert rebuild["error"]["step"].startswith("build")
+    assert (redeploy["fromBuildId"], redeploy["toBuildId"]) == (first, first)
+    for each in answer["deployments"]:
+        assert (each["trigger"], each["keyName"], each["reason"]) == ("api", "first key", "it was asked for")
+        assert each["requestedAt"] <= each["startedAt"] <= each["finishedAt"]
+    page = api.get(f"{path}/deployments?limit=2")
+    rest = api.get(f"{path}/deployments?limit=2&cursor={page['nextCursor']}")
+    assert page["deployments"] + rest["deployments"] == answer["deployments"]
+    assert rest["nextCursor"] is None

@@ -15,6 +15,7 @@ STAMP := $(VENV)/.ready
 ONCE ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
+CHINOOK ?=
 PY_CODE := src tools bench tests
 
 .PHONY: help
@@ -40,6 +41,12 @@ demo: compiler $(STAMP) ## from nothing to answered queries on a sample blog; ON
 test: compiler $(STAMP) ## run every test; as root on Debian, installs MariaDB and PostgreSQL where they are missing
 	@tools/install-test-servers.sh
 	@$(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+.PHONY: acceptance
+acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, rolled back under load: make acceptance CHINOOK=DIR (needs wrk)
+	@test -n "$(CHINOOK)" || { echo "acceptance: say where the sample's SQL scripts are: make acceptance CHINOOK=DIR" >&2; exit 2; }
+	@tools/install-test-servers.sh
+	@REFLEXDB_CHINOOK="$(abspath $(CHINOOK))" $(PY) -m pytest tests/acceptance $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness

@@ -1,4 +1,4 @@
-"""A control plane as its users have it: a process of its own, spoken to over HTTP only.
+"""A control plane as its users have it: a process of its own, spoken to over HTTP, each reply held to the contract.
 
 Used by the acceptance tests. Every wait has a condition and a limit; `stop` leaves no process behind and checks that.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from tests.contract.contract import check_reply
 
 SETTLED = {"registered", "running", "paused", "failed", "stopped", "terminated"}
 
@@ -49,7 +52,6 @@ class Plane:
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(timeout=30)
-        self._validate: Callable[[str, str, int, Any], None] | None = None
 
     def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
@@ -90,11 +92,12 @@ class Plane:
 
     def call(self, method: str, path: str, body: Any = None, expect: int | None = None, **kwargs: Any) -> Any:
         response = self._http.request(method, f"{self.url}/v1{path}", json=body, **kwargs)
+        kind = response.headers.get("content-type", "")
+        answer = response.json() if kind.startswith("application/json") and response.content else response.text
+        check_reply(method, path.partition("?")[0], response.status_code, kind, answer)
         if expect is not None:
             assert response.status_code == expect, f"{method} {path}: {response.status_code} {response.text}"
-        if response.headers.get("content-type", "").startswith("application/json"):
-            return response.json()
-        return response.text
+        return answer
 
     # What users do, in their words.
 
@@ -173,6 +176,8 @@ class Endpoint:
 @contextmanager
 def load(endpoint: Endpoint, text: str) -> Iterator[dict[str, int]]:
     """wrk at full rate on one query for the duration of the block; afterwards the dict holds requests and failures."""
+    if shutil.which("wrk") is None:
+        pytest.skip("needs wrk (Debian: apt-get install wrk)")
     script = endpoint_script(text, endpoint.key)
     path = Path(f"/tmp/reflexdb-load-{os.getpid()}-{time.monotonic_ns()}.lua")
     path.write_text(script)

@@ -19,7 +19,7 @@ from tests.acceptance.plane import Endpoint, Plane, load, wait_until
 from tests.servers import mariadb, postgres
 from tests.servers.shared import Server
 
-SCRIPTS = Path(os.environ.get("REFLEXDB_CHINOOK", "/nonexistent"))
+SCRIPTS = Path(os.environ.get("REFLEXDB_CHINOOK") or "/nonexistent")
 
 pytestmark = [
     pytest.mark.skipif(not SCRIPTS.is_dir(), reason="needs REFLEXDB_CHINOOK, the directory of the sample's scripts"),

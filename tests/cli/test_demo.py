@@ -147,7 +147,8 @@ def test_a_control_plane_that_cannot_start_is_explained(tmp_path: Path) -> None:
     finally:
         plane.stop(process)
 
-    assert "its log ends" in caught.value.message
+    assert "ended with" in caught.value.message
+    assert caught.value.context
 
 
 def test_a_port_that_somebody_else_was_quicker_to_take_is_given_up(tmp_path: Path) -> None:

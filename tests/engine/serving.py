@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import select
 import signal
 import socket
@@ -41,19 +40,31 @@ THREAD_FLAGS = [flag.replace("address,undefined", "thread") for flag in harness.
 
 
 def compile_server(cache: Path, flags: Sequence[str] = tuple(harness.FLAGS)) -> Path:
-    """The server for PLAN. Objects are kept under a key of sources and flags, as the harness names them."""
+    """The server for PLAN."""
+    unit = emit(PLAN).encode()
+    generated = cache / f"plan-{_digest(unit)}.cc"
+    generated.write_bytes(unit)
+    return _link("reflex-server", [*sorted(harness.ENGINE.glob("*.cc")), generated], cache, flags)
+
+
+def compile_units(cache: Path) -> Path:
+    """net_units: the server's parts that need no network."""
+    parts = ("feed_frames", "http_parser", "json_doc", "sha256")
+    sources = [Path(__file__).with_name("net_units.cc"), *(harness.ENGINE / f"{part}.cc" for part in parts)]
+    return _link("net-units", sources, cache, harness.FLAGS)
+
+
+def _link(name: str, sources: Sequence[Path], cache: Path, flags: Sequence[str]) -> Path:
+    """Compiled objects are kept under a key of sources and flags, as the harness names them."""
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         headers = b"".join(path.read_bytes() for path in sorted(harness.ENGINE.glob("*.h")))
         text = " ".join(flags).encode()
-        generated = cache / f"server-{_digest(headers, emit(PLAN).encode())}.cc"
-        generated.write_bytes(emit(PLAN).encode())
-        sources = [*sorted(harness.ENGINE.glob("*.cc")), generated]
         objects = {s: cache / f"{s.stem}-{_digest(headers, text, s.read_bytes())}.o" for s in sources}
         missing = [source for source, target in objects.items() if not target.exists()]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda source: _compile(source, objects[source], flags), missing))
-        target = cache / f"reflex-server-{_digest(*(path.name.encode() for path in objects.values()))}"
+        target = cache / f"{name}-{_digest(*(path.name.encode() for path in objects.values()))}"
         if not target.exists():
             subprocess.run(["g++", *flags, "-pthread", *map(str, objects.values()), "-o", str(target)], check=True)
     return target
@@ -102,7 +113,7 @@ class Client:
 
     def __init__(self, port: int, limit_s: float = LIMIT_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=limit_s)
-        self._received = b""
+        self._received = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -113,11 +124,11 @@ class Client:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def _until(self, done: Callable[[bytes], bool]) -> None:
+    def _until(self, done: Callable[[bytearray], bool]) -> None:
         while not done(self._received):
             more = self.socket.recv(1 << 16)
             if not more:
-                raise EOFError(self._received)
+                raise EOFError(bytes(self._received[-200:]))
             self._received += more
 
     def answer(self, head_only: bool = False) -> Answer:
@@ -127,7 +138,8 @@ class Client:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         size = 0 if head_only else int(headers.get("content-length", "0"))
         self._until(lambda data: len(data) >= size)
-        body, self._received = self._received[:size], self._received[size:]
+        body = bytes(self._received[:size])
+        del self._received[:size]
         return Answer(int(first.split()[1]), headers, body)
 
     def ask(self, data: bytes) -> Answer:
@@ -137,7 +149,7 @@ class Client:
     def is_closed(self) -> bool:
         """Waits for the server to close; False where it sent more instead."""
         try:
-            return self._received == b"" and self.socket.recv(1) == b""
+            return not self._received and self.socket.recv(1) == b""
         except ConnectionResetError:
             return True
 
@@ -167,10 +179,15 @@ class Server:
                 pass_fds=[fd],
                 stderr=log,
             )
-        until(lambda: (self.directory / "server.sock").exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log_path.read_text()
-        self.orders = self.channel()
-        self.orders.hello(feed.Role.DEPLOYER, None)
+        try:
+            until(lambda: (self.directory / "server.sock").exists() or self.process.poll() is not None)
+            assert self.process.poll() is None, self.log_path.read_text()
+            self.orders = self.channel()
+            self.orders.hello(feed.Role.DEPLOYER, None)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def channel(self) -> PrivateChannel:
         return PrivateChannel(self.directory, LIMIT_S)
@@ -219,7 +236,9 @@ class Server:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         self.orders.close()
         self.listener.close()
         if self.process.poll() is None:
@@ -237,7 +256,8 @@ class Server:
         self._temporary.cleanup()
         if kind is None:
             assert code == 0, f"status {code}: {text[-4000:]}"
-            assert "Sanitizer" not in text and "runtime error" not in text, text[-8000:]
+            assert "Sanitizer" not in text, text[-8000:]
+            assert "runtime error" not in text, text[-8000:]
 
 
 def wait_readable(connection: socket.socket, limit_s: float) -> bool:
@@ -245,4 +265,10 @@ def wait_readable(connection: socket.socket, limit_s: float) -> bool:
 
 
 def open_descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def refused(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.json()["error"]) == (status, code)
+    assert answer.json()["message"].endswith(".")
+    assert answer.headers["content-type"] == "application/json"

@@ -224,6 +224,7 @@ def test_clauses_hold_for_each_parent(world: Cli) -> None:
     [
         ("user { id }", "unknown_table", 1, 1, "did you mean `users`?"),
         ("users {\n  é\n}", "unknown_field", 2, 3, None),
+        ("users { nmae }", "unknown_field", 1, 9, "did you mean `name`?"),
         ("users { id\n Name }", "unknown_field", 2, 2, "did you mean `name`?"),
         ("users('é' = 1) { id }", "syntax_error", 1, 7, "the literal stands on the right: id = 42"),
         ("users(name = 'é' AND age = 'x') { id }", "type_mismatch", 1, 28, None),

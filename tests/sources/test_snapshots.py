@@ -178,6 +178,7 @@ def test_a_postgres_position_is_an_lsn_that_grows(postgres_database: TestDatabas
             high, low = reader.position.split("/")
             positions.append(int(high, 16) << 32 | int(low, 16))
         postgres_database.execute("INSERT INTO t VALUES (1)")
+        postgres_database.execute("CHECKPOINT")  # the test server commits before it writes
 
     assert positions[0] < positions[1]
 

@@ -6,6 +6,7 @@ Programs rely on these numbers; they are only ever added to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from reflexdb.client import ApiError, ClientError, Unreachable, UnusableKey
@@ -50,12 +51,13 @@ BY_STATUS: dict[int, Exit] = {
 
 
 class CommandFailed(Exception):
-    """Ends a command with a code and one sentence on standard error."""
+    """Ends a command with a code and one sentence on standard error, and lines of a log that explain it, if any."""
 
-    def __init__(self, code: Exit, message: str) -> None:
+    def __init__(self, code: Exit, message: str, context: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.context = tuple(context)
 
 
 def code_of(error: ClientError | CommandFailed) -> Exit:

@@ -88,6 +88,8 @@ def run(arguments: list[str]) -> int:
     except (ClientError, CommandFailed) as error:
         if debug:
             traceback.print_exc()
+        for line in error.context if isinstance(error, CommandFailed) else ():
+            note(f"  {line}")
         note(f"reflexdb: {error.message}")
         return int(code_of(error))
     except KeyboardInterrupt:

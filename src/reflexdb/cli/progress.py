@@ -93,11 +93,11 @@ class Spinning:
     keeps_lines = False
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, refresh_per_second=10, transient=True, get_renderable=self._render)
         self._spinner = Spinner("dots", style="cyan")
         self._phase = ""
         self._line = ""
         self._since = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=10, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -121,9 +121,9 @@ class Spinning:
         self._line = text
 
     def _finish(self, *, failed: bool) -> None:
-        mark = Text("✗ ", style="bold red") if failed else Text("✓ ", style="bold green")
-        took = Text(f"  {time.monotonic() - self._since:.1f} s", style="dim")
-        self._live.console.print(mark + Text(safe(self._phase)) + took)
+        mark = ("✗ ", "bold red") if failed else ("✓ ", "bold green")
+        took = (f"  {time.monotonic() - self._since:.1f} s", "dim")
+        self._live.console.print(Text.assemble(mark, safe(self._phase), took))
         self._phase = ""
 
     def _render(self) -> Table | Text:

@@ -81,8 +81,8 @@ struct Connection {
   bool answered = false;  // a request, since its phase was chosen
   bool writable = false;  // waits for room to write, not for bytes to read
   int64_t deadline_ms = 0;
-  size_t out_at = 0;       // of `out`, sent
-  size_t out_checked = 0;  // out_at when the deadline was set
+  size_t out_at = 0;  // of `out`, sent
+  int64_t taken = 0;  // by the client, of `out`, when the deadline was set
   HttpParser parser;
   Inbox in;
   std::string out;  // what the client has not taken yet

@@ -186,14 +186,13 @@ bool EventLoop::adopt(int fd) {
 
 // Best effort: the client may see a reset instead, if its request is on the way.
 void EventLoop::refuse(int fd) {
-  static constexpr std::string_view kBusy =
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "
-      "72\r\nRetry-After: 1\r\n"
-      "Connection: close\r\n\r\n{\"error\":\"overloaded\",\"message\":\"This instance has too many "
-      "connections.\"}";
-  char sink[4096];
-  [[maybe_unused]] ssize_t n = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
-  n = send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::string answer(ReplyHead::kMaxBytes, '\0');
+  Reply reply = Endpoints::error(503, "overloaded", "This instance has too many connections.", &answer);
+  reply.close = true;
+  const size_t head_size = head_.write(reply, answer.size() - ReplyHead::kMaxBytes, answer.data());
+  answer.erase(head_size, ReplyHead::kMaxBytes - head_size);
+  [[maybe_unused]] ssize_t n = recv(fd, scratch_.get(), kReadBytes, MSG_DONTWAIT);
+  n = send(fd, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   close(fd);
   stats_.count_request(503);
 }
@@ -307,7 +306,9 @@ void EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
 // While draining, a connection's last answer says close; it is the last where no further request has arrived.
 bool EventLoop::keeps(const Connection* c, const HttpRequest& request, bool more) const {
   if (!request.keep_alive) return false;
-  return !draining_ || more || has_unread(c->fd);
+  // The order itself counts, not when this loop came to obey it.
+  const bool going_away = draining_ || drain_within_ms_.load(std::memory_order_acquire) >= 0;
+  return !going_away || more || has_unread(c->fd);
 }
 
 void EventLoop::append_error(Connection* c, int status, const char* code, const char* message) {
@@ -362,7 +363,7 @@ bool EventLoop::flush(Connection* c) {
       c->out.assign(out_, out_begin_, left);
       c->out_at = 0;
     }
-    c->out_checked = c->out_at;
+    c->taken = taken(c);
     instance_.pending_bytes.fetch_add(static_cast<int64_t>(left), std::memory_order_relaxed);
     set_phase(c, Phase::kWrite);
     set_writable(c, true);
@@ -388,7 +389,7 @@ void EventLoop::on_writable(Connection* c) {
     c->out_at += static_cast<size_t>(n);
   }
   std::string().swap(c->out);
-  c->out_at = c->out_checked = 0;
+  c->out_at = 0;
   if (c->closing) return close_gently(c);
   set_writable(c, false);
   // Requests that were pipelined behind the large answer.
@@ -434,7 +435,7 @@ void EventLoop::close_now(Connection* c) {
   queues_[static_cast<size_t>(c->phase)].remove(c);
   c->in.clear();
   std::string().swap(c->out);
-  c->out_at = c->out_checked = 0;
+  c->out_at = 0;
   spare_.push_back(c);
   --open_;
   instance_.connections.fetch_sub(1, std::memory_order_relaxed);

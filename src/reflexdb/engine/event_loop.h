@@ -23,9 +23,10 @@ class EventLoop {
   static constexpr size_t kReadBytes = 64 * 1024;
   static constexpr size_t kBatchBytes = 64 * 1024;  // answers to pipelined requests joined into one write
   static constexpr size_t kKeptOutBytes = 16 * 1024 * 1024;  // of the answer buffer between requests
-  static constexpr size_t kWriteStep = 64 * 1024;            // to be taken within each write timeout
+  static constexpr int64_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
   static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
   static constexpr int64_t kLingerMs = 2'000;
+  static constexpr int64_t kQuietAfterMs = 1'000;  // of a drain: from then on silent connections are closed
 
   EventLoop(Instance& instance, LoopStats& stats);
   ~EventLoop();
@@ -70,6 +71,7 @@ class EventLoop {
   void expire();
   void expired(Connection* c);
   void close_silent();
+  static int64_t taken(const Connection* c);
   int timeout_ms() const;
   bool finished() const;
 

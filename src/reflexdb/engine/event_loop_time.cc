@@ -1,6 +1,7 @@
 // The event loop's dealings with time: limits that run out, and going away.
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 
 #include <algorithm>
 #include <cassert>
@@ -48,8 +49,8 @@ void EventLoop::expired(Connection* c) {
       return;
     case Phase::kWrite:
       // A slow client may take its time, but not for nothing.
-      if (c->out_at - c->out_checked < kWriteStep) return close_now(c);
-      c->out_checked = c->out_at;
+      if (taken(c) - c->taken < kWriteStep) return close_now(c);
+      c->taken = taken(c);
       return set_phase(c, Phase::kWrite);
     case Phase::kIdle:
     case Phase::kLinger:
@@ -57,12 +58,19 @@ void EventLoop::expired(Connection* c) {
   }
 }
 
+// What lies in the system's buffer is sent by us, but not taken by the client.
+int64_t EventLoop::taken(const Connection* c) {
+  int queued = 0;
+  if (ioctl(c->fd, TIOCOUTQ, &queued) != 0) queued = 0;
+  return static_cast<int64_t>(c->out_at) - queued;
+}
+
 void EventLoop::begin_drain() {
   draining_ = true;
   now_ms_ = std::max(now_ms_, monotonic_ms());
   const int64_t within = drain_within_ms_.load(std::memory_order_acquire);
   drain_end_ms_ = now_ms_ + within;
-  drain_quiet_at_ms_ = now_ms_ + within / 2;
+  drain_quiet_at_ms_ = now_ms_ + std::min(within / 2, kQuietAfterMs);
   const int fd = listen_fd_.load(std::memory_order_acquire);
   if (fd >= 0 && accepting()) {
     epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -20,19 +22,21 @@ namespace reflex::net {
 namespace {
 
 constexpr char kName[] = "server.sock";
+constexpr char kUnfinishedName[] = "server.sock.new";
 constexpr size_t kFirstRead = 64 * 1024;
 
-sockaddr_un address() {
+template <size_t N>
+sockaddr_un address(const char (&name)[N]) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  static_assert(sizeof kName <= sizeof address.sun_path);
-  memcpy(address.sun_path, kName, sizeof kName);
+  static_assert(N <= sizeof address.sun_path);
+  memcpy(address.sun_path, name, N);
   return address;
 }
 
 // A server that still answers on the name must not be robbed of it.
 bool is_answered() {
-  const sockaddr_un to = address();
+  const sockaddr_un to = address(kName);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const bool answered = fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
   if (fd >= 0) close(fd);
@@ -156,16 +160,18 @@ bool PrivateSocket::start(std::string* error) {
     *error = "Another server answers on server.sock in this directory.";
     return false;
   }
-  unlink(kName);
   listen_fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   stop_fd_ = eventfd(0, EFD_CLOEXEC);
-  const sockaddr_un at = address();
+  // Takes its name only once it listens, in one step and in place of a stale one: who sees it can connect.
+  const sockaddr_un at = address(kUnfinishedName);
+  unlink(kUnfinishedName);
   const mode_t before = umask(0177);
   const bool bound =
       listen_fd_ >= 0 && bind(listen_fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
   umask(before);
   struct stat found{};
-  if (!bound || stop_fd_ < 0 || listen(listen_fd_, 64) != 0 || stat(kName, &found) != 0) {
+  if (!bound || stop_fd_ < 0 || listen(listen_fd_, 64) != 0 || rename(kUnfinishedName, kName) != 0 ||
+      stat(kName, &found) != 0) {
     *error = std::string("server.sock can't be made in this directory: ") + strerror(errno) + ".";
     return false;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
+#include <vector>
 
 #include "json_out.h"
 #include "utf8.h"
@@ -13,19 +15,24 @@ namespace {
 constexpr size_t kMaxShownBytes = 80;
 constexpr size_t kMaxComparedBytes = 64;
 
-// Levenshtein distance in bytes, letter case aside. Both are short.
+// How many letters must be put in, left out, changed or swapped with their neighbour to get from one to the
+// other, letter case aside. Both are short.
 size_t edit_distance(std::string_view a, std::string_view b) {
+  const auto same = [&](size_t i, size_t j) {
+    return fold_case(static_cast<uint8_t>(a[i])) == fold_case(static_cast<uint8_t>(b[j]));
+  };
+  std::vector<size_t> before;  // the row of a[i - 2]
+  std::vector<size_t> above;   // the row of a[i - 1]
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
+    before = std::exchange(above, row);
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const bool same =
-          fold_case(static_cast<uint8_t>(a[i - 1])) == fold_case(static_cast<uint8_t>(b[j - 1]));
-      const size_t change = diagonal + (same ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+      const size_t change = above[j - 1] + (same(i - 1, j - 1) ? 0 : 1);
+      row[j] = std::min({change, above[j] + 1, row[j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && same(i - 1, j - 2) && same(i - 2, j - 1);
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];

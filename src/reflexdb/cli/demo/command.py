@@ -70,7 +70,7 @@ def from_nothing(place: Path, show: Progress) -> Iterator[Served]:
             served = serve_source(plane, source, show)
             yield served
         except (ClientError, CommandFailed) as error:
-            raise CommandFailed(Exit.FAILED, "\n".join([f"demo: {error.message}", *explanation(plane)])) from error
+            raise CommandFailed(Exit.FAILED, f"demo: {error.message}", explanation(plane)) from error
 
 
 def explanation(plane: Plane) -> list[str]:

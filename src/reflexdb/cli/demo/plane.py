@@ -163,7 +163,7 @@ def wait_until_healthy(data: Path, process: subprocess.Popen[bytes]) -> str:
         time.sleep(0.05)
     said = (data / "serve.log").read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
     state = f"ended with {process.returncode}" if process.poll() is not None else "did not become healthy"
-    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends:\n" + "\n".join(said))
+    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends as above", said)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
+#include <ranges>
 
+#include "cursor.h"
 #include "emit.h"
 #include "filter.h"
 #include "group.h"
@@ -39,6 +41,8 @@ class Executor {
   }
   const Ticker& ticker() const { return ticker_; }
   uint64_t rows_written() const { return rows_written_; }
+  // Where a full page ended.
+  uint32_t last_row() const { return last_row_; }
 
  private:
   bool fail(std::string message) {
@@ -60,12 +64,13 @@ class Executor {
         return true;
       }
       if (left_ == 0) return false;
-      --left_;
+      if (--left_ == 0) last_ = row;
       if (!first_) executor_.writer_.put(',');
       first_ = false;
       return executor_.object(selection_, row) && left_ != 0;
     }
     void end() { executor_.writer_.put(']'); }
+    uint32_t last() const { return last_; }  // the row that LIMIT ended with
 
    private:
     Executor& executor_;
@@ -73,12 +78,18 @@ class Executor {
     uint64_t skip_;
     uint64_t left_;
     bool first_ = true;
+    uint32_t last_ = kNoRow;
   };
 
   void root() {
     const PlanSelection& selection = plan_.root;
     if (selection.grouping != nullptr) return grouped_root(selection);
     Taker taker(this, selection);
+    if (selection.page != nullptr && selection.page->has_after) {
+      after_root(selection, &taker);
+      last_row_ = taker.last();
+      return taker.end();
+    }
     std::vector<uint32_t> rows;
     if (selection.limit == 0) {
       taker.end();
@@ -95,7 +106,31 @@ class Executor {
       });
       chosen(selection, rows, false, &taker);
     }
+    last_row_ = taker.last();
     taker.end();
+  }
+
+  // Only rows behind the cursor. In row order the first of them is searched for, and what is before is not
+  // read.
+  void after_root(const PlanSelection& selection, Taker* taker) {
+    if (selection.limit == 0) return;
+    const Table& table = snapshot_.table(selection.table);
+    const auto behind = [&](uint32_t row) { return is_after(table, *selection.page, row); };
+    std::vector<uint32_t> rows;
+    if (candidates(schema_, snapshot_, plan_, &rows)) {
+      std::erase_if(rows, [&](uint32_t row) { return !behind(row); });
+      return chosen(selection, rows, selection.filtered && !selection.access.exact, taker);
+    }
+    if (selection.in_row_order()) {
+      const auto all = std::views::iota(uint32_t{0}, table.rows);
+      const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
+      return scan(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
+    }
+    scan(selection, [&](uint32_t row) {
+      if (behind(row)) rows.push_back(row);
+      return true;
+    });
+    chosen(selection, rows, false, taker);
   }
 
   void grouped_root(const PlanSelection& selection) {
@@ -140,9 +175,9 @@ class Executor {
   }
 
   template <typename Take>
-  void scan(const PlanSelection& selection, Take take) {
+  void scan(const PlanSelection& selection, Take take, uint32_t from = 0) {
     const Table& table = snapshot_.table(selection.table);
-    for (uint64_t first = 0; first < table.rows; first += Filter::kBlock) {
+    for (uint64_t first = from - from % Filter::kBlock; first < table.rows; first += Filter::kBlock) {
       const auto count = static_cast<uint32_t>(std::min<uint64_t>(Filter::kBlock, table.rows - first));
       if (!ticker_.spend(count)) return;
       Filter::Mask active;
@@ -259,14 +294,20 @@ class Executor {
   Filter filter_;
   QueryError error_;
   uint64_t rows_written_;
+  uint32_t last_row_ = kNoRow;
 };
 
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Writer* writer) {
+                    Writer* writer, std::string* next) {
   if (plan.further.empty()) {
-    return Executor(schema, snapshot, plan, limits, writer, Ticker(limits.max_query_ms)).run();
+    Executor executor(schema, snapshot, plan, limits, writer, Ticker(limits.max_query_ms));
+    QueryError error = executor.run();
+    if (plan.root.page != nullptr && executor.last_row() != kNoRow) {
+      *next = write_cursor(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
+    }
+    return error;
   }
   Ticker ticker(limits.max_query_ms);
   uint64_t rows_written = 0;

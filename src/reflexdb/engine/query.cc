@@ -22,6 +22,7 @@ struct QueryEngine::Impl {
   Limits limits;
   PlanCache cache;
   Writer writer;
+  std::string next;
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
@@ -62,18 +63,19 @@ struct QueryEngine::Impl {
               false,
               0};
     }
+    next.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
     writer.start(out);
-    error = run_plan(schema, snapshot, *plan, limits, &writer);
+    error = run_plan(schema, snapshot, *plan, limits, &writer, &next);
     if (error.ok()) writer.finish();
     return error;
   }
 };
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, 0, 0}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 
@@ -94,6 +96,8 @@ int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Paramet
     return 422;
   }
 }
+
+std::string_view QueryEngine::next_page() const { return impl_->next; }
 
 uint64_t QueryEngine::plan_hits() const { return impl_->hits; }
 

@@ -70,10 +70,12 @@ def test_groups_answer_what_sql_answers(both: tuple[Cli, sqlite3.Connection], da
         f"{table}({condition[0]} GROUP BY {', '.join(names)} {'HAVING ' + having if having else ''} "
         f"{'ORDER BY ' + by + ' DESC' if by else ''} LIMIT {limit} OFFSET {offset}) {{ {' '.join([*names, *calls])} }}"
     )
+    wanted = ", ".join([*(f"t.{name}" for name in names), *map(in_sql, calls)])
+    order = ", ".join([*([in_sql(by) + " DESC NULLS FIRST"] if by else []), *keys])
     sql = (
-        "SELECT " + f"{', '.join([*(f't.{name}' for name in names), *map(in_sql, calls)])} FROM {table} t WHERE {condition[1]} "
-        f"GROUP BY {', '.join(names)} {'HAVING ' + having.replace('count()', 'count(*)') if having else ''} "
-        f"ORDER BY {', '.join([*([in_sql(by) + ' DESC NULLS FIRST'] if by else []), *keys])} LIMIT {limit} OFFSET {offset}"
+        f"SELECT {wanted} FROM {table} t WHERE {condition[1]} GROUP BY {', '.join(names)} "
+        f"{'HAVING ' + having.replace('count()', 'count(*)') if having else ''} "
+        f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
     )
 
     answer = [list(row.values()) for row in cli.rows(query)]

@@ -137,6 +137,10 @@ class Cli:
         status, answer = self.order("A", b"".join(part + b"\0" for part in parts))
         return status, json.loads(answer)
 
+    def next_page(self) -> str:
+        """The cursor after the last answer, or nothing."""
+        return self.order("N")[1].decode()
+
     def raw(self, query: str | bytes) -> tuple[int, str]:
         status, answer = self.order("Q", query.encode() if isinstance(query, str) else query)
         return status, answer.decode()

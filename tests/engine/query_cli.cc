@@ -3,8 +3,9 @@
 //
 // An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table
 // (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks, A asks with
-// parameters (a query and pairs of name and value, each ended by a zero byte). Each is answered
-// with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
+// parameters (a query and pairs of name and value, each ended by a zero byte), N tells where the next page
+// starts. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP
+// status for queries.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -76,6 +77,8 @@ class Session {
         return set_limits(body);
       case 'F':
         return fold(body);
+      case 'N':
+        return reply(0, std::string(engine_->next_page()));
       case 'A':
         return ask_with(body);
       default:

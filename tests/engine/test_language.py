@@ -256,7 +256,6 @@ def test_a_mismatch_names_column_and_declared_type(world: Cli) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        'posts(ORDER BY id LIMIT 2 AFTER "x") { id }',
         "EXPLAIN users { id }",
     ],
 )

@@ -134,6 +134,10 @@ std::string DecimalSum::text() const {
   return tidy(text);
 }
 
+bool is_summable(Storage storage) {
+  return storage >= Storage::kI16 && storage <= Storage::kDecimal;  // integers, floats, decimals
+}
+
 bool is_known(const Column& column, uint32_t row) {
   if (!column.has(row)) return false;
   switch (column.storage) {

@@ -54,6 +54,9 @@ class Accumulator {
   uint32_t best_ = 0;
 };
 
+// Numbers, that is: what sum and avg take.
+bool is_summable(Storage storage);
+
 // Null is answered as null and NaN too.
 bool is_known(const Column& column, uint32_t row);
 

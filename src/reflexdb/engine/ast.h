@@ -68,6 +68,8 @@ struct Selection {
   std::vector<OrderItem> order;
   std::vector<Name> group;
   std::unique_ptr<Expr> having;
+  std::optional<Literal> after;  // a cursor
+  uint64_t shape = 0;            // of the condition and the order, whitespace aside
   std::optional<Count> limit;
   std::optional<Count> offset;
   size_t clauses_at = 0;  // where ORDER BY, LIMIT or OFFSET stands, for messages

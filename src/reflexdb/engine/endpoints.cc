@@ -87,6 +87,9 @@ bool decode_pairs(std::string_view query, std::vector<Pair>* out) {
   return true;
 }
 
+// What finds room in an answer's head; a longer cursor is not sent.
+constexpr size_t kMaxCursor = 512;
+
 Reply unauthorized(std::string* out) {
   return Endpoints::error(401, "unauthorized",
                           "A valid API key is needed: Authorization: Bearer rxk_<keyId>.<hmac>.", out);
@@ -215,6 +218,7 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   reply.age_ms = view_.age_at(begin / 1'000'000);
   reply.status = engine_.answer(*view_.snapshot, text, parameters, out);
   reply.has_etag = tagged && reply.status == 200;
+  if (reply.status == 200 && engine_.next_page().size() <= kMaxCursor) reply.next = engine_.next_page();
   stats_.count_query(monotonic_ns() - begin);
   stats_.plan_hits.set(engine_.plan_hits());
   stats_.plan_misses.set(engine_.plan_misses());

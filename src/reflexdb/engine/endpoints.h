@@ -23,6 +23,7 @@ struct Reply {
   uint64_t version = 0;
   int64_t age_ms = 0;
   std::string_view allow;  // of 405
+  std::string_view next;   // cursor of the next page; borrowed until the next answer
   bool has_etag = false;   // boot id and version are the tag
 };
 

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
+#include <ranges>
 
+#include "cursor.h"
 #include "emit.h"
 #include "filter.h"
 #include "group.h"
@@ -40,6 +42,8 @@ class Executor {
   }
   const Ticker& ticker() const { return ticker_; }
   uint64_t rows_written() const { return rows_written_; }
+  // Where a full page ended.
+  uint32_t last_row() const { return last_row_; }
 
  private:
   bool fail(std::string message) {
@@ -61,12 +65,13 @@ class Executor {
         return true;
       }
       if (left_ == 0) return false;
-      --left_;
+      if (--left_ == 0) last_ = row;
       if (!first_) executor_.writer_.put(',');
       first_ = false;
       return executor_.object(selection_, row) && left_ != 0;
     }
     void end() { executor_.writer_.put(']'); }
+    uint32_t last() const { return last_; }  // the row that LIMIT ended with
 
    private:
     Executor& executor_;
@@ -74,12 +79,18 @@ class Executor {
     uint64_t skip_;
     uint64_t left_;
     bool first_ = true;
+    uint32_t last_ = kNoRow;
   };
 
   void root() {
     const PlanSelection& selection = plan_.root;
     if (selection.grouping != nullptr) return grouped_root(selection);
     Taker taker(this, selection);
+    if (selection.page != nullptr && selection.page->has_after) {
+      after_root(selection, &taker);
+      last_row_ = taker.last();
+      return taker.end();
+    }
     std::vector<uint32_t>& rows = scratch_.rows;
     if (selection.limit == 0) {
       taker.end();
@@ -96,7 +107,31 @@ class Executor {
       });
       chosen(selection, rows, false, &taker);
     }
+    last_row_ = taker.last();
     taker.end();
+  }
+
+  // Only rows behind the cursor. In row order the first of them is searched for, and what is before is not
+  // read.
+  void after_root(const PlanSelection& selection, Taker* taker) {
+    if (selection.limit == 0) return;
+    const Table& table = snapshot_.table(selection.table);
+    const auto behind = [&](uint32_t row) { return is_after(table, *selection.page, row); };
+    std::vector<uint32_t>& rows = scratch_.rows;
+    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
+      std::erase_if(rows, [&](uint32_t row) { return !behind(row); });
+      return chosen(selection, rows, selection.filtered && !selection.access.exact, taker);
+    }
+    if (selection.in_row_order()) {
+      const auto all = std::views::iota(uint32_t{0}, table.rows);
+      const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
+      return scan(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
+    }
+    scan(selection, [&](uint32_t row) {
+      if (behind(row)) rows.push_back(row);
+      return true;
+    });
+    chosen(selection, rows, false, taker);
   }
 
   void grouped_root(const PlanSelection& selection) {
@@ -140,10 +175,10 @@ class Executor {
   }
 
   template <typename Take>
-  void scan(const PlanSelection& selection, Take take) {
+  void scan(const PlanSelection& selection, Take take, uint32_t from = 0) {
     const Table& table = snapshot_.table(selection.table);
     uint32_t count = 0;
-    for (uint64_t first = 0; first < table.rows; first += count) {
+    for (uint64_t first = from - from % Filter::kBlock; first < table.rows; first += count) {
       // Blocks of 128, 128, 256, 512 and then 1024: who wants few rows should not wait for a thousand.
       count = static_cast<uint32_t>(
           std::min({std::max<uint64_t>(first, 128), uint64_t{Filter::kBlock}, table.rows - first}));
@@ -260,18 +295,22 @@ class Executor {
   Filter filter_;
   QueryError error_;
   uint64_t rows_written_;
+  uint32_t last_row_ = kNoRow;
 };
 
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Scratch* scratch, Writer* writer) {
+                    Scratch* scratch, Writer* writer, std::string* next) {
   Ticker ticker(limits.max_query_ms);
   uint64_t rows_written = 0;
   const auto part = [&](const Plan& one) {
     writer->put(one.key);
     Executor executor(schema, snapshot, one, limits, scratch, writer, ticker, rows_written);
     QueryError error = executor.run();
+    if (one.root.page != nullptr && plan.further.empty() && executor.last_row() != kNoRow) {
+      *next = write_cursor(snapshot.table(one.root.table), *one.root.page, executor.last_row());
+    }
     ticker = executor.ticker();
     rows_written = executor.rows_written();
     return error;

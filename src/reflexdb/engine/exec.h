@@ -11,9 +11,10 @@
 
 namespace reflex {
 
+// Sets `*next` to where the next page starts, or leaves it empty.
 // Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is
 // to be thrown away.
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Scratch* scratch, Writer* writer);
+                    Scratch* scratch, Writer* writer, std::string* next);
 
 }  // namespace reflex

@@ -35,7 +35,9 @@ bool find_aggregate(std::string_view name, ast::Aggregate::Function* out) {
 
 class Parser {
  public:
-  Parser(std::string_view text, uint32_t max_depth) : lexer_(text), max_depth_(max_depth) { advance(); }
+  Parser(std::string_view text, uint32_t max_depth) : text_(text), lexer_(text), max_depth_(max_depth) {
+    advance();
+  }
 
   QueryError run(ast::Query* out) {
     if (whole_query(out)) {
@@ -153,15 +155,32 @@ class Parser {
   bool clauses(ast::Selection* out) {
     advance();
     if (!enter()) return false;
+    const size_t from = cur_.at;
     if (!is_symbol(")") && !starts_clause() && !disjunction(&out->where)) return false;
     out->clauses_at = cur_.at;
+    while (starts_clause() && (is_word("GROUP") || is_word("ORDER"))) {
+      if (!clause(out)) return false;
+    }
+    out->shape = shape(text_.substr(from, cur_.at - from));
     while (starts_clause()) {
       if (!clause(out)) return false;
     }
-    if (!is_symbol(")")) return expected("AND, OR, GROUP BY, ORDER BY, LIMIT, OFFSET or `)`");
+    if (!is_symbol(")")) return expected("AND, OR, GROUP BY, ORDER BY, LIMIT, OFFSET, AFTER or `)`");
     leave();
     advance();
     return true;
+  }
+
+  // The same for the same tokens (FNV-1a).
+  static uint64_t shape(std::string_view text) {
+    uint64_t hash = 0xCBF29CE484222325ULL;
+    const auto add = [&hash](uint8_t byte) { hash = (hash ^ byte) * 0x100000001B3ULL; };
+    Lexer lexer(text);
+    for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
+      for (const char c : token.text) add(static_cast<uint8_t>(c));
+      add(0);
+    }
+    return hash;
   }
 
   bool starts_clause() const {
@@ -177,16 +196,19 @@ class Parser {
   bool clause(ast::Selection* out) {
     const size_t at = cur_.at;
     if (accept_word("GROUP")) {
-      if (!out->group.empty() || !out->order.empty() || out->limit || out->offset) {
+      if (!out->group.empty() || !out->order.empty() || out->limit || out->offset || out->after) {
         return fail(at, "GROUP BY stands once, before ORDER BY, LIMIT and OFFSET.");
       }
       advance();  // BY, as starts_clause saw
       return grouping(out);
     }
-    if (is_word("AFTER")) return unsupported(at, "AFTER is");
+    if (accept_word("AFTER")) {
+      if (out->after) return fail(at, "AFTER stands once.");
+      return cursor(&out->after.emplace());
+    }
     if (accept_word("ORDER")) {
-      if (!out->order.empty() || out->limit || out->offset) {
-        return fail(at, "ORDER BY stands once, before LIMIT and OFFSET.");
+      if (!out->order.empty() || out->limit || out->offset || out->after) {
+        return fail(at, "ORDER BY stands once, before LIMIT, OFFSET and AFTER.");
       }
       advance();  // BY, as starts_clause saw
       return order_items(out);
@@ -230,6 +252,18 @@ class Parser {
       }
       out->order.push_back(std::move(item));
     } while (accept(","));
+    return true;
+  }
+
+  bool cursor(ast::Literal* out) {
+    out->at = cur_.at;
+    if (is_symbol("$")) {
+      out->kind = ast::Literal::Kind::kParameter;
+      return parameter(&out->text);
+    }
+    if (cur_.kind != TokenKind::kString) return expected("a cursor between quotes after AFTER");
+    out->text = std::move(cur_.value);
+    advance();
     return true;
   }
 
@@ -476,6 +510,7 @@ class Parser {
     return true;
   }
 
+  std::string_view text_;
   Lexer lexer_;
   Token cur_;
   QueryError error_;

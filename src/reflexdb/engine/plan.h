@@ -113,6 +113,21 @@ struct PlanField {
   std::unique_ptr<PlanSelection> selection;
 };
 
+// One value of a cursor.
+struct CursorValue {
+  bool has = false;
+  uint64_t bits = 0;  // integers, floats
+  std::string bytes;  // everything else
+};
+
+// A selection that is read page by page.
+struct PlanPage {
+  uint64_t shape = 0;
+  std::vector<OrderKey> keys;  // the whole order, ending in the primary key
+  bool has_after = false;
+  std::vector<CursorValue> after;  // one for each key
+};
+
 struct PlanSelection {
   uint32_t table = 0;
   bool filtered = false;
@@ -125,6 +140,7 @@ struct PlanSelection {
   uint64_t offset = 0;
   bool in_row_order() const { return order.empty() && related_order.empty() && !backwards; }
   std::vector<PlanField> fields;
+  std::unique_ptr<PlanPage> page;          // the outermost only
   std::unique_ptr<PlanGrouping> grouping;  // instead of fields
 };
 

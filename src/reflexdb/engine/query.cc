@@ -24,6 +24,7 @@ struct QueryEngine::Impl {
   Shape shape;
   Scratch scratch;
   Writer writer;
+  std::string next;
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
@@ -49,8 +50,8 @@ struct QueryEngine::Impl {
     Plan plan;
     error = bind_query(schema, *query, parameters, &plan);
     if (!error.ok()) return error;
-    const bool shared =
-        plan.further.empty() && !query->has_parameters && fit_to_shape(shape.literals(), &plan);
+    const bool shared = plan.further.empty() && plan.root.page == nullptr && !query->has_parameters &&
+                        fit_to_shape(shape.literals(), &plan);
     if (!shared) plan.sites.clear();
     if (query->has_parameters) plan.unbound = std::move(query);
     if (same_shape != nullptr) {
@@ -79,18 +80,19 @@ struct QueryEngine::Impl {
               false,
               0};
     }
+    next.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
     writer.start(out);
-    error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer);
+    error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer, &next);
     if (error.ok()) writer.finish();
     return error;
   }
 };
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 
@@ -111,6 +113,8 @@ int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Paramet
     return 422;
   }
 }
+
+std::string_view QueryEngine::next_page() const { return impl_->next; }
 
 uint64_t QueryEngine::plan_hits() const { return impl_->hits; }
 

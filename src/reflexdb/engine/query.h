@@ -39,6 +39,9 @@ class QueryEngine {
     return answer(snapshot, text, {}, out);
   }
 
+  // Where the page after the last answer starts; empty where there is none. Valid until the next answer.
+  std::string_view next_page() const;
+
   uint64_t plan_hits() const;
   uint64_t plan_misses() const;
 

@@ -29,6 +29,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / TICKS_PER_S
 
 
+def resident_bytes(pids: list[int]) -> int:
+    """Memory in use, by the kernel's account."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def children(pid: int) -> list[int]:
     """Of every thread of a process."""
     return [

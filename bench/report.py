@@ -34,7 +34,7 @@ class Pair:
     nginx: Measured | None
 
 
-def page(pairs: list[Pair], scale: Scale, seconds: float, connections: int) -> str:
+def page(pairs: list[Pair], scale: Scale, seconds: float, connections: int, memory: str) -> str:
     tool = pairs[0].reflex.load.tool
     lines = [
         "# Benchmark",
@@ -44,10 +44,11 @@ def page(pairs: list[Pair], scale: Scale, seconds: float, connections: int) -> s
         f"- {scale.users:,} users, {scale.posts:,} posts, {scale.comments:,} comments; "
         f"{connections} keep-alive connections, {seconds:g} s a case, over loopback, load from {tool}",
         "- each server on one core of its own; nginx answers a fixed body as long as ReflexDB's mean answer",
+        f"- {memory}",
         f"- again: `make bench BENCH_ARGS='--scale {scale.users / 20_000:g} --seconds {seconds:g}'`",
         "",
-        "| case | body | server | requests/s | p50 ms | p99 ms | CPU µs/request |",
-        "|---|---|---|---|---|---|---|",
+        "| case | body | server | requests/s | p50 ms | p99 ms | CPU µs/request | MB per CPU second |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for pair in pairs:
         lines += [row(pair, measured) for measured in (pair.reflex, pair.nginx) if measured is not None]
@@ -64,13 +65,13 @@ def row(pair: Pair, measured: Measured) -> str:
     load = measured.load
     return (
         f"| {pair.name} | {pair.body_bytes} B | {measured.server} | {load.rate:,.0f} "
-        f"| {load.p50_ms:.2f} | {load.p99_ms:.2f} | {measured.cpu_us:.1f} |"
+        f"| {load.p50_ms:.2f} | {load.p99_ms:.2f} | {measured.cpu_us:.1f} | {pair.body_bytes / measured.cpu_us:,.1f} |"
     )
 
 
 def notes(pairs: list[Pair], tool: str) -> list[str]:
     found = []
-    if any(pair.nginx is None for pair in pairs):
+    if all(pair.nginx is None for pair in pairs):
         found.append("nginx is not installed, so there is nothing to compare with: `apt-get install nginx`.")
     if tool != "wrk":
         found.append(

@@ -1,5 +1,5 @@
-"""Point and nested queries on a generated blog, beside nginx answering a fixed body of the same size: one run, one
-machine, ratios.
+"""Point and nested queries, scans and a whole table of a generated blog, beside nginx answering a fixed body of the
+same size: one run, one machine, ratios.
 
 `make bench`, or `python -m bench.run --scale 0.1 --seconds 3`. Everything goes over loopback; the server under test has
 one core, the load generator another where there is one. CPU time is what the server's processes used, user and system,
@@ -10,11 +10,13 @@ beside it.
 from __future__ import annotations
 
 import argparse
+import csv
 import random
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,8 @@ class Case:
     name: str
     query: str
     """With {id} where a random user's id goes."""
+    alone: bool = False
+    """Not beside nginx: its answer is larger than nginx's configuration holds."""
 
 
 CASES = (
@@ -47,6 +51,10 @@ CASES = (
         "a row with two levels of relations",
         "users(id = {id}) {{ id name posts {{ id title comments {{ id body approved }} }} }}",
     ),
+    Case("an integer without an index, every post", "posts(views = 2000000) {{ id }}"),
+    Case("a float without an index, every post", "posts(rating > 5.5) {{ id }}"),
+    Case("a filter two relations away, every comment", 'comments(post.author.name = "nobody") {{ id }}'),
+    Case("a whole table", "comments {{ * }}", alone=True),
 )
 
 
@@ -60,11 +68,12 @@ def main() -> int:
     )
     try:
         with served(scale) as instance:
+            memory = memory_line(instance)
             measured = [beside_nginx(case, instance, scale, options) for case in CASES]
     except (ClientError, CommandFailed) as error:
         print(f"bench: {error.message}", file=sys.stderr)
         return 1
-    text = report.page(measured, scale, options.seconds, options.connections)
+    text = report.page(measured, scale, options.seconds, options.connections, memory)
     OUT.mkdir(exist_ok=True)
     (OUT / "report.md").write_text(text)
     print(text)
@@ -99,17 +108,53 @@ def served(scale: Scale) -> Iterator[Served]:
 def beside_nginx(case: Case, instance: Served, scale: Scale, options: argparse.Namespace) -> report.Pair:
     """The case on both servers, one after the other, with the same requests."""
     dice = random.Random(7)
-    queries = [case.query.format(id=dice.randint(1, scale.users)) for _ in range(REQUESTS)]
+    count = REQUESTS if "{id}" in case.query else 1
+    queries = [case.query.format(id=dice.randint(1, scale.users)) for _ in range(count)]
     size = mean_size(instance, queries)
     requests = load.requests(queries, instance.key)
+    if case.alone:  # every connection waits with a whole answer
+        options = argparse.Namespace(**{**vars(options), "connections": 2})
 
-    ours = [pid for pid in processes_in(instance.plane.data) if processes.name(pid).startswith("reflex-server")]
+    ours = servers(instance)
     port = load.port_of(instance.endpoint)
     reflex = measure("reflexdb", ours, port, requests, options)
-    if not (program := processes.find("nginx")):
+    program = None if case.alone else processes.find("nginx")
+    if not program:
         return report.Pair(case.name, case.query, size, reflex, None)
     with nginx(program, body_bytes=size) as (pids, nginx_port):
         return report.Pair(case.name, case.query, size, reflex, measure("nginx", pids, nginx_port, requests, options))
+
+
+def servers(instance: Served) -> list[int]:
+    return [pid for pid in processes_in(instance.plane.data) if processes.name(pid).startswith("reflex-server")]
+
+
+def memory_line(instance: Served) -> str:
+    """What the server holds beside the size of the same rows as CSV."""
+    held, as_csv = processes.resident_bytes(servers(instance)), csv_bytes(instance.source)
+    return (
+        f"memory: {held / 1e6:.1f} MB resident, {held / as_csv:.2f} times the same rows as CSV ({as_csv / 1e6:.1f} MB)"
+    )
+
+
+class Counted:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def write(self, text: str) -> int:
+        self.size += len(text.encode())
+        return len(text)
+
+
+def csv_bytes(source: Path) -> int:
+    """Size of every table as CSV."""
+    counted = Counted()
+    with closing(sqlite3.connect(source)) as db:
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+            csv.writer(counted).writerows(db.execute(f'SELECT * FROM "{table}"'))
+    return counted.size
 
 
 def mean_size(instance: Served, queries: list[str]) -> int:

@@ -10,6 +10,7 @@ namespace {
 // What stands in the key for a literal; a query has no place for these bytes but within quotes.
 constexpr char kNumberMark = '\x01';
 constexpr char kStringMark = '\x02';
+constexpr char kStrangeMark = '\x03';
 
 // Longer ones stay in the key, so that the room they take counts where texts are counted.
 constexpr size_t kLongestLiteral = 4096;
@@ -68,7 +69,7 @@ void Shape::scan(std::string_view text) {
         compared = false;
         break;
       case Class::kStrange:
-        key_ = text;
+        key_.assign(1, kStrangeMark).append(text);  // no other text's key begins so
         literals_.clear();
         return;
       case Class::kDigit:

@@ -17,7 +17,7 @@ from reflexdb.records import builds
 from tests.api.api import Api, sqlite_connection
 from tests.api.plane import Plane
 
-PASSES = ["test connection", "introspect", "plan", "toolchain", "reuse", "engine", "emit", "compile", "package"]
+PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "package"]
 
 
 @pytest.fixture

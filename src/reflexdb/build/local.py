@@ -76,7 +76,7 @@ class LocalBuilder:
         phases = _Phases(log, passed)
         with phases.run("plan"):
             plan = _plan(request, log)
-        with phases.run("toolchain"):
+        with phases.run("engine"):
             toolchain = find_toolchain()
             inputs = _Inputs(
                 plan,

@@ -6,7 +6,7 @@
 
 #include "access.h"
 #include "aggregate.h"
-#include "cursor.h"
+#include "bind_page.h"
 #include "json_out.h"
 #include "parser.h"
 
@@ -25,9 +25,9 @@ class Binder {
     for (uint32_t index = 0; index < schema_.tables.size(); ++index) {
       if (schema_.tables[index].name != query.name.text) continue;
       plan_->root.table = index;
-      if (selection(query, &plan_->root, true) && page(query, &plan_->root)) {
-        choose_access(schema_, plan_->operands, &plan_->root);
-      }
+      if (!selection(query, &plan_->root, true)) return error_;
+      choose_access(schema_, plan_->operands, &plan_->root);
+      error_ = bind_page(schema_, query, parameters_, plan_);
       return error_;
     }
     std::vector<std::string_view> names;
@@ -123,40 +123,6 @@ class Binder {
                            "Aggregates need many rows, but " + quoted(query.name.text) + " is one object."));
     }
     return grouping(query, out);
-  }
-
-  // What is ordered and limited is read page by page; each page but the last says where the next one starts.
-  bool page(const ast::Selection& query, PlanSelection* out) {
-    const bool alone = plan_->key.empty() && !out->grouping && out->related_order.empty() && !query.offset;
-    const bool paged = query.limit && !def(out->table).primary_key.empty() && alone;
-    if (!query.after) {
-      if (!paged || query.order.empty()) return true;
-    } else if (!paged) {
-      return fail(
-          error_at("syntax_error", query.after->at,
-                   "AFTER needs a query of one selection, of a table with a primary key, with LIMIT, without "
-                   "OFFSET, groups or an order by related values."));
-    }
-    out->page = std::make_unique<PlanPage>();
-    out->page->keys = page_keys(def(out->table), *out);
-    out->page->shape = query.shape;
-    for (const uint8_t byte : schema_.fingerprint) out->page->shape = out->page->shape * 31 + byte;
-    for (const char c : query.name.text) out->page->shape = out->page->shape * 31 + static_cast<uint8_t>(c);
-    return !query.after || after(*query.after, out);
-  }
-
-  bool after(const ast::Literal& use, PlanSelection* out) {
-    ast::Literal cursor = use;
-    if (use.kind == ast::Literal::Kind::kParameter) {
-      QueryError error = bind_parameter(parameters_, use, Storage::kText, &cursor);
-      if (!error.ok()) return fail(std::move(error));
-    }
-    if (cursor.text.empty()) return true;  // the first page
-    out->page->has_after = true;
-    if (read_cursor(def(out->table), cursor.text, out->page.get())) return true;
-    return fail(error_at("type_mismatch", use.at,
-                         "This is no cursor of this query; its table, condition or order is another.",
-                         "take the cursor from the header Link of an answer to the same query"));
   }
 
   bool count(const ast::Count& count, uint64_t* out) {
@@ -557,8 +523,9 @@ class Binder {
       return unknown(table, expr.path.back(), "column");
     out->kind = Pred::Kind::kTest;
     out->negated = expr.negated != negate;
-    if (!operand(def(table).columns[out->column], expr, &out->operand)) return false;
-    note_site(expr, def(table).columns[out->column], out->operand);
+    const ColumnDef& column = def(table).columns[out->column];
+    if (!operand(column, expr, &out->operand)) return false;
+    note_site(expr, column, out->operand);
     return true;
   }
 

@@ -136,8 +136,9 @@ class Executor {
 
   void grouped_root(const PlanSelection& selection) {
     Groups groups(*selection.grouping, snapshot_.table(selection.table));
+    std::vector<uint32_t>& rows = scratch_.rows;
     if (candidates(schema_, snapshot_, plan_, &scratch_)) {
-      fold(selection, scratch_.rows, selection.filtered && !selection.access.exact, &groups);
+      fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
     } else {
       scan(selection, [&](uint32_t row) { return add(row, &groups); });
     }
@@ -177,11 +178,12 @@ class Executor {
   template <typename Take>
   void scan(const PlanSelection& selection, Take take, uint32_t from = 0) {
     const Table& table = snapshot_.table(selection.table);
+    const uint64_t begin = from - from % Filter::kBlock;
     uint32_t count = 0;
-    for (uint64_t first = from - from % Filter::kBlock; first < table.rows; first += count) {
+    for (uint64_t first = begin; first < table.rows; first += count) {
       // Blocks of 128, 128, 256, 512 and then 1024: who wants few rows should not wait for a thousand.
       count = static_cast<uint32_t>(
-          std::min({std::max<uint64_t>(first, 128), uint64_t{Filter::kBlock}, table.rows - first}));
+          std::min({std::max<uint64_t>(first - begin, 128), uint64_t{Filter::kBlock}, table.rows - first}));
       if (!ticker_.spend(count)) return;
       Filter::Mask active;
       Filter::fill_mask(count, active);
@@ -302,22 +304,28 @@ class Executor {
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
                     Scratch* scratch, Writer* writer, std::string* next) {
+  QueryError error;
+  if (plan.further.empty()) {
+    Executor executor(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms));
+    error = executor.run();
+    if (plan.root.page != nullptr && executor.last_row() != kNoRow) {
+      *next = write_cursor(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
+    }
+    scratch->trim();
+    return error;
+  }
   Ticker ticker(limits.max_query_ms);
   uint64_t rows_written = 0;
   const auto part = [&](const Plan& one) {
     writer->put(one.key);
     Executor executor(schema, snapshot, one, limits, scratch, writer, ticker, rows_written);
-    QueryError error = executor.run();
-    if (one.root.page != nullptr && plan.further.empty() && executor.last_row() != kNoRow) {
-      *next = write_cursor(snapshot.table(one.root.table), *one.root.page, executor.last_row());
-    }
+    error = executor.run();
     ticker = executor.ticker();
     rows_written = executor.rows_written();
-    return error;
   };
-  QueryError error = part(plan);
-  for (size_t i = 0; i < plan.further.size() && error.ok(); ++i) error = part(plan.further[i]);
-  if (!plan.further.empty()) writer->put('}');
+  part(plan);
+  for (size_t i = 0; i < plan.further.size() && error.ok(); ++i) part(plan.further[i]);
+  writer->put('}');
   scratch->trim();
   return error;
 }

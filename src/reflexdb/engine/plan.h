@@ -154,11 +154,11 @@ struct Site {
 struct Plan {
   PlanSelection root;
   std::vector<Operand> operands;
+  std::vector<Site> sites;
   std::string key;            // `{"users":` or `,"posts":` where a query has several selections
   std::vector<Plan> further;  // the other selections; they share this one's limits
   // Where values come beside the text, the query as written: it is bound again for each call.
   std::unique_ptr<const ast::Query> unbound;
-  std::vector<Site> sites;
 };
 
 // Leaves of `plan->sites` those at the shape's literals, in their order. False where a literal is no site's:

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,7 @@ from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
-from reflexdb.deploy.local.listening import PORTS
+from reflexdb.deploy.local.listening import ports_for
 from reflexdb.deploy.local.observation import observe
 from reflexdb.deploy.local.steps import Deployment, Where
 from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
@@ -49,12 +49,12 @@ class LocalDeployer:
         host: str = "127.0.0.1",
         public_host: str | None = None,
         load_limit_s: float = LOAD_LIMIT_S,
-        ports: range = PORTS,
+        ports: Sequence[int] | None = None,
     ) -> None:
         self._layout = Layout(data_dir / "instances")
         self._store = store
         public = public_host or ("127.0.0.1" if host in _ANY_ADDRESS else host)
-        self._where = Where(host, public, load_limit_s, ports, self._taken_ports)
+        self._where = Where(host, public, load_limit_s, ports or ports_for(data_dir), self._taken_ports)
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._keepers: dict[str, Keeper] = {}

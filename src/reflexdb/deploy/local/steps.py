@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class Where:
     host: str
     public_host: str
     load_limit_s: float
-    ports: range
+    ports: Sequence[int]
     taken_ports: Callable[[], set[int]]
 
 

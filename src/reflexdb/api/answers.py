@@ -3,7 +3,6 @@
 They describe the OpenAPI document and hold the views to it; what was not set is not sent, null is sent where the
 contract says nullable.
 """
-# ruff: noqa: N815  -- the contract's names
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ class Body(BaseModel):
 
 
 class PauseSchedule(Body):
-    pauseAt: ClockTime  # noqa: N815  # the contract's names, here and below
-    resumeAt: ClockTime  # noqa: N815
+    pauseAt: ClockTime
+    resumeAt: ClockTime
     days: list[Annotated[int, Field(ge=0, le=6)]]
 
 
@@ -87,64 +87,64 @@ class Tag(Body):
 
 class FirstDatabaseBody(Body):
     name: Name
-    mysqlDb: Text  # noqa: N815
-    instanceSize: InstanceSize = "nano"  # noqa: N815
-    logLevel: LogLevel = "info"  # noqa: N815
-    binlogServerId: ServerId = left_out()  # noqa: N815
+    mysqlDb: Text
+    instanceSize: InstanceSize = "nano"
+    logLevel: LogLevel = "info"
+    binlogServerId: ServerId = left_out()
 
 
 class CreateDatabaseBody(FirstDatabaseBody):
-    connectionId: Uuid  # noqa: N815
+    connectionId: Uuid
 
 
 class UpdateDatabaseBody(Body):
     name: Name = left_out()
-    mysqlDb: Text = left_out()  # noqa: N815
-    instanceSize: InstanceSize = left_out()  # noqa: N815
-    logLevel: LogLevel = left_out()  # noqa: N815
-    binlogServerId: ServerId = left_out()  # noqa: N815
-    buildComputeOverride: Compute | None = None  # noqa: N815
-    reflexdbCustomDomain: Domain | None = None  # noqa: N815
-    pauseSchedule: PauseSchedule | None = None  # noqa: N815
+    mysqlDb: Text = left_out()
+    instanceSize: InstanceSize = left_out()
+    logLevel: LogLevel = left_out()
+    binlogServerId: ServerId = left_out()
+    buildComputeOverride: Compute | None = None
+    reflexdbCustomDomain: Domain | None = None
+    pauseSchedule: PauseSchedule | None = None
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
 class TestConnectionBody(Body):
     __test__ = False
     backend: BackendName = "mysql"
-    mysqlHost: Text  # noqa: N815
-    mysqlPort: Port = left_out()  # noqa: N815
-    mysqlUser: Text = left_out()  # noqa: N815
-    mysqlPassword: Text = left_out()  # noqa: N815
+    mysqlHost: Text
+    mysqlPort: Port = left_out()
+    mysqlUser: Text = left_out()
+    mysqlPassword: Text = left_out()
 
 
 class CreateConnectionBody(TestConnectionBody):
     name: Name
-    availableSchemas: Annotated[list[Schema], Field(min_length=1)]  # noqa: N815
-    syncMode: SyncMode = "poll"  # noqa: N815
-    syncInterval: SyncInterval = 30  # noqa: N815
+    availableSchemas: Annotated[list[Schema], Field(min_length=1)]
+    syncMode: SyncMode = "poll"
+    syncInterval: SyncInterval = 30
     instance: FirstDatabaseBody = left_out()
 
 
 class UpdateConnectionBody(Body):
     name: Name = left_out()
-    mysqlHost: Text = left_out()  # noqa: N815
-    mysqlPort: Port = left_out()  # noqa: N815
-    availableSchemas: Annotated[list[Schema], Field(min_length=1)] = left_out()  # noqa: N815
-    mysqlUser: Text = left_out()  # noqa: N815
-    mysqlPassword: Text = left_out()  # noqa: N815
-    syncMode: SyncMode = left_out()  # noqa: N815
-    syncInterval: SyncInterval = left_out()  # noqa: N815
+    mysqlHost: Text = left_out()
+    mysqlPort: Port = left_out()
+    availableSchemas: Annotated[list[Schema], Field(min_length=1)] = left_out()
+    mysqlUser: Text = left_out()
+    mysqlPassword: Text = left_out()
+    syncMode: SyncMode = left_out()
+    syncInterval: SyncInterval = left_out()
 
 
 class RedeployBody(Body):
-    buildId: Uuid  # noqa: N815
+    buildId: Uuid
 
 
 class ResizeBody(Body):
-    instanceSize: InstanceSize  # noqa: N815
+    instanceSize: InstanceSize
 
 
 class NewKeyBody(Body):
     name: Name
-    expiresAt: Instant = left_out()  # noqa: N815
+    expiresAt: Instant = left_out()

@@ -10,12 +10,21 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from reflexdb.api.answers import Error
+from reflexdb.control.accounts import ADMIN_GROUP, Speaker
 from reflexdb.control.control import Control
+from reflexdb.model.errors import NotAllowed
 
 
 def _account(request: Request) -> str:
     account: str = request.state.account
     return account
+
+
+def _admin(request: Request) -> Speaker:
+    speaker: Speaker = request.state.speaker
+    if not speaker.is_admin:
+        raise NotAllowed(f"Only the operator may do this: the token needs the group {ADMIN_GROUP}")
+    return speaker
 
 
 def _control(request: Request) -> Control:
@@ -24,6 +33,8 @@ def _control(request: Request) -> Control:
 
 
 Account = Annotated[str, Depends(_account)]
+Admin = Annotated[Speaker, Depends(_admin)]
+"""Refused with 403 unless the speaker is the operator."""
 Controlled = Annotated[Control, Depends(_control)]
 
 _MEANINGS = {
@@ -32,6 +43,7 @@ _MEANINGS = {
     403: "Not allowed for this plan or role",
     404: "No such thing in this account",
     409: "Not possible in the present state",
+    503: "Not configured or not reachable",
 }
 
 

@@ -24,6 +24,7 @@ from reflexdb.model.errors import (
     NotAuthenticated,
     NotFound,
     ReflexError,
+    Unavailable,
     UserError,
 )
 
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[ReflexError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
     (KeyReused, 422),
+    (Unavailable, 503),
     (UserError, 400),
 )
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}

@@ -3,7 +3,8 @@
 the caller is known, and the body is of a bearable size and the right kind.
 
 An ASGI middleware, so that nothing of a request is parsed before its credential was checked. It leaves the account's
-id in `scope["state"]["account"]`. Refuses to know routes, apart from the few that are open.
+id in `scope["state"]["account"]` and who speaks in `["speaker"]`. Refuses to know routes, apart from the few that are
+open.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reflexdb.api.errors import answer, from_error
-from reflexdb.control.accounts import Accounts
+from reflexdb.control.accounts import Accounts, Speaker
 from reflexdb.control.origin import Origin, acting
 from reflexdb.model.errors import NotAuthenticated
-from reflexdb.records.rows import ManagementKey
 
 MAX_BODY_BYTES = 1 << 20
 _OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
@@ -34,11 +34,12 @@ class Gate:
             return
         headers = Headers(scope=scope)
         try:
-            key = await to_thread.run_sync(self._key, headers.getlist("authorization"))
+            speaker = await to_thread.run_sync(self._speaker, headers.getlist("authorization"))
         except NotAuthenticated as exc:
             await from_error(exc)(scope, receive, send)
             return
-        scope.setdefault("state", {})["account"] = key.customer_id
+        scope.setdefault("state", {})["account"] = speaker.customer_id
+        scope["state"]["speaker"] = speaker
         body = await _read(receive, headers)
         if body is None:
             refusal = answer(
@@ -50,11 +51,13 @@ class Gate:
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
             client = scope.get("client")
-            who = Origin("api", key.key_id, key.name, client[0] if client else None, scope["state"].get("request_id"))
+            who = Origin(
+                "api", speaker.key_id, speaker.name, client[0] if client else None, scope["state"].get("request_id")
+            )
             with acting(who):
                 await self._app(scope, _replay(body, receive), send)
 
-    def _key(self, given: list[str]) -> ManagementKey:
+    def _speaker(self, given: list[str]) -> Speaker:
         if len(given) != 1:
             raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
         scheme, _, credential = given[0].strip().partition(" ")

@@ -18,6 +18,8 @@ from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
 from reflexdb.records.rows import ManagementKey
 
+ADMIN_GROUP = "reflexdb-admins"
+"""Who is in it runs the service: the operator's token, never an account's management key."""
 _USE_NOTED_EVERY = timedelta(seconds=5)
 """Writing each use of a key would put a disk write into every request."""
 
@@ -28,6 +30,21 @@ class NewKey:
 
     row: ManagementKey
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who a credential is, and the customer it speaks for."""
+
+    customer_id: str
+    key_id: str
+    """Of the credential; not secret."""
+    name: str
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN_GROUP in self.groups
 
 
 class Accounts:
@@ -48,8 +65,8 @@ class Accounts:
         """The customer a credential speaks for; see `speaker`."""
         return self.speaker(credential).customer_id
 
-    def speaker(self, credential: str) -> ManagementKey:
-        """The key that a credential is, and with it the customer it speaks for.
+    def speaker(self, credential: str) -> Speaker:
+        """Who a credential is.
 
         Raises NotAuthenticated, with the same words whatever is wrong with the key itself.
         """
@@ -69,7 +86,7 @@ class Accounts:
         if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
             with self._rooms.store.write() as tx:
                 accounts.touch_management_key(tx, row.id, now)
-        return row
+        return Speaker(row.customer_id, row.key_id, row.name)
 
     def keys(self, customer_id: str) -> list[ManagementKey]:
         with self._rooms.store.read() as tx:

@@ -14,7 +14,9 @@
     │   ├── SourceUnreachable     (temporary)
     │   ├── SourceDenied          wrong credentials or a missing grant
     │   ├── SourceMissing         no such schema, file or table
-    │   └── SourceData            a value that the declared type does not allow
+    │   ├── SourceData            a value that the declared type does not allow
+    │   └── PositionLost          the changes that follow a position are no longer there
+    ├── Unavailable               not configured here, or what it needs can't be reached
     └── SystemError_              our side
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
@@ -104,6 +106,18 @@ class SourceMissing(SourceError):
 
 class SourceData(SourceError):
     code = "source_data"
+
+
+class PositionLost(SourceError):
+    """The source no longer has the changes that follow a position: its log was purged, or the slot is gone."""
+
+    code = "position_lost"
+
+
+class Unavailable(ReflexError):
+    """What was asked for is not configured here, or what it needs can't be reached."""
+
+    code = "unavailable"
 
 
 class SystemError_(ReflexError):  # noqa: N801 - the plain name is Python's own

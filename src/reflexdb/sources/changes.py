@@ -1,0 +1,135 @@
+"""What a source that can be followed offers: a view and the stream of row changes that continues it without a gap.
+
+Implemented by the MySQL (`binlog`) and PostgreSQL (`logical`) adapters, consumed by sync's streaming mode, which knows
+neither protocol. A stream hands over committed transactions only, each as some Rows and other events and one Commit,
+in the source's commit order; a transaction may be far larger than memory, so it comes in parts. What it can't decode
+it raises: an event is never skipped.
+
+Values are Python objects, by storage: BOOL bool; integers int; floats float; DECIMAL, TIME, TEXT, ENUM, UUID's text
+excepted, JSON str; UUID 16 bytes; BINARY bytes; DATE datetime.date; DATETIME naive datetime; TIMESTAMP aware UTC
+datetime; None for null - exactly the values that reading the table (`SnapshotReader.read`) would give for the same row.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum
+from typing import Any, Protocol
+
+from reflexdb.model.plan import Plan
+from reflexdb.sources.base import SnapshotReader
+
+
+class Op(IntEnum):
+    INSERT = 1
+    UPDATE = 2
+    DELETE = 3
+
+
+class _Unchanged(Enum):
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = _Unchanged.UNCHANGED
+"""In an updated row, a value that the source did not send because it stays as it was (TOAST)."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Changes of one table in the order they were made. Parallel lists: one entry a change."""
+
+    table: int
+    """Index in the plan."""
+    ops: list[Op] = field(default_factory=list)
+    keys: list[Row | None] = field(default_factory=list)
+    """UPDATE and DELETE: the primary key before the change, as `PlannedTable.primary_key` orders it. INSERT: None."""
+    rows: list[Row | None] = field(default_factory=list)
+    """INSERT and UPDATE: the row after it, in plan column order. DELETE: None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """Every row of the table is gone."""
+
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The table's rows changed in a way the stream does not tell row by row (no primary key, a cascade, `where`): the
+    table must be read again."""
+
+    table: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redefined:
+    """The table's definition changed at this point of the stream; nothing of it may be applied from here on. `table` is
+    None where a statement could not be attributed to one."""
+
+    table: int | None
+    what: str
+    """For a person: `ALTER TABLE posts ...` as far as the source tells, at most 200 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The end of one source transaction: everything since the last Commit becomes visible together."""
+
+    position: str
+    committed_at: datetime
+    """UTC, by the source's clock."""
+
+
+Event = Rows | Truncated | Stale | Redefined | Commit
+
+
+class ChangeStream(Protocol):
+    """An open stream, used by one thread."""
+
+    def next(self, timeout_s: float) -> Event | None:
+        """The next event; None where the source said nothing for so long, or sent only a heartbeat. Raises
+        SourceUnreachable where the connection is lost, PositionLost where the source no longer has what follows, and
+        SourceData for what can't be decoded."""
+        ...
+
+    def confirm(self, position: str) -> None:
+        """Everything up to the position is applied: the source may let go of it. Cheap."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Follower(Protocol):
+    """One database that can be followed. Owns its connections; `close` ends them."""
+
+    mode: str
+    """`binlog` or `logical`."""
+
+    def preflight(self) -> tuple[str, ...]:
+        """What stands in the way, each a sentence with the statement that mends it; empty where nothing does."""
+        ...
+
+    def snapshot(self, plan: Plan) -> AbstractContextManager[SnapshotReader]:
+        """A view whose `position` is exact: the stream from there has every later transaction and none of those in the
+        view. Takes no lock longer than an instant."""
+        ...
+
+    def stream(self, plan: Plan, position: str) -> ChangeStream:
+        """Every transaction committed after the position. Raises PositionLost where the source no longer has it."""
+        ...
+
+    def reached(self, position: str, wanted: str) -> bool:
+        """Whether a snapshot at `position` contains `wanted`. Raises InvalidRequest for a position it can't read."""
+        ...
+
+    def drop(self) -> None:
+        """Leave nothing at the source: the slot, a publication of ours. Fine where there is nothing."""
+        ...
+
+    def close(self) -> None: ...

@@ -5,9 +5,10 @@ neither protocol. A stream hands over committed transactions only, each as some 
 in the source's commit order; a transaction may be far larger than memory, so it comes in parts. What it can't decode
 it raises: an event is never skipped.
 
-Values are Python objects, by storage: BOOL bool; integers int; floats float; DECIMAL, TIME, TEXT, ENUM, UUID's text
-excepted, JSON str; UUID 16 bytes; BINARY bytes; DATE datetime.date; DATETIME naive datetime; TIMESTAMP aware UTC
-datetime; None for null - exactly the values that reading the table (`SnapshotReader.read`) would give for the same row.
+Values are Python objects, by storage: BOOL bool; integers int; floats float; DECIMAL, TIME, TEXT, ENUM and JSON str;
+UUID 16 bytes; BINARY bytes; DATE datetime.date or days since 1970; DATETIME naive datetime or microseconds since 1970;
+TIMESTAMP aware UTC datetime or microseconds since 1970 (an adapter keeps to one form a column); None for null: exactly
+the values that reading the table (`SnapshotReader.read`) would give for the same row.
 """
 
 from __future__ import annotations
@@ -111,8 +112,12 @@ class Follower(Protocol):
     mode: str
     """`binlog` or `logical`."""
 
-    def preflight(self) -> tuple[str, ...]:
+    def preflight(self, plan: Plan) -> tuple[str, ...]:
         """What stands in the way, each a sentence with the statement that mends it; empty where nothing does."""
+        ...
+
+    def unfollowed(self, plan: Plan) -> frozenset[int]:
+        """Planned tables whose changes the stream can't even announce (views, say): to be read again now and then."""
         ...
 
     def snapshot(self, plan: Plan) -> AbstractContextManager[SnapshotReader]:

@@ -34,7 +34,8 @@ def probe(connection: psycopg.Connection[Any], connect: Callable[[str], psycopg.
         schemas += _schemas(name, connect)
     size = sum(size for _, size in databases) / 1e9
     version = f"PostgreSQL {row[0] if row else ''}"
-    return TestResult(latency_ms, tuple(sorted(schemas)), size, version, capture_readiness(*_facts(connection)))
+    readiness = capture_readiness(*facts(lambda statement: connection.execute(statement).fetchall()))
+    return TestResult(latency_ms, tuple(sorted(schemas)), size, version, readiness)
 
 
 def _schemas(database: str, connect: Callable[[str], psycopg.Connection[Any]]) -> list[str]:
@@ -50,17 +51,17 @@ def _schemas(database: str, connect: Callable[[str], psycopg.Connection[Any]]) -
     return [Place(database, schema).name for (schema,) in rows]
 
 
-def _facts(connection: psycopg.Connection[Any]) -> tuple[dict[str, str], int, bool, str]:
-    settings = connection.execute(
+def facts(ask: Callable[[str], list[tuple[Any, ...]]]) -> tuple[dict[str, str], int, bool, str]:
+    """What `capture_readiness` judges, by an `ask` that runs a statement."""
+    settings = ask(
         "SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'max_replication_slots', 'max_wal_senders')"
-    ).fetchall()
-    row = connection.execute(
+    )
+    slots, user, may_replicate = ask(
         "SELECT (SELECT count(*) FROM pg_replication_slots), current_user, "
         "(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS "
         "(SELECT FROM pg_roles WHERE rolname = 'rds_replication' "
         "AND pg_has_role(current_user, oid, 'MEMBER'))"
-    ).fetchone()
-    slots, user, may_replicate = row if row is not None else (0, "", False)
+    )[0]
     return dict(settings), slots, bool(may_replicate), user
 
 

@@ -23,7 +23,8 @@ from reflexdb.sources.postgres.probe import probe
 from reflexdb.sources.postgres.read import PostgresSnapshot
 
 _POSITION = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
-_POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
+POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
+"""The schema of that extension."""
 
 
 class PostgresSource:
@@ -48,7 +49,7 @@ class PostgresSource:
         with translated(self._address, "beginning a consistent snapshot"):
             place, describing = find(self._address, plan.schema)
             with closing(describing):
-                postgis = describing.execute(_POSTGIS).fetchone()
+                postgis = describing.execute(POSTGIS).fetchone()
             connection = connect_arrow(self._address, place.database)
         try:
             with translated(self._address, "beginning a consistent snapshot"), connection.cursor() as cursor:

@@ -1,0 +1,192 @@
+"""What following needs to know of the server beside the changes themselves, asked over an ordinary connection.
+
+Which tables the planned names mean, what their columns are, whether a slot still has what follows a position, and the
+JSON of values that replication sends as text. Used by one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from reflexdb.model.errors import PositionLost
+from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
+from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.postgres.connect import Place, quoted, translated
+from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out, needs_server
+from reflexdb.sources.postgres.pgoutput import Relation
+from reflexdb.sources.postgres.replication import parse_lsn
+from reflexdb.sources.postgres.types import select_expression
+
+_RELATIONS = """
+    SELECT c.relname, c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
+_COLUMNS = """
+    SELECT attrelid, attname, format_type(atttypid, atttypmod), attgenerated <> ''
+    FROM pg_attribute WHERE attrelid = ANY(%s) AND attnum > 0 AND NOT attisdropped"""
+_SLOT = """
+    SELECT confirmed_flush_lsn::text, wal_status, active FROM pg_replication_slots
+    WHERE slot_name = %s AND database = current_database() AND plugin = 'pgoutput'"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a planned name means at the server; the letters are those of pg_class."""
+
+    oid: int
+    kind: str
+    persistence: str
+    identity: str
+
+    def is_streamed(self, table: PlannedTable) -> bool:
+        """Whether replication can tell of the table's changes without breaking its writers: one that is published
+        without a replica identity refuses updates."""
+        if self.kind not in ("r", "p") or self.persistence != "p":
+            return False
+        return self.identity in ("f", "i") or (self.identity == "d" and bool(table.primary_key))
+
+
+class Catalog:
+    """Owns the connection."""
+
+    def __init__(
+        self,
+        address: SourceAddress,
+        connection: psycopg.Connection[Any],
+        place: Place,
+        plan: Plan,
+        postgis: str | None,
+    ) -> None:
+        self._address = address
+        self._connection = connection
+        self._plan = plan
+        self.postgis = postgis
+        """The quoted schema of the extension PostGIS, where there is one."""
+        self.place = place
+        self._indexes = {table.source_name: index for index, table in enumerate(plan.tables)}
+        self.relations = self._find_relations()
+        """By source name: what the planned names meant when this was opened."""
+        self._names = {relation.oid: name for name, relation in self.relations.items()}
+        self._noticed: set[int] = set()
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+    def lay_out(self, relation: Relation) -> Layout | Reread | Misfit | None:
+        """How the relation's rows become planned ones; None where nobody planned it."""
+        name = self._names.get(relation.oid)
+        if name is None:
+            taken = self._indexes.get(relation.name) if relation.namespace == self.place.schema else None
+            return None if taken is None else Misfit(taken, f"another table has the name {relation.name!r} now")
+        index = self._indexes[name]
+        if (relation.namespace, relation.name) != (self.place.schema, name):
+            return Misfit(index, f"the table is {relation.namespace}.{relation.name} now")
+        declared = self._declared(relation)
+        generated = frozenset(column for _, column, _, computed in self._columns([relation.oid]) if computed)
+        return lay_out(index, self._plan.tables[index], relation, declared, generated)
+
+    def changes(self) -> Iterator[tuple[int, str]]:
+        """Tables that are not what they were when this was opened, each once, and what is different."""
+        now = self._find_relations()
+        types = {
+            (oid, column): declared
+            for oid, column, declared, _ in self._columns([relation.oid for relation in now.values()])
+        }
+        for name, index in self._indexes.items():
+            if index in self._noticed or (what := self._difference(name, now, types)) is None:
+                continue
+            self._noticed.add(index)
+            yield index, what
+
+    def streamed(self) -> list[str]:
+        """Names of the planned tables whose changes replication tells."""
+        return [
+            table.source_name
+            for table in self._plan.tables
+            if table.source_name in self.relations and self.relations[table.source_name].is_streamed(table)
+        ]
+
+    def is_asked(self, column: PlannedColumn) -> bool:
+        return needs_server(column)
+
+    def convert(self, table: PlannedTable, place: int, texts: list[Any]) -> list[Any]:
+        """What a read gives for values of a column whose text is known."""
+        if not texts:
+            return []
+        column = table.columns[place]
+        value = f"t.v::{column.declared_type}"  # as the server's format_type quotes it, and checked to be so still
+        expression = select_expression(value, column.declared_type, column.storage, self.postgis)
+        query = f"SELECT {expression} FROM unnest(%s::text[]) WITH ORDINALITY t(v, n) ORDER BY n"  # noqa: S608
+        with translated(self._address, f"reading values of {table.source_name}.{column.source_name}"):
+            return [row[0] for row in self._connection.execute(query, (texts,))]
+
+    def slot(self, name: str) -> tuple[str, str | None, bool] | None:
+        """A slot's confirmed position, the state of its log and whether somebody uses it; None where there is none."""
+        with translated(self._address, "looking at its replication slots"):
+            return self._connection.execute(_SLOT, (name,)).fetchone()
+
+    def publishes(self, name: str) -> bool:
+        """Whether the database has a publication of this name."""
+        return bool(self.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", name))
+
+    def require_slot(self, name: str, position: str) -> None:
+        """Raises PositionLost where the slot can't give everything after the position."""
+        found = self.slot(name)
+        if found is None:
+            raise PositionLost(f"The replication slot {name!r} does not exist any more: somebody dropped it.")
+        confirmed, status, _ = found
+        if status == "lost":
+            raise PositionLost(
+                f"The replication slot {name!r} fell so far behind that the server removed the log it needs "
+                "(max_slot_wal_keep_size)."
+            )
+        if confirmed is not None and parse_lsn(confirmed) > parse_lsn(position):
+            raise PositionLost(
+                f"The replication slot {name!r} has gone on to {confirmed}; the changes after {position} are gone."
+            )
+
+    def execute(self, statement: sql.Composable | str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement of the caller's."""
+        with translated(self._address, "preparing to follow its changes"):
+            cursor = self._connection.execute(statement, values or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def _find_relations(self) -> dict[str, Found]:
+        with translated(self._address, "looking at its tables"):
+            rows = self._connection.execute(_RELATIONS, (self.place.schema, list(self._indexes))).fetchall()
+        return {name: Found(*rest) for name, *rest in rows}
+
+    def _columns(self, oids: list[int]) -> list[tuple[int, str, str, bool]]:
+        with translated(self._address, "looking at its columns"):
+            return self._connection.execute(_COLUMNS, (oids,)).fetchall()
+
+    def _declared(self, relation: Relation) -> dict[str, str]:
+        types = [column.type_oid for column in relation.columns]
+        modifiers = [column.type_modifier for column in relation.columns]
+        with translated(self._address, "looking at its types"):
+            rows = self._connection.execute(
+                "SELECT format_type(o, m) FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY t(o, m, n) ORDER BY n",
+                (types, modifiers),
+            ).fetchall()
+        return {column.name: row[0] for column, row in zip(relation.columns, rows, strict=True)}
+
+    def _difference(self, name: str, now: dict[str, Found], types: dict[tuple[int, str], str]) -> str | None:
+        found = now.get(name)
+        if found is None:
+            return "the table is gone"
+        if name in self.relations and found.oid != self.relations[name].oid:
+            return f"another table has the name {quoted(name)} now"
+        for column in self._plan.tables[self._indexes[name]].columns:
+            declared = types.get((found.oid, column.source_name))
+            if declared is None:
+                return f"column {column.source_name!r} is gone"
+            if declared != column.declared_type:
+                return f"column {column.source_name!r} is {declared} and was {column.declared_type}"
+        return None

@@ -1,0 +1,179 @@
+"""Following one PostgreSQL database by logical replication: what it needs, the exact first view, and the stream.
+
+Slot and publication have one name, the follower's, and belong to it alone: whoever runs a follower gives it a name of
+its own and drops it in the end, since a slot nobody reads keeps the server's log for ever. A publication made by the
+database's owner under the name `reflexdb` is used where we may not make our own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from adbc_driver_manager import Error as AdbcError
+from psycopg import sql
+
+from reflexdb.model.errors import InvalidRequest, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.plan import Plan
+from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.postgres.catalog import Catalog
+from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
+from reflexdb.sources.postgres.preflight import OWNERS_PUBLICATION, judge
+from reflexdb.sources.postgres.read import PostgresSnapshot
+from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
+from reflexdb.sources.postgres.source import POSTGIS
+from reflexdb.sources.postgres.stream import LogicalStream, open_stream
+
+_DROP_LIMIT_S = 10.0
+_DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+
+
+class PostgresFollower:
+    """See Follower. Each use has connections of its own."""
+
+    mode = "logical"
+
+    def __init__(self, address: SourceAddress, schema: str, name: str) -> None:
+        """`name` is that of slot and publication: lower-case letters, digits and underscores, at most 50."""
+        self._address = address
+        self._schema = schema
+        self._name = name
+
+    def preflight(self, plan: Plan) -> tuple[str, ...]:
+        with closing(self._catalog(plan)) as catalog:
+            issues = list(judge(catalog, self._name, self._address.user))
+            database = catalog.place.database
+        try:
+            with closing(ReplicationConnection(self._address, database)) as connection:
+                connection.identify()
+        except SourceError as error:
+            issues.append(
+                f"A replication connection is refused: {error.message} Where a pooler such as PgBouncer is in between, "
+                "give the server's own host and port; allow it in pg_hba.conf."
+            )
+        return tuple(issues)
+
+    def unfollowed(self, plan: Plan) -> frozenset[int]:
+        with closing(self._catalog(plan)) as catalog:
+            streamed = set(catalog.streamed())
+            return frozenset(index for index, table in enumerate(plan.tables) if table.source_name not in streamed)
+
+    @contextmanager
+    def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:
+        with closing(self._catalog(plan)) as catalog:
+            place, postgis = catalog.place, catalog.postgis
+            self._publish(catalog)
+            slot, temporary = self._slot_to_make(catalog)
+        with closing(ReplicationConnection(self._address, place.database)) as replication:
+            taken_at = datetime.now(UTC)
+            made = replication.create_slot(slot, temporary=temporary)
+            connection = self._view(place, made.snapshot)
+        try:
+            yield PostgresSnapshot(connection, self._address, place.schema, made.consistent_point, taken_at, postgis)
+        finally:
+            _end(connection)
+
+    def stream(self, plan: Plan, position: str) -> LogicalStream:
+        catalog = self._catalog(plan)
+        try:
+            publication = self._publication(catalog)
+            connection = ReplicationConnection(self._address, catalog.place.database)
+        except BaseException:
+            catalog.close()
+            raise
+        return open_stream(connection, catalog, plan, self._name, publication, position)
+
+    def reached(self, position: str, wanted: str) -> bool:
+        try:
+            return parse_lsn(position) >= parse_lsn(wanted)
+        except ValueError as error:
+            raise InvalidRequest(f"The position is not one of PostgreSQL: {error}") from error
+
+    def drop(self) -> None:
+        try:
+            _, connection = find(self._address, self._schema)
+        except SourceMissing:
+            return
+        with closing(connection), translated(self._address, "dropping our replication slot"):
+            give_up = time.monotonic() + _DROP_LIMIT_S
+            while (user := _user_of_slot(connection, self._name)) is not None:
+                if time.monotonic() > give_up:
+                    raise SourceUnreachable(f"The replication slot {self._name!r} is in use and could not be dropped.")
+                connection.execute("SELECT pg_terminate_backend(%s)", (user,))
+                time.sleep(0.05)
+            connection.execute(_DROP_SLOT, (self._name,))
+            connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self._name)))
+
+    def close(self) -> None:
+        """Nothing is held between uses."""
+
+    def _catalog(self, plan: Plan) -> Catalog:
+        place, connection = find(self._address, plan.schema)
+        try:
+            with translated(self._address, "looking at its extensions"):
+                postgis = connection.execute(POSTGIS).fetchone()
+            return Catalog(self._address, connection, place, plan, None if postgis is None else quoted(postgis[0]))
+        except BaseException:
+            connection.close()
+            raise
+
+    def _view(self, place: Place, snapshot: str) -> Any:
+        """A connection in a transaction that sees the exported snapshot."""
+        connection = connect_arrow(self._address, place.database)
+        try:
+            with translated(self._address, "beginning an exact snapshot"), connection.cursor() as cursor:
+                cursor.execute(f"SET search_path TO {quoted(place.schema)}, public")
+                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursor.execute(f"SET TRANSACTION SNAPSHOT {_literal(snapshot)}")
+                cursor.execute("SELECT 1")
+                cursor.fetchone()
+        except BaseException:
+            _end(connection)
+            raise
+        return connection
+
+    def _slot_to_make(self, catalog: Catalog) -> tuple[str, bool]:
+        """The name of a slot that gives an exact view, and whether it goes with its connection: ours if nobody reads
+        it, for then everything begins anew, and else one for the view alone."""
+        found = catalog.slot(self._name)
+        if found is not None and found[2]:
+            return f"{self._name}_{secrets.token_hex(4)}", True
+        if found is not None:
+            catalog.execute("SELECT pg_drop_replication_slot(%s)", self._name)
+        return self._name, False
+
+    def _publish(self, catalog: Catalog) -> None:
+        """Make a publication of all that can be followed, or find the owner's."""
+        tables = sql.SQL(", ").join(sql.Identifier(catalog.place.schema, name) for name in sorted(catalog.streamed()))
+        ours = sql.Identifier(self._name)
+        if catalog.publishes(self._name):
+            catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
+        elif not catalog.publishes(OWNERS_PUBLICATION):
+            catalog.execute(
+                sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)").format(
+                    ours, tables
+                )
+            )
+
+    def _publication(self, catalog: Catalog) -> str:
+        return self._name if catalog.publishes(self._name) else OWNERS_PUBLICATION
+
+
+def _user_of_slot(connection: Any, name: str) -> int | None:
+    """The process that reads the slot."""
+    row = connection.execute("SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", (name,)).fetchone()
+    found: int | None = row[0] if row else None
+    return found
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _end(connection: Any) -> None:
+    with suppress(AdbcError):
+        connection.close()

@@ -1,0 +1,154 @@
+"""How the rows of one relation, as replication sends them, become rows of one planned table.
+
+Made anew for every Relation message, which is where PostgreSQL says what the rows after it look like. Whatever can't be
+followed row by row is told apart here: a definition that no longer fits the plan, and tables whose changes only say
+that they must be read again. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reflexdb.model.errors import SourceData
+from reflexdb.model.plan import PlannedColumn, PlannedTable
+from reflexdb.model.storage import Storage
+from reflexdb.sources.batching import VALUE_BYTES, too_large
+from reflexdb.sources.changes import UNCHANGED, Row
+from reflexdb.sources.postgres.pgoutput import Relation, Tuple, Unchanged
+from reflexdb.sources.postgres.texts import decoder
+
+_TOLD_AS_TEXT = ("json", "jsonb")
+
+
+def needs_server(column: PlannedColumn) -> bool:
+    """Whether only the server can turn the text it prints for the column into what a read gives (arrays to JSON)."""
+    return column.storage is Storage.JSON and column.declared_type not in _TOLD_AS_TEXT
+
+
+def reread_reason(table: PlannedTable) -> str | None:
+    """Why the table's changes can't be applied row by row; None where they can."""
+    if table.where is not None:
+        return "rows may enter or leave its `where`"
+    if not table.primary_key:
+        return "it has no primary key"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One planned column: where it is in the tuple and how its text is read."""
+
+    place: int
+    read: Callable[[bytes], Any]
+    column: PlannedColumn
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A relation that is planned and can be followed."""
+
+    table: int
+    planned: PlannedTable
+    fields: tuple[Field, ...]
+    key: tuple[int, ...]
+    """The primary key, as indexes into `fields`."""
+    from_server: tuple[int, ...]
+    """Indexes into `fields` that the server has to convert."""
+
+    def row(self, new: Tuple, old: Tuple | None = None) -> Row:
+        """The planned row. `old` fills in what `new` leaves unchanged. Raises SourceData."""
+        values: list[Any] = []
+        for field in self.fields:
+            value = new[field.place]
+            if isinstance(value, Unchanged):
+                value = old[field.place] if old is not None else value
+            if value is None:
+                values.append(None)
+            elif isinstance(value, Unchanged):
+                values.append(UNCHANGED)
+            else:
+                values.append(self._value(field, value))
+        return tuple(values)
+
+    def key_of(self, values: Tuple) -> Row:
+        """The primary key within a tuple. Raises SourceData where it has none."""
+        key = []
+        for index in self.key:
+            field = self.fields[index]
+            value = values[field.place]
+            if value is None or isinstance(value, Unchanged):
+                raise SourceData(
+                    f"A change of table {self.planned.source_name!r} came without column {field.column.source_name!r} "
+                    "of its primary key; reload the database."
+                )
+            key.append(self._value(field, value))
+        return tuple(key)
+
+    def _value(self, field: Field, text: bytes) -> Any:
+        if len(text) > VALUE_BYTES:
+            raise too_large(self.planned, field.column.source_name, len(text))
+        try:
+            return field.read(text)
+        except (ValueError, OverflowError) as error:
+            raise SourceData(
+                f"Column {field.column.source_name!r} of table {self.planned.source_name!r} "
+                f"({field.column.declared_type}) has a value that cannot be served ({_plain(error)}). Correct the "
+                "value, or exclude the column in reflexdb.yaml."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Changes of the relation only tell that the planned table must be read again."""
+
+    table: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """The relation is no longer what was planned."""
+
+    table: int
+    what: str
+
+
+def lay_out(
+    index: int, table: PlannedTable, relation: Relation, declared: dict[str, str], generated: frozenset[str]
+) -> Layout | Reread | Misfit:
+    """`declared` has the type of each of the relation's columns as the server prints it; `generated` names the columns
+    that the table has but replication leaves out because the server computes them."""
+    places = {column.name: place for place, column in enumerate(relation.columns)}
+    for column in table.columns:
+        if column.source_name not in places:
+            if column.source_name in generated:
+                return Reread(index, f"column {column.source_name!r} is computed by the server")
+            return Misfit(index, f"column {column.source_name!r} is gone")
+        if declared[column.source_name] != column.declared_type:
+            return Misfit(
+                index,
+                f"column {column.source_name!r} is {declared[column.source_name]} and was {column.declared_type}",
+            )
+    if (reason := reread_reason(table)) is not None:
+        return Reread(index, reason)
+    identified = {column.name for column in relation.columns if column.is_key or relation.identity == "f"}
+    if not identified.issuperset(table.columns[key].source_name for key in table.primary_key):
+        return Reread(index, "its replica identity does not cover its primary key")
+    fields = tuple(
+        Field(
+            places[column.source_name],
+            bytes.decode if needs_server(column) else decoder(column.storage),
+            column,
+        )
+        for column in table.columns
+    )
+    asked = tuple(place for place, column in enumerate(table.columns) if needs_server(column))
+    return Layout(index, table, fields, table.primary_key, asked)
+
+
+def _plain(error: Exception) -> str:
+    """Without the value: errors of Python's parsers quote it."""
+    said = str(error)
+    return said if said.startswith("the year") else "its text is not what the type prints"

@@ -1,0 +1,240 @@
+"""The changes of one PostgreSQL database, transaction by transaction, out of a logical replication slot.
+
+The server sends whole committed transactions in commit order; here they become the events of `sources.changes`. What
+replication does not say is asked of the catalog beside it, now and then: that a table was dropped, or that another one
+has its name now. Used by one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from reflexdb.model.errors import PositionLost, SourceData, SourceError, SourceUnreachable
+from reflexdb.model.plan import Plan
+from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.postgres import pgoutput
+from reflexdb.sources.postgres.catalog import Catalog
+from reflexdb.sources.postgres.layout import Layout, Misfit, Reread
+from reflexdb.sources.postgres.replication import Heartbeat, ReplicationConnection, format_lsn, parse_lsn
+
+_PART_ROWS = 4096
+"""A transaction is handed over in parts of about so many changes."""
+_ACKNOWLEDGE_EVERY_S = 1.0
+_LOOK_EVERY_S = 5.0
+"""How long a dropped or exchanged table may go unnoticed."""
+_IDLE_COMMIT_EVERY_S = 5.0
+"""While nothing planned changes, the position still moves so often: the server need not keep what others write."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LogicalStream:
+    """See ChangeStream. Owns the connection and the catalog's."""
+
+    def __init__(self, connection: ReplicationConnection, catalog: Catalog, plan: Plan, position: str) -> None:
+        self._connection = connection
+        self._catalog = catalog
+        self._plan = plan
+        self._applied = parse_lsn(position)
+        """Nothing up to here is handed over again."""
+        self._confirmed = self._acknowledged = 0
+        self._acknowledged_at = self._committed_at = self._looked_at = time.monotonic()
+        self._ready: deque[Event] = deque()
+        self._relations: dict[int, Layout | Reread | Misfit | None] = {}
+        self._parts: dict[int, Rows] = {}
+        self._part_rows = 0
+        self._told: set[int] = set()
+        """Tables of which this transaction has said that they are stale."""
+        self._frozen: set[int] = set()
+        self._skipping = False
+        self._in_transaction = False
+
+    def next(self, timeout_s: float) -> Event | None:
+        give_up = time.monotonic() + timeout_s
+        while not self._ready:
+            self._look()
+            if self._ready:
+                break
+            message = self._connection.receive(max(0.0, give_up - time.monotonic()))
+            self._acknowledge()
+            if message is None:
+                return None
+            if isinstance(message, Heartbeat):
+                self._beat(message)
+                if time.monotonic() >= give_up and not self._ready:
+                    return None
+            else:
+                self._take(bytes(message))
+        return self._ready.popleft()
+
+    def confirm(self, position: str) -> None:
+        self._confirmed = max(self._confirmed, parse_lsn(position))
+        self._acknowledge()
+
+    def close(self) -> None:
+        with suppress(SourceError):
+            self._acknowledge(at_once=True)
+        self._connection.close()
+        self._catalog.close()
+
+    def _acknowledge(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        is_news = self._confirmed != self._acknowledged and now - self._acknowledged_at >= _ACKNOWLEDGE_EVERY_S
+        if not (is_news or at_once):
+            return
+        self._connection.acknowledge(self._confirmed)
+        self._acknowledged, self._acknowledged_at = self._confirmed, now
+
+    def _beat(self, beat: Heartbeat) -> None:
+        if beat.reply:
+            self._acknowledge(at_once=True)
+        now = time.monotonic()
+        if self._in_transaction or beat.end <= self._applied or now - self._committed_at < _IDLE_COMMIT_EVERY_S:
+            return
+        self._commit(beat.end, beat.clock_us)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            message = pgoutput.decode(data)
+        except pgoutput.Undecodable as error:
+            raise SourceData(f"PostgreSQL sent {error}: the changes can't be followed further.") from error
+        match message:
+            case pgoutput.Begin():
+                self._in_transaction = True
+                self._skipping = message.commit_lsn < self._applied
+            case pgoutput.Commit():
+                self._end(message)
+            case pgoutput.Relation():
+                self._relate(message)
+            case _ if self._skipping:
+                pass
+            case pgoutput.Insert():
+                self._change(message.relation, Op.INSERT, None, message.new, None)
+            case pgoutput.Update():
+                self._change(message.relation, Op.UPDATE, message.key or message.old, message.new, message.old)
+            case pgoutput.Delete():
+                self._change(message.relation, Op.DELETE, message.old, None, None)
+            case pgoutput.Truncate():
+                self._truncate(message.relations)
+
+    def _end(self, message: pgoutput.Commit) -> None:
+        self._in_transaction = False
+        if not self._skipping:
+            self._flush()
+            self._commit(message.end_lsn, message.clock_us)
+        self._skipping = False
+
+    def _commit(self, end: int, clock_us: int) -> None:
+        self._applied = end
+        self._told.clear()
+        self._committed_at = time.monotonic()
+        self._ready.append(Commit(format_lsn(end), _EPOCH + timedelta(microseconds=clock_us)))
+
+    def _relate(self, relation: pgoutput.Relation) -> None:
+        self._flush()  # what came before has the layout from before
+        found = self._catalog.lay_out(relation)
+        self._relations[relation.oid] = found
+        if isinstance(found, Misfit):
+            self._redefine(found.table, found.what)
+
+    def _change(
+        self, oid: int, op: Op, key: pgoutput.Tuple | None, new: pgoutput.Tuple | None, old: pgoutput.Tuple | None
+    ) -> None:
+        layout = self._layout(oid)
+        if not isinstance(layout, Layout):
+            self._tell_stale(layout)
+            return
+        if layout.table in self._frozen:
+            return
+        width = max(field.place for field in layout.fields)
+        if any(values is not None and len(values) <= width for values in (key, new)):
+            raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
+        row = layout.row(new, old) if new is not None else None
+        part = self._parts.setdefault(layout.table, Rows(layout.table))
+        part.ops.append(op)
+        part.keys.append(None if op is Op.INSERT else layout.key_of(key or new or []))
+        part.rows.append(row)
+        self._part_rows += 1
+        if self._part_rows >= _PART_ROWS:
+            self._flush()
+
+    def _truncate(self, oids: tuple[int, ...]) -> None:
+        self._flush()
+        for oid in oids:
+            layout = self._layout(oid)
+            if isinstance(layout, Layout) and layout.table not in self._frozen:
+                self._ready.append(Truncated(layout.table))
+            else:
+                self._tell_stale(layout)
+
+    def _layout(self, oid: int) -> Layout | Reread | Misfit | None:
+        try:
+            return self._relations[oid]
+        except KeyError:
+            raise SourceData(
+                f"PostgreSQL sent a change of relation {oid} that it has not described: the changes can't be followed."
+            ) from None
+
+    def _tell_stale(self, layout: Layout | Reread | Misfit | None) -> None:
+        if isinstance(layout, Reread) and layout.table not in self._told | self._frozen:
+            self._told.add(layout.table)
+            self._ready.append(Stale(layout.table, layout.reason))
+
+    def _flush(self) -> None:
+        for table, part in self._parts.items():
+            self._convert(part)
+            if table not in self._frozen:
+                self._ready.append(part)
+        self._parts = {}
+        self._part_rows = 0
+
+    def _convert(self, part: Rows) -> None:
+        """Let the server say what only it can: the JSON of arrays and the like."""
+        columns = [
+            place
+            for place, column in enumerate(self._plan.tables[part.table].columns)
+            if self._catalog.is_asked(column)
+        ]
+        if not columns:
+            return
+        rows: list[list[object] | None] = [None if row is None else list(row) for row in part.rows]
+        for place in columns:
+            spots = [row for row in rows if row is not None and row[place] not in (None, UNCHANGED)]
+            texts = self._catalog.convert(self._plan.tables[part.table], place, [row[place] for row in spots])
+            for row, text in zip(spots, texts, strict=True):
+                row[place] = text
+        converted: list[Row | None] = [None if row is None else tuple(row) for row in rows]
+        part.rows = converted
+
+    def _redefine(self, table: int, what: str) -> None:
+        if table not in self._frozen:
+            self._frozen.add(table)
+            self._parts.pop(table, None)
+            self._ready.append(Redefined(table, what[:200]))
+
+    def _look(self) -> None:
+        """Between transactions: is every planned table still the one that is followed?"""
+        if self._in_transaction or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        for table, what in self._catalog.changes():
+            self._redefine(table, what)
+
+
+def open_stream(
+    connection: ReplicationConnection, catalog: Catalog, plan: Plan, slot: str, publication: str, position: str
+) -> LogicalStream:
+    """Begin to follow after the position. On any failure both connections are closed."""
+    try:
+        catalog.require_slot(slot, position)
+        connection.start(slot, position, publication)
+        return LogicalStream(connection, catalog, plan, position)
+    except BaseException as error:
+        with suppress(SourceUnreachable):
+            connection.close()
+        catalog.close()
+        if "replication slot" in str(error) and ("does not exist" in str(error) or "no longer" in str(error)):
+            raise PositionLost(str(error)) from error
+        raise

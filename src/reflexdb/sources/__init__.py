@@ -1,7 +1,7 @@
-"""Adapters to the databases people have: test, introspect, read. One package per kind; `open_source` is the only
-way in.
+"""Adapters to the databases people have: test, introspect, read, follow. One package per kind; `open_source` and
+`follower` are the only ways in.
 """
 
-from reflexdb.sources.registry import default_port, open_source
+from reflexdb.sources.registry import default_port, follower, open_source
 
-__all__ = ["default_port", "open_source"]
+__all__ = ["default_port", "follower", "open_source"]

@@ -1,5 +1,5 @@
-"""What every kind of source can do. The build uses test and introspect; sync uses snapshot; following changes will be a
-fourth ability.
+"""What every kind of source can do. The build uses test and introspect; sync uses snapshot. What a
+source that can be followed offers beside that is in `changes`.
 
 A source owns its connections. Everything it raises is a `SourceError`; messages never contain the password. Identifiers
 and values are always quoted or bound by the adapter; only `PlannedTable.where`, which the account's owner wrote for

@@ -106,6 +106,16 @@ class ChangeStream(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """How a follower presents itself at the source. No two that run may share these."""
+
+    name: str
+    """Of what it keeps there (a replication slot): lower-case letters, digits and underscores, at most 50."""
+    server_id: int
+    """Among the servers that replicate (MySQL and MariaDB), 1 to 2**32 - 1."""
+
+
 class Follower(Protocol):
     """One database that can be followed. Owns its connections; `close` ends them."""
 

@@ -1,11 +1,13 @@
-"""Which kinds of source there are. `open_source` is the only way in; it connects to nothing yet."""
+"""Which kinds of source there are. `open_source` and `follower` are the only ways in; they connect to nothing yet."""
 
 from __future__ import annotations
 
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import Source, SourceAddress
+from reflexdb.sources.changes import Follower, FollowOptions
 from reflexdb.sources.mysql.source import MySQLSource
+from reflexdb.sources.postgres.follow import PostgresFollower
 from reflexdb.sources.postgres.source import PostgresSource
 from reflexdb.sources.sqlite.source import SQLiteSource
 
@@ -30,3 +32,10 @@ def open_source(address: SourceAddress) -> Source:
     raise InvalidRequest(
         f"Sources of kind {address.backend.value!r} cannot be read yet; use mysql, postgres or sqlite."
     )
+
+
+def follower(address: SourceAddress, schema: str, options: FollowOptions) -> Follower | None:
+    """What follows the changes of a schema at this address; None for a kind that has no stream of them."""
+    if address.backend is Backend.POSTGRES:
+        return PostgresFollower(address, schema, options.name)
+    return None

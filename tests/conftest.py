@@ -1,4 +1,4 @@
-"""Fixtures every room may use. The servers' fixtures are in tests/servers/plugin.py."""
+"""Fixtures every room may use. Those of database servers are in tests/servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.servers.plugin"]
+pytest_plugins = ["tests.servers.plugin", "tests.servers.records"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
@@ -33,11 +34,11 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def control(tmp_path: Path) -> Iterator[Control]:
+def control(tmp_path: Path, records: URL | None) -> Iterator[Control]:
     """Not started: actions are accepted and written down, and nothing carries them out."""
     directory = tmp_path / "data"
     directory.mkdir()
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", records)
     yield control
     control.rooms.store.close()
 
@@ -51,10 +52,10 @@ def api(control: Control) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def shared(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) -> Iterator[Api]:
     """One empty control plane for a whole module of requests that change nothing, or nothing that matters."""
     directory = tmp_path_factory.mktemp("data")
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
     with TestClient(create_app(control), raise_server_exceptions=False) as client:
@@ -81,7 +82,7 @@ def data(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
-def plane(data: Path) -> Iterator[Plane]:
+def plane(data: Path, records: URL | None) -> Iterator[Plane]:
     """A control plane in a process of its own, not started yet."""
-    with plane_on(data) as plane:
+    with plane_on(data, records) as plane:
         yield plane

@@ -12,29 +12,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from sqlalchemy import URL
 
 from tests.api.api import Api, until
+from tests.servers.records import as_text
 
 START_LIMIT_S = 30.0
 _SERVE = """
 import sys
 from pathlib import Path
 from reflexdb.api.serve import run
-run(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), ephemeral=sys.argv[3] == "ephemeral", min_sync_interval_s=1)
+import os
+records = os.environ.get("REFLEXDB_RECORDS")
+run(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), ephemeral=sys.argv[3] == "ephemeral", min_sync_interval_s=1,
+    records=records)
 """
 
 
 class Plane:
     """`start` and `kill` as often as a test likes; the port may change, the directory stays."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, records: URL | None = None) -> None:
         self.data = data
+        self.records = records
         self.process: subprocess.Popen[str] | None = None
         self._client: httpx.Client | None = None
 
     def start(self, *, ephemeral: bool = False) -> Api:
         (self.data / "control.json").unlink(missing_ok=True)
-        self.process = spawn(self.data, 0, ephemeral=ephemeral)
+        self.process = spawn(self.data, 0, ephemeral=ephemeral, records=self.records)
 
         def url() -> str | None:
             assert self.process is not None
@@ -63,14 +69,17 @@ class Plane:
         return self.process.returncode
 
 
-def spawn(data: Path, port: int, *, ephemeral: bool = False) -> subprocess.Popen[str]:
+def spawn(data: Path, port: int, *, ephemeral: bool = False, records: URL | None = None) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    if records is not None:
+        environment["REFLEXDB_RECORDS"] = as_text(records) or ""
     return subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(data), str(port), "ephemeral" if ephemeral else "lasting"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment,
     )
 
 
@@ -91,8 +100,8 @@ def processes_in(data: Path) -> list[int]:
 
 
 @contextmanager
-def plane_on(data: Path) -> Iterator[Plane]:
-    plane = Plane(data)
+def plane_on(data: Path, records: URL | None = None) -> Iterator[Plane]:
+    plane = Plane(data, records)
     try:
         yield plane
     finally:

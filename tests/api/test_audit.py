@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from reflexdb.control.control import Control
 from reflexdb.control.rooms import new_id, utc_now
 from reflexdb.records import accounts
 from tests.api.api import Api
+
+pytestmark = pytest.mark.both_records
 
 SECRET = "hunter2-hunter2"
 
@@ -121,5 +122,5 @@ def test_an_account_sees_its_own_alone(api: Api, control: Control, database: str
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET action = 'x'", "DELETE FROM audit"])
 def test_an_entry_can_not_be_changed_or_removed(api: Api, control: Control, database: str, statement: str) -> None:
-    with closing(sqlite3.connect(control.rooms.data_dir / "metadata.db")) as db, pytest.raises(sqlite3.IntegrityError):
-        db.execute(statement)
+    with pytest.raises(IntegrityError), control.rooms.store.write() as tx:
+        tx.exec_driver_sql(statement)

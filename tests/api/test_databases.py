@@ -13,6 +13,8 @@ from reflexdb.model.lifecycle import Action
 from reflexdb.records import accounts
 from tests.api.api import Api
 
+pytestmark = pytest.mark.both_records
+
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 

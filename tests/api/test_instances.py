@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from reflexdb.records import databases
+from reflexdb.records.store import Store
 from tests.api.api import Api, sqlite_connection, until
 from tests.api.plane import Plane, processes_in
 
@@ -253,10 +255,10 @@ def test_a_pause_schedule_acts_at_its_minute_also_when_the_control_plane_was_awa
     api("PATCH", f"/databases/{database}", {"pauseSchedule": schedule}, expect=200)
     assert api.settled(database)["status"] == "running"
     plane.end()
-    with sqlite3.connect(plane.data / "metadata.db") as records:  # as if the schedule had been set an hour ago
-        long_ago = f"{now - timedelta(hours=1):%Y-%m-%dT%H:%M:%S.%fZ}"
-        records.execute("UPDATE databases SET schedule_checked_at = ?", (long_ago,))
-    records.close()
+    store = Store(plane.records or plane.data / "metadata.db")
+    with store.write() as tx:  # as if the schedule had been set an hour ago
+        databases.note_schedule_checked(tx, database, now - timedelta(hours=1))
+    store.close()
     api = plane.start()
 
     until(lambda: api.get(f"/databases/{database}")["status"] == "paused", "the pause", 30)

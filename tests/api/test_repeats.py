@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,8 @@ from reflexdb.control.rooms import Settings, new_id, utc_now
 from reflexdb.records import accounts
 from tests.api.api import Api
 from tests.api.plane import Plane
+
+pytestmark = pytest.mark.both_records
 
 KEYS = "/v1/account/management-keys"
 
@@ -119,8 +119,8 @@ def test_an_answer_outlives_the_control_plane_and_its_secret_is_not_in_the_recor
 def test_what_was_cut_short_is_never_done_twice(control: Control, api: Api, tmp_path: Path) -> None:
     account = control.accounts.authenticate(api.key)
     started = post(api, "done")
-    with closing(sqlite3.connect(control.rooms.data_dir / "metadata.db")) as db, db:
-        db.execute("UPDATE repeats SET status = NULL, answer = NULL, owner = 'an earlier run'")
+    with control.rooms.store.write() as tx:
+        tx.exec_driver_sql("UPDATE repeats SET status = NULL, answer = NULL, owner = 'an earlier run'")
 
     assert started.status_code == 201
     assert post(api, "done").status_code == 409

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine, inspect
 
-import reflexdb.records
 from reflexdb.records import builds, databases, deployments, jobs
 from reflexdb.records.builds import BuildFilter
 from reflexdb.records.store import Store
-from tests.control.test_records import NOW, schema
+from tests.control.schemas import address, declared, schema
+from tests.control.test_records import NOW
+
+pytestmark = pytest.mark.both_records
 
 T = "2026-04-15T12:00:00.000000Z"
 ROWS = f"""
@@ -30,8 +28,8 @@ ROWS = f"""
         ('b1', 'd', 1, 'failed', NULL, NULL, NULL, NULL, NULL, 3, 'build (compile): no', '{T}', '{T}', '{T}'),
         ('b2', 'd', 2, 'succeeded', 'sha256:1', 'oci:/x@sha256:1', NULL, NULL, 1, 3, NULL, '{T}', '{T}', '{T}');
     INSERT INTO deployments VALUES
-        ('p', 'd', 'b2', '{{}}', NULL, 'http://x', 'ok', NULL, 1, 1, '{{"users": 2}}', 0, '{T}', '{T}', '{T}', '{T}',
-         NULL);
+        ('p', 'd', 'b2', '{{}}', NULL, 'http://x', 'ok', NULL, 1, 1, '{{"users": 2}}', FALSE, '{T}', '{T}', '{T}',
+         '{T}', NULL);
     INSERT INTO jobs VALUES
         ('j1', 'd', 'provision', 'b1', NULL, 1, 'o', 'build (compile): no', '{T}', '{T}', '{T}'),
         ('j2', 'd', 'rebuild', 'b2', 'p', 1, 'o', NULL, '{T}', '{T}', '{T}');
@@ -39,44 +37,47 @@ ROWS = f"""
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> Path:
+def first(tmp_path: Path, records: URL | None) -> Path | URL:
     """What the first revision left behind."""
-    path = tmp_path / "metadata.db"
-    config = Config()
-    config.set_main_option("script_location", str(Path(reflexdb.records.__path__[0]) / "migrations"))
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
+    where = records or tmp_path / "metadata.db"
+    store = Store(where, migrate=False)
+    store.upgrade("0001")
+    with store.write() as tx:
+        for statement in ROWS.split(";\n"):
+            if statement.strip():
+                tx.exec_driver_sql(statement)
+    store.close()
+    return where
+
+
+def contents(where: Path | URL) -> dict[str, list[tuple[object, ...]]]:
+    engine = create_engine(address(where))
     with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        names = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+        found = {name: connection.exec_driver_sql(f"SELECT * FROM {name}").fetchall() for name in names}
     engine.dispose()
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("PRAGMA foreign_keys=ON")
-        db.executescript(ROWS)
-    return path
+    return {name: [tuple(row) for row in rows] for name, rows in found.items()}
 
 
-def test_an_earlier_database_arrives_at_the_same_tables_as_a_new_one(first: Path, tmp_path: Path) -> None:
+def test_an_earlier_database_arrives_at_the_same_tables_as_a_new_one(first: Path | URL, tmp_path: Path) -> None:
     Store(first).close()
-    Store(tmp_path / "new.db").close()
+    with declared(tmp_path, first) as new:
+        Store(new).close()
 
-    assert schema(first) == schema(tmp_path / "new.db")
+        assert schema(first) == schema(new)
 
 
-def test_nothing_of_an_earlier_database_is_lost(first: Path) -> None:
-    with closing(sqlite3.connect(first)) as db:
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        before = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name != "alembic_version"}
-
+def test_nothing_of_an_earlier_database_is_lost(first: Path | URL) -> None:
+    before = contents(first)
     Store(first).close()
+    after = contents(first)
 
-    with closing(sqlite3.connect(first)) as db:
-        for name, rows in before.items():
-            width = len(rows[0]) if rows else 0
-            assert [row[:width] for row in db.execute(f"SELECT * FROM {name}")] == rows
-        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+    for name, rows in before.items():
+        width = len(rows[0]) if rows else 0
+        assert [row[:width] for row in after[name]] == rows
 
 
-def test_what_an_earlier_version_did_not_keep_is_null(first: Path) -> None:
+def test_what_an_earlier_version_did_not_keep_is_null(first: Path | URL) -> None:
     store = Store(first)
     with store.read() as tx:
         newest, oldest = builds.chosen(tx, "d", BuildFilter())
@@ -93,7 +94,7 @@ def test_what_an_earlier_version_did_not_keep_is_null(first: Path) -> None:
     assert row.port == 4711
 
 
-def test_an_earlier_database_is_written_on(first: Path) -> None:
+def test_an_earlier_database_is_written_on(first: Path | URL) -> None:
     store = Store(first)
     with store.write() as tx:
         builds.add(tx, id="b3", database_id="d", status="queued", created_at=NOW, trigger="api", key_name="first key")

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import IntegrityError
 
-from reflexdb.records import accounts, builds, connections, databases, deployments, jobs
+from reflexdb.model.errors import SystemError_
+from reflexdb.records import accounts, audit, builds, connections, databases, deployments, jobs
 from reflexdb.records.store import Store
 from reflexdb.records.tables import metadata
+from tests.control.schemas import address, declared, schema
 
 NOW = datetime(2026, 4, 15, 12, tzinfo=UTC)
 
 
+pytestmark = pytest.mark.both_records
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "metadata.db")
+def where(tmp_path: Path, records: URL | None) -> Path | URL:
+    """Of a metadata database that is not there yet."""
+    return records or tmp_path / "metadata.db"
+
+
+@pytest.fixture
+def store(where: Path | URL) -> Iterator[Store]:
+    store = Store(where)
     with store.write() as tx:
         accounts.add_customer(tx, id="customer", name="a", plan="free", created_at=NOW)
         connections.add(
@@ -29,7 +39,8 @@ def store(tmp_path: Path) -> Store:
             available_schemas=["main"], sync_mode="poll", sync_interval_s=30, created_at=NOW, updated_at=NOW,
         )  # fmt: skip
         add_database(tx, "database", "d")
-    return store
+    yield store
+    store.close()
 
 
 def add_database(tx: object, database_id: str, name: str) -> None:
@@ -40,38 +51,28 @@ def add_database(tx: object, database_id: str, name: str) -> None:
     )  # type: ignore[arg-type]  # fmt: skip
 
 
-def schema(path: Path) -> set[tuple[str, ...]]:
-    """Every table and index, with its clauses in an order of their own: that of foreign keys is not fixed."""
-    with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    statements = [re.sub(r"\s+", " ", sql).removesuffix(")").strip() for (sql,) in rows if "alembic_version" not in sql]
-    # A column that was added later stands behind a comma of another spacing.
-    return {tuple(sorted(re.split(r"\s*,\s", statement))) for statement in statements}
+def test_migrations_arrive_at_the_tables(tmp_path: Path, where: Path | URL, records_kind: str) -> None:
+    Store(where).close()
+    with declared(tmp_path, where) as other:
+        metadata.create_all(create_engine(address(other)))
+
+        assert schema(where) == schema(other)
 
 
-def test_migrations_arrive_at_the_tables(tmp_path: Path) -> None:
-    Store(tmp_path / "migrated.db").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
-    metadata.create_all(engine)
-    engine.dispose()
+def test_opening_again_changes_nothing(where: Path | URL) -> None:
+    Store(where).close()
+    before = schema(where)
+    Store(where).close()
 
-    assert schema(tmp_path / "migrated.db") == schema(tmp_path / "declared.db")
-
-
-def test_opening_again_changes_nothing(tmp_path: Path) -> None:
-    Store(tmp_path / "m.db").close()
-    before = schema(tmp_path / "m.db")
-    Store(tmp_path / "m.db").close()
-
-    assert schema(tmp_path / "m.db") == before
+    assert schema(where) == before
 
 
-def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+def test_two_processes_may_migrate_at_once(where: Path | URL) -> None:
     errors: list[Exception] = []
 
     def open_it() -> None:
         try:
-            Store(tmp_path / "m.db").close()
+            Store(where).close()
         except Exception as exc:
             errors.append(exc)
 
@@ -84,7 +85,57 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     assert errors == []
 
 
-def test_durability_is_what_was_asked_for(store: Store) -> None:
+def test_records_of_a_newer_version_are_refused(where: Path | URL) -> None:
+    store = Store(where)
+    with store.write() as tx:
+        tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+
+    with pytest.raises(SystemError_, match="newer version"):
+        Store(where)
+
+
+def test_writers_follow_each_other(store: Store) -> None:
+    """Each reads a number and writes the next: none is lost, however they race."""
+
+    def count() -> None:
+        for _ in range(5):
+            with store.write() as tx:
+                port = databases.by_id(tx, "database").port or 0
+                databases.change(tx, "database", NOW, port=port + 1)
+
+    threads = [threading.Thread(target=count) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with store.read() as tx:
+        assert databases.by_id(tx, "database").port == 30
+
+
+def test_the_audit_can_only_be_added_to(store: Store) -> None:
+    with store.write() as tx:
+        audit.add(tx, customer_id="customer", at=NOW, trigger="api", action="a", target_type="t", target_id="i")
+    for statement in ("UPDATE audit SET action = 'b'", "DELETE FROM audit"):
+        with pytest.raises(IntegrityError), store.write() as tx:
+            tx.exec_driver_sql(statement)
+
+
+def test_numbers_beyond_32_bits_are_kept(store: Store) -> None:
+    with store.write() as tx:
+        databases.change(tx, "database", NOW, binlog_server_id=2**32 - 1)
+        builds.add(tx, database_id="database", id="b", status="succeeded", created_at=NOW, image_bytes=2**40)
+    with store.read() as tx:
+        assert databases.by_id(tx, "database").binlog_server_id == 2**32 - 1
+        assert builds.by_id(tx, "b").image_bytes == 2**40
+
+
+def test_durability_is_what_was_asked_for(store: Store, records_kind: str) -> None:
+    if records_kind == "postgresql":
+        with store.read() as tx:
+            assert tx.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        return
     with store.read() as tx:
         found = {name: tx.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
         keys = tx.exec_driver_sql("PRAGMA foreign_keys").scalar()

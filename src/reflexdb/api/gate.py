@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reflexdb.api.errors import answer, from_error
 from reflexdb.control.accounts import Accounts, Speaker
 from reflexdb.control.origin import Origin, acting
-from reflexdb.model.errors import NotAuthenticated
+from reflexdb.model.errors import NotAuthenticated, ReflexError
 
 MAX_BODY_BYTES = 1 << 20
 _OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
@@ -35,7 +35,7 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             speaker = await to_thread.run_sync(self._speaker, headers.getlist("authorization"))
-        except NotAuthenticated as exc:
+        except ReflexError as exc:  # also where the records can't be asked
             await from_error(exc)(scope, receive, send)
             return
         scope.setdefault("state", {})["account"] = speaker.customer_id

@@ -23,12 +23,14 @@ from typing import IO
 
 import structlog
 import uvicorn
+from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import ReflexError
+from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
 CANNOT_SERVE = 2
@@ -52,23 +54,30 @@ def run(
     ephemeral: bool = False,
     min_sync_interval_s: int | None = None,
     public_url: str | None = None,
+    records: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url)
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
 
 
 def _run(
-    data_dir: Path, host: str, port: int, ephemeral: bool, min_sync_interval_s: int | None, public_url: str | None
+    data_dir: Path,
+    host: str,
+    port: int,
+    ephemeral: bool,
+    min_sync_interval_s: int | None,
+    public_url: str | None,
+    records: URL | None,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
     with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
         url = public_url or _url(host, listener)
-        control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host)
+        control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host, records)
         _welcome(control, data_dir, url)
         _serve(control, listener, data_dir, url, ephemeral=ephemeral)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
 from reflexdb.cli.session import session
+
+_HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
 
 
 def serve(
@@ -22,6 +26,14 @@ def serve(
     min_sync_interval: Annotated[
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
+    records: Annotated[
+        str | None,
+        typer.Option(
+            envvar="REFLEXDB_RECORDS",
+            help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
+            "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
+        ),
+    ] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
@@ -32,4 +44,24 @@ def serve(
 
     place = data or session(context).data
     note(f"control plane on {place}, port {port or 'free'} of {host}; Ctrl-C ends it")
-    run(place, host, port, ephemeral=ephemeral, min_sync_interval_s=min_sync_interval, public_url=public_url)
+    run(
+        place,
+        host,
+        port,
+        ephemeral=ephemeral,
+        min_sync_interval_s=min_sync_interval,
+        public_url=public_url,
+        records=records_address(context, records),
+    )
+
+
+def records_address(context: typer.Context, records: str | None) -> str | None:
+    """The records' address as given. One with a password is refused as an argument, which everybody here can read."""
+    given = context.get_parameter_source("records")
+    if records and given is not None and given.name == "COMMANDLINE" and _HAS_PASSWORD.search(records):
+        raise CommandFailed(
+            Exit.USAGE,
+            "--records must not hold a password, which every user of this machine could read; "
+            "put it into a file and name that in REFLEXDB_RECORDS_PASSWORD_FILE",
+        )
+    return records or None

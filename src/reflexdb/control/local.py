@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from reflexdb.build.local import LocalBuilder
 from reflexdb.control.control import Control
 from reflexdb.control.rooms import Rooms, Settings
@@ -17,13 +19,13 @@ from reflexdb.records.store import Store
 from reflexdb.sources import open_source
 
 
-def open_control(data_dir: Path, settings: Settings, host: str) -> Control:
-    """Control on a directory, not started. `host` is the address that instances listen on."""
+def open_control(data_dir: Path, settings: Settings, host: str, records: URL | None = None) -> Control:
+    """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
     builder = LocalBuilder(data_dir)
     rooms = Rooms(
         data_dir=data_dir,
-        store=Store(data_dir / "metadata.db"),
+        store=Store(records or data_dir / "metadata.db"),
         secrets=SecretStore(data_dir),
         builder=builder,
         images=builder.store,

@@ -17,10 +17,12 @@
     │   ├── SourceData            a value that the declared type does not allow
     │   └── PositionLost          the changes that follow a position are no longer there
     ├── Unavailable               not configured here, or what it needs can't be reached
+    │   └── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
     └── SystemError_              our side
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
         ├── ImageDamaged          a stored image does not match its digest
+        ├── LeaseLost             this control plane was taken for dead: it may not write any more
         ├── MemoryCapExceeded     the snapshot does not fit the instance's size
         └── InstanceUnreachable   (temporary) the private socket does not answer
 
@@ -120,6 +122,12 @@ class Unavailable(ReflexError):
     code = "unavailable"
 
 
+class RecordsUnavailable(Unavailable):
+    """The metadata database can't be read or written now; nothing was changed, unless it went away at the very end."""
+
+    temporary = True
+
+
 class SystemError_(ReflexError):  # noqa: N801 - the plain name is Python's own
     code = "internal_error"
 
@@ -140,6 +148,12 @@ class DeployFailed(_StepFailed):
 
 class ImageDamaged(SystemError_):
     code = "image_damaged"
+
+
+class LeaseLost(SystemError_):
+    """Another control plane has taken over the work of this one."""
+
+    code = "lease_lost"
 
 
 class MemoryCapExceeded(SystemError_):

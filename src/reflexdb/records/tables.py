@@ -4,17 +4,23 @@ Read by the query modules beside this one and by the test that compares a migrat
 kept as text that sorts; ids are UUIDs as text. No secret is ever a column here: `password_ref` names an entry of the
 secret store, and a management key is a hash. A deleted row keeps its place for audit; every uniqueness holds among
 the rows that are not deleted.
+
+SQLite and PostgreSQL have the same tables. A partial index goes through `unique_among`, a number that may pass 2^31 is
+`Large`, and PostgreSQL holds texts to their length.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     DDL,
     JSON,
+    BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     Index,
@@ -27,6 +33,8 @@ from sqlalchemy import (
     TypeDecorator,
     event,
 )
+
+from reflexdb.records.triggers import only_added_to
 
 metadata = MetaData()
 
@@ -45,6 +53,15 @@ class UtcTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+Large = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite's INTEGER has 64 bits; PostgreSQL's has 32."""
+
+
+def unique_among(where: ColumnElement[bool], name: str, *columns: Column[Any]) -> None:
+    """An index that allows each value once among the rows for which `where` holds."""
+    Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 def _id() -> Column[str]:
@@ -112,7 +129,7 @@ connections = Table(
     _time("deleted_at", nullable=True),
 )
 _alive = connections.c.deleted_at.is_(None)
-Index("connections_name", connections.c.customer_id, connections.c.name, unique=True, sqlite_where=_alive)
+unique_among(_alive, "connections_name", connections.c.customer_id, connections.c.name)
 
 databases = Table(
     "databases",
@@ -129,7 +146,7 @@ databases = Table(
     Column("desired_state", String(20)),
     Column("build_compute_override", String(40)),
     Column("region", String(40), nullable=False),
-    Column("binlog_server_id", Integer),
+    Column("binlog_server_id", Large),
     Column("custom_domain", Text),
     Column("pause_schedule", JSON(none_as_null=True)),
     _time("schedule_checked_at", nullable=True),
@@ -141,9 +158,9 @@ databases = Table(
     _time("deleted_at", nullable=True),
 )
 _alive = databases.c.deleted_at.is_(None)
-Index("databases_name", databases.c.connection_id, databases.c.name, unique=True, sqlite_where=_alive)
-Index("databases_binlog_server_id", databases.c.binlog_server_id, unique=True, sqlite_where=_alive)
-Index("databases_custom_domain", databases.c.custom_domain, unique=True, sqlite_where=_alive)
+unique_among(_alive, "databases_name", databases.c.connection_id, databases.c.name)
+unique_among(_alive, "databases_binlog_server_id", databases.c.binlog_server_id)
+unique_among(_alive, "databases_custom_domain", databases.c.custom_domain)
 
 builds = Table(
     "builds",
@@ -165,7 +182,7 @@ builds = Table(
     *_origin_and_error(),
     Column("source_version", Text),
     Column("fingerprint", String(64)),
-    Column("image_bytes", Integer),
+    Column("image_bytes", Large),
     Column("phases", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
@@ -181,7 +198,7 @@ deployments = Table(
     Column("endpoint_url", Text),
     Column("health_status", String(20)),
     Column("health_reason", Text),
-    Column("snapshot_age_ms", Integer),
+    Column("snapshot_age_ms", Large),
     Column("swap_count", Integer),
     Column("row_counts", JSON, nullable=False),
     Column("replication_paused", Boolean, nullable=False),
@@ -192,12 +209,8 @@ deployments = Table(
     _time("retired_at", nullable=True),
     Column("source_position", Text),
 )
-Index(
-    "deployments_serving",
-    deployments.c.database_id,
-    unique=True,
-    sqlite_where=deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None),
-)
+_serves = deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None)
+unique_among(_serves, "deployments_serving", deployments.c.database_id)
 
 api_keys = Table(
     "api_keys",
@@ -230,10 +243,10 @@ audit = Table(
     Column("after", JSON(none_as_null=True)),
 )
 Index("audit_of_customer", audit.c.customer_id, audit.c.number)
-for _verb in ("UPDATE", "DELETE"):
-    _refusal = f"BEFORE {_verb} ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END"
-    _trigger = DDL(f"CREATE TRIGGER audit_no_{_verb.lower()} {_refusal}")  # type: ignore[no-untyped-call]
-    event.listen(audit, "after_create", _trigger)
+for _dialect, _statements in only_added_to("audit").items():
+    for _statement in _statements:
+        _ddl = DDL(_statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+        event.listen(audit, "after_create", _ddl.execute_if(dialect=_dialect))
 
 repeats = Table(
     "repeats",
@@ -267,4 +280,4 @@ jobs = Table(
     Column("kind", String(20)),
     Column("from_build_id", String(36)),
 )
-Index("jobs_unfinished", jobs.c.database_id, unique=True, sqlite_where=jobs.c.finished_at.is_(None))
+unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)

@@ -10,6 +10,11 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_LARGE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_ALIVE = sa.text("deleted_at IS NULL")
+_SERVES = sa.text("serving_at IS NOT NULL AND retired_at IS NULL")
+_UNFINISHED = sa.text("finished_at IS NULL")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -47,7 +52,8 @@ def upgrade() -> None:
         "connections",
         ["customer_id", "name"],
         unique=True,
-        sqlite_where=sa.text("deleted_at IS NULL"),
+        sqlite_where=_ALIVE,
+        postgresql_where=_ALIVE,
     )
     op.create_table(
         "management_keys",
@@ -81,7 +87,7 @@ def upgrade() -> None:
         sa.Column("desired_state", sa.String(20), nullable=True),
         sa.Column("build_compute_override", sa.String(40), nullable=True),
         sa.Column("region", sa.String(40), nullable=False),
-        sa.Column("binlog_server_id", sa.Integer(), nullable=True),
+        sa.Column("binlog_server_id", _LARGE, nullable=True),
         sa.Column("custom_domain", sa.Text(), nullable=True),
         sa.Column("pause_schedule", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("schedule_checked_at", sa.String(27), nullable=True),
@@ -106,21 +112,24 @@ def upgrade() -> None:
         "databases",
         ["binlog_server_id"],
         unique=True,
-        sqlite_where=sa.text("deleted_at IS NULL"),
+        sqlite_where=_ALIVE,
+        postgresql_where=_ALIVE,
     )
     op.create_index(
         "databases_custom_domain",
         "databases",
         ["custom_domain"],
         unique=True,
-        sqlite_where=sa.text("deleted_at IS NULL"),
+        sqlite_where=_ALIVE,
+        postgresql_where=_ALIVE,
     )
     op.create_index(
         "databases_name",
         "databases",
         ["connection_id", "name"],
         unique=True,
-        sqlite_where=sa.text("deleted_at IS NULL"),
+        sqlite_where=_ALIVE,
+        postgresql_where=_ALIVE,
     )
     op.create_table(
         "api_keys",
@@ -172,7 +181,7 @@ def upgrade() -> None:
         sa.Column("endpoint_url", sa.Text(), nullable=True),
         sa.Column("health_status", sa.String(20), nullable=True),
         sa.Column("health_reason", sa.Text(), nullable=True),
-        sa.Column("snapshot_age_ms", sa.Integer(), nullable=True),
+        sa.Column("snapshot_age_ms", _LARGE, nullable=True),
         sa.Column("swap_count", sa.Integer(), nullable=True),
         sa.Column("row_counts", sa.JSON(), nullable=False),
         sa.Column("replication_paused", sa.Boolean(), nullable=False),
@@ -196,7 +205,8 @@ def upgrade() -> None:
         "deployments",
         ["database_id"],
         unique=True,
-        sqlite_where=sa.text("serving_at IS NOT NULL AND retired_at IS NULL"),
+        sqlite_where=_SERVES,
+        postgresql_where=_SERVES,
     )
     op.create_table(
         "jobs",
@@ -226,5 +236,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "jobs_unfinished", "jobs", ["database_id"], unique=True, sqlite_where=sa.text("finished_at IS NULL")
+        "jobs_unfinished",
+        "jobs",
+        ["database_id"],
+        unique=True,
+        sqlite_where=_UNFINISHED,
+        postgresql_where=_UNFINISHED,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from reflexdb.records.triggers import only_added_to
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -31,8 +33,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("audit_of_customer", "audit", ["customer_id", "number"])
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END"
-        )
+    for statement in only_added_to("audit")[op.get_bind().dialect.name]:
+        op.execute(statement)

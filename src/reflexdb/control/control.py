@@ -16,6 +16,7 @@ from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
+from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
@@ -46,6 +47,7 @@ class Control:
         self._threads: list[threading.Thread] = []
         images = Images(rooms.images)
         self.accounts = Accounts(rooms)
+        self.customers = Customers(rooms)
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)

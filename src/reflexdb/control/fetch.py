@@ -7,7 +7,10 @@ fetches. A certificate is checked against the usual authorities, or those in SSL
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,7 +30,9 @@ def fetch(url: str) -> bytes:
     local = is_loopback(urlsplit(url).hostname or "")
     try:
         with (
-            httpx.Client(timeout=_STEP_TIMEOUT_S, trust_env=not local, verify=httpx.create_ssl_context()) as client,
+            httpx.Client(
+                timeout=_STEP_TIMEOUT_S, trust_env=not local, verify=_trust(os.environ.get("SSL_CERT_FILE"))
+            ) as client,
             client.stream("GET", url, headers={"Accept": "application/json"}) as response,
         ):
             if response.status_code != 200:
@@ -35,6 +40,12 @@ def fetch(url: str) -> bytes:
             return _read(url, response)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         raise Unavailable(f"{url} can't be fetched: {_why(exc)}") from exc
+
+
+@lru_cache(maxsize=1)
+def _trust(_cert_file: str | None) -> ssl.SSLContext:
+    """Reading the authorities takes a while. The argument is where they are: with another, they are read again."""
+    return httpx.create_ssl_context()
 
 
 def _read(url: str, response: httpx.Response) -> bytes:

@@ -112,7 +112,8 @@ def test_a_claim_that_is_wrong_is_refused_with_a_sentence_that_helps(issuer: Lit
     "change",
     [
         {"exp": float("inf")}, {"exp": float("nan")}, {"exp": {}}, {"exp": -1}, {"nbf": {}}, {"iat": []},
-        {"iss": ["x"]}, {"sub": 1}, {"sub": ""}, {"sub": "a\0b"}, {"sub": "x" * 256}, {"sub": {}}, {"custom:customer_id": 7},
+        {"iss": ["x"]}, {"sub": 1}, {"sub": ""}, {"sub": "a\0b"}, {"sub": "x" * 256}, {"sub": {}},
+        {"custom:customer_id": 7},
     ],
 )  # fmt: skip
 def test_a_claim_of_an_impossible_kind_is_refused(issuer: LittleIssuer, change: dict[str, Any]) -> None:

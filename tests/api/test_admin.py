@@ -43,13 +43,12 @@ def test_the_list_comes_in_pages(operator: Api) -> None:
     whole = operator.get("/admin/customers")
 
     seen, query = [], "limit=2"
-    while True:
+    for _ in range(3):
         page = operator.get(f"/admin/customers?{query}")
-        seen += page["customers"]
-        if page["nextCursor"] is None:
-            break
         assert len(page["customers"]) == 2
+        seen += page["customers"]
         query = f"limit=2&cursor={page['nextCursor']}"
+    assert page["nextCursor"] is None
     assert seen == whole["customers"]
     assert [each["name"] for each in seen] == ["default", *"abcde"]
     for bad in ("limit=0", "limit=1001", "cursor=x"):

@@ -11,6 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reflexdb.api.issuer_settings import issuer_settings
+from reflexdb.api.serve import reset_operator_key
+from reflexdb.model.errors import InvalidRequest
+from reflexdb.model.issuer import IssuerSettings
+from tests.api.api import Api
 from tests.api.plane import Plane, processes_in, spawn
 
 
@@ -36,6 +41,59 @@ def test_the_first_start_prints_a_key_once_and_keeps_it_private(plane: Plane) ->
     again = plane.start()
     assert again.key == api.key
     assert len(again.get("/account/management-keys")) == 1
+
+
+def test_a_lost_operator_key_is_made_anew_on_the_directory(
+    plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        reset_operator_key(tmp_path / "nowhere")
+    assert "serve" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+    first = plane.start()
+    former = (plane.data / "operator.key").read_text()
+    with pytest.raises(SystemExit):
+        reset_operator_key(plane.data)
+    plane.end()
+    (plane.data / "operator.key").unlink()
+
+    assert reset_operator_key(plane.data) == plane.data / "operator.key"
+    again = plane.start()
+    assert stat.S_IMODE((plane.data / "operator.key").stat().st_mode) == 0o600
+    assert again("GET", "/databases", headers={"Authorization": f"Bearer {former.strip()}"}).status_code == 401
+    operator = Api(again.client, (plane.data / "operator.key").read_text().strip())
+    assert len(operator.get("/admin/customers")["customers"]) == 1
+    assert again.key == first.key
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ISSUER": "https://i.example"}, "--oidc-audience or --oidc-client-id"),
+        ({"AUDIENCE": "x"}, "without an issuer"),
+        ({"ISSUER": "http://i.example", "AUDIENCE": "x"}, "must be an https:// address"),
+        ({"ISSUER": "https://i.example", "AUDIENCE": "x", "JWKS_URL": "file:///etc/passwd"}, "REFLEXDB_OIDC_JWKS_URL"),
+        ({"ISSUER": "https://i.example", "AUDIENCE": "x", "FIRST_LOGIN": "yes"}, "refuse or create"),
+        ({"ISSUER": "https://i.example", "AUDIENCE": "x", "CLOCK_SKEW_S": "-1"}, "REFLEXDB_OIDC_CLOCK_SKEW_S"),
+        ({"ISSUER": "https://i.example", "AUDIENCE": "x", "REFETCH_S": "0"}, "1 to 3600"),
+    ],
+)
+def test_settings_of_an_issuer_that_can_not_work_are_refused_by_name(given: dict[str, str], words: str) -> None:
+    environment = {f"REFLEXDB_OIDC_{name}": value for name, value in given.items()}
+
+    with pytest.raises(InvalidRequest) as caught:
+        issuer_settings({}, environment)
+    assert words in caught.value.message
+
+
+def test_an_option_wins_over_its_variable_and_what_is_not_said_has_a_default() -> None:
+    environment = {
+        "REFLEXDB_OIDC_ISSUER": "https://i.example", "REFLEXDB_OIDC_AUDIENCE": "a b", "REFLEXDB_OIDC_CLOCK_SKEW_S": "5",
+    }  # fmt: skip
+    found = issuer_settings({"issuer": "https://j.example/", "client_id": "c", "clock_skew": None}, environment)
+
+    assert found == IssuerSettings("https://j.example/", audiences=("a", "b"), client_ids=("c",), leeway_s=5)
+    assert issuer_settings({}, {}) is None
 
 
 def test_it_tells_where_it_is_and_takes_it_back_when_it_ends(plane: Plane) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, insert, select, update
 
 from reflexdb.records.rows import Customer, LoginRow, ManagementKey, OperatorKey, noun
 from reflexdb.records.tables import customers, logins, management_keys, operator_keys
@@ -33,7 +33,9 @@ def customers_after(tx: Tx, after: tuple[datetime, str] | None, limit: int) -> l
     """Oldest first, those after a time and id."""
     query = select(customers).order_by(customers.c.created_at, customers.c.id).limit(limit)
     if after is not None:
-        query = query.where(tuple_(customers.c.created_at, customers.c.id) > tuple_(*after))
+        time, id_ = after
+        created = customers.c.created_at
+        query = query.where((created > time) | ((created == time) & (customers.c.id > id_)))
     return [noun(Customer, row) for row in tx.execute(query)]
 
 

@@ -15,8 +15,9 @@ from reflexdb.api.issuer_settings import issuer_settings
 from reflexdb.api.serve import reset_operator_key
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.issuer import IssuerSettings
-from tests.api.api import Api
+from tests.api.api import Api, until
 from tests.api.plane import Plane, processes_in, spawn
+from tests.servers.issuer import AUDIENCE, little_issuer
 
 
 def refused(data: Path, port: int = 0) -> str:
@@ -64,6 +65,27 @@ def test_a_lost_operator_key_is_made_anew_on_the_directory(
     operator = Api(again.client, (plane.data / "operator.key").read_text().strip())
     assert len(operator.get("/admin/customers")["customers"]) == 1
     assert again.key == first.key
+
+
+def test_tokens_of_the_issuer_in_the_environment_are_let_in_and_kept_nowhere(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with little_issuer() as issuer:
+        monkeypatch.setenv("REFLEXDB_OIDC_ISSUER", issuer.url)
+        monkeypatch.setenv("REFLEXDB_OIDC_AUDIENCE", AUDIENCE)
+        monkeypatch.setenv("REFLEXDB_OIDC_FIRST_LOGIN", "create")
+        first = plane.start()
+        until(lambda: "/keys" in issuer.asked, "the keys to be fetched before any token came", 30)
+        texts = [issuer.token(groups=["reflexdb-admins"]), issuer.token(sub="bob"), issuer.token(sub="bob", exp=1)]
+        operator, bob, late = (Api(first.client, text) for text in texts)
+
+        assert bob.post("/account/management-keys", {"name": "ci"}, expect=201)["name"] == "ci"
+        assert late("GET", "/databases").status_code == 401
+        assert [each["name"] for each in operator.get("/admin/customers")["customers"]] == ["default", "bob"]
+    plane.end()
+    pieces = {piece.encode() for text in texts for piece in text.split(".")[1:]}
+    for file in plane.data.rglob("*"):
+        assert file.is_dir() or not [piece for piece in pieces if piece in file.read_bytes()]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ class Accounts:
         self._tokens = Tokens(issuer, rooms.fetch) if issuer else None
         self._logins = Logins(rooms, issuer.first_login) if issuer else None
 
+    def start(self) -> None:
+        """Get ready to check tokens, where there is an issuer; waits for nothing."""
+        if self._tokens is not None:
+            self._tokens.warm()
+
     def ensure_first(self, keep: Callable[[str], None] = lambda _: None) -> NewKey | None:
         """Create the account and its first key where there is none yet; `keep` has the key before it becomes valid."""
         with self._rooms.store.write() as tx:

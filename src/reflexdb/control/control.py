@@ -66,6 +66,7 @@ class Control:
     def start(self) -> None:
         """Adopt the instances that run, then look after everything until `stop`."""
         self.connections.sweep_secrets()
+        self.accounts.start()
         self.rooms.deployer.supervise(self._credentials)
         with self.rooms.store.read() as tx:
             serving = deployments.all_serving(tx)

@@ -85,6 +85,11 @@ class Issuer:
             self._waiters.release()
         return found or self._missing()
 
+    def warm(self) -> None:
+        """Fetch the keys in the background, so that the first token finds them and the log tells what is wrong."""
+        if self._renewal.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="issuer-keys", daemon=True).start()
+
     def _known(self, key_id: str | None) -> SigningKey | None:
         keys = self._keys
         if key_id is None:
@@ -105,8 +110,7 @@ class Issuer:
     def _renew_if_old(self) -> None:
         if self._fetched_at is None or self._clock() - self._fetched_at < MAX_AGE_S or not self._may_try():
             return
-        if self._renewal.acquire(blocking=False):
-            threading.Thread(target=self._renew, name="issuer-keys", daemon=True).start()
+        self.warm()
 
     def _renew(self) -> None:
         try:

@@ -49,6 +49,7 @@ class Tokens:
     def __init__(self, settings: IssuerSettings, fetch: Fetch) -> None:
         self._settings = settings
         self._issuer = Issuer(settings, fetch)
+        self.warm = self._issuer.warm
 
     def read(self, text: str) -> Token:
         """Raises NotAuthenticated, or Unavailable where the issuer's keys can't be had."""

@@ -129,30 +129,6 @@ def test_a_stranger_sees_nothing(api: Api, database: str, stranger: Api) -> None
     assert len(stranger.get("/account/management-keys")) == 1
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "operation"),
-    [each for each in operations() if "{id}" in each[1]],
-    ids=[operation["operationId"] for _, path, operation in operations() if "{id}" in path],
-)
-def test_anothers_id_is_not_found(
-    api: Api, database: str, stranger: Api, method: str, path: str, operation: dict[str, object]
-) -> None:
-    kind = path.split("/")[1]
-    listing = "/account/management-keys" if kind == "account" else f"/{kind}"
-    theirs = api.get(listing)[0]["id"]
-    key_id = api.post(f"/databases/{database}/api-keys", {"name": "k"}, expect=201)["keyId"]
-    before = (api.get("/databases"), api.get("/connections"), api.get(f"/databases/{database}/api-keys"))
-    path = path.replace("{id}", theirs).replace("{keyId}", key_id)
-    if operation["operationId"] == "putSchemaConfig":
-        reply = stranger(method, path, content=b"version: 1\n", headers={"Content-Type": "application/yaml"})
-    else:
-        reply = stranger(method, path, GOOD.get(str(operation["operationId"])))
-
-    assert (reply.status_code, reply.json()["error"]) == (404, "not_found")
-    after = (api.get("/databases"), api.get("/connections"), api.get(f"/databases/{database}/api-keys"))
-    assert after == before
-
-
 def test_a_stranger_can_not_use_anothers_connection(api: Api, database: str, stranger: Api) -> None:
     connection_id = api.get("/connections")[0]["id"]
 

@@ -13,6 +13,8 @@ import pytest
 
 from reflexdb.api.issuer_settings import issuer_settings
 from reflexdb.api.serve import reset_operator_key
+from reflexdb.cli.main import run
+from reflexdb.client.admin import OperatorClient
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.issuer import IssuerSettings
 from tests.api.api import Api, until
@@ -58,7 +60,8 @@ def test_a_lost_operator_key_is_made_anew_on_the_directory(
     plane.end()
     (plane.data / "operator.key").unlink()
 
-    assert reset_operator_key(plane.data) == plane.data / "operator.key"
+    assert run(["admin", "reset-key", "--data", str(plane.data)]) == 0
+    assert capsys.readouterr().out.strip() == str(plane.data / "operator.key")
     again = plane.start()
     assert stat.S_IMODE((plane.data / "operator.key").stat().st_mode) == 0o600
     assert again("GET", "/databases", headers={"Authorization": f"Bearer {former.strip()}"}).status_code == 401
@@ -77,11 +80,17 @@ def test_tokens_of_the_issuer_in_the_environment_are_let_in_and_kept_nowhere(
         first = plane.start()
         until(lambda: "/keys" in issuer.asked, "the keys to be fetched before any token came", 30)
         texts = [issuer.token(groups=["reflexdb-admins"]), issuer.token(sub="bob"), issuer.token(sub="bob", exp=1)]
-        operator, bob, late = (Api(first.client, text) for text in texts)
+        bob, late = (Api(first.client, text) for text in texts[1:])
 
         assert bob.post("/account/management-keys", {"name": "ci"}, expect=201)["name"] == "ci"
         assert late("GET", "/databases").status_code == 401
-        assert [each["name"] for each in operator.get("/admin/customers")["customers"]] == ["default", "bob"]
+        with OperatorClient(str(first.client.base_url), texts[0]) as client:
+            default, made = client.list_customers()
+            assert (default["name"], made["name"]) == ("default", "bob")
+            [login] = client.list_logins(made["id"])
+            client.delete_login(made["id"], login["id"])
+            assert client.create_login(default["id"], "bob", "Bob")["customerId"] == default["id"]
+        assert "ci" not in {each["name"] for each in bob.get("/account/management-keys")}
     plane.end()
     pieces = {piece.encode() for text in texts for piece in text.split(".")[1:]}
     for file in plane.data.rglob("*"):

@@ -15,6 +15,15 @@ from reflexdb.cli.session import session
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
 
+Records = Annotated[
+    str | None,
+    typer.Option(
+        envvar="REFLEXDB_RECORDS",
+        help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
+        "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
+    ),
+]
+
 
 def serve(
     context: typer.Context,
@@ -27,14 +36,7 @@ def serve(
     min_sync_interval: Annotated[
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
-    records: Annotated[
-        str | None,
-        typer.Option(
-            envvar="REFLEXDB_RECORDS",
-            help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
-            "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
-        ),
-    ] = None,
+    records: Records = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import audit, builds, connections, databases, deployments, errors, instances, keys
+from reflexdb.api import admin, audit, builds, connections, databases, deployments, errors, instances, keys
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.repeats import Repeatable
@@ -36,7 +36,7 @@ def create_app(control: Control) -> FastAPI:
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Gate, accounts=control.accounts)
     app.add_middleware(Envelope)
-    for room in (databases, instances, builds, deployments, keys, connections, audit):
+    for room in (databases, instances, builds, deployments, keys, connections, audit, admin):
         app.include_router(room.router)
     document = openapi(app)
 
@@ -67,7 +67,8 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    scheme = {"type": "http", "scheme": "bearer", "description": "A management key rmk_<id>.<secret>"}
+    how = "A management key rmk_<id>.<secret>, or a JWT of the configured OIDC issuer; /admin needs the operator's."
+    scheme = {"type": "http", "scheme": "bearer", "description": how}
     document["components"]["securitySchemes"] = {"bearerAuth": scheme}
     document["security"] = [{"bearerAuth": []}]
     return document

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -26,16 +26,19 @@ import uvicorn
 from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
+from reflexdb.api.issuer_settings import issuer_settings
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import ReflexError
+from reflexdb.model.issuer import IssuerSettings
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
 
+OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
 _GRACE_S = 5
 _BACKLOG = 512
@@ -55,10 +58,12 @@ def run(
     min_sync_interval_s: int | None = None,
     public_url: str | None = None,
     records: str | None = None,
+    oidc: Mapping[str, str | None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
+        issuer = issuer_settings(oidc or {}, os.environ)
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), issuer)
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -72,12 +77,14 @@ def _run(
     min_sync_interval_s: int | None,
     public_url: str | None,
     records: URL | None,
+    issuer: IssuerSettings | None,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
     with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
         url = public_url or _url(host, listener)
-        control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host, records)
+        settings = Settings(base_url=url.rstrip("/"), min_sync_interval_s=least, issuer=issuer)
+        control = open_control(data_dir, settings, host, records)
         _welcome(control, data_dir, url)
         _serve(control, listener, data_dir, url, ephemeral=ephemeral)
 
@@ -135,13 +142,41 @@ class _Server(uvicorn.Server):
 
 
 def _welcome(control: Control, data_dir: Path, url: str) -> None:
-    first = control.accounts.ensure_first()
-    if first is None:
-        return
-    path = data_dir / "admin.key"
-    write_private(path, f"{first.key}\n".encode())
-    sys.stdout.write(f"Management key, shown this once and kept in {path}:\n\n    {first.key}\n\nServing at {url}\n")
+    path, operator_path = data_dir / "admin.key", data_dir / OPERATOR_KEY_FILE
+    first = control.accounts.ensure_first(_keeper(path))
+    made_operator = control.accounts.operators.ensure_first(_keeper(operator_path))
+    if first is not None:
+        sys.stdout.write(
+            f"Management key, shown this once and kept in {path}:\n\n    {first.key}\n\nServing at {url}\n"
+        )
+    if made_operator:
+        sys.stdout.write(f"Operator key, for `reflexdb admin`, kept in {operator_path}\n")
     sys.stdout.flush()
+
+
+def _keeper(path: Path) -> Callable[[str], None]:
+    return lambda key: write_private(path, f"{key}\n".encode())
+
+
+def reset_operator_key(data_dir: Path, records: str | None = None) -> Path:
+    """Make a new operator key, and every earlier one invalid; returns the file that has it.
+
+    For a directory on which no control plane runs. Exits like `run` where that is not so.
+    """
+    try:
+        if not (data_dir / "control.lock").exists():
+            raise CannotServe(f"no control plane has run on {data_dir}; `reflexdb serve` makes the first operator key")
+        path = _prepared(data_dir) / OPERATOR_KEY_FILE
+        with _locked(path.parent):
+            control = open_control(path.parent, Settings(base_url=""), "127.0.0.1", records_url(records))
+            try:
+                control.accounts.operators.reset(_keeper(path))
+            finally:
+                control.rooms.store.close()
+    except (CannotServe, ReflexError) as exc:
+        sys.stderr.write(f"reflexdb admin reset-key: {exc}\n")
+        raise SystemExit(CANNOT_SERVE) from exc
+    return path
 
 
 def _min_sync_interval() -> int:

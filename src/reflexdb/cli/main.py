@@ -16,6 +16,7 @@ import typer
 
 from reflexdb import __version__
 from reflexdb.cli import (
+    admin,
     audit,
     config,
     connection,
@@ -94,6 +95,7 @@ app.command("audit")(audit.audit)
 app.add_typer(key.app, name="key")
 app.add_typer(management_key.app, name="management-key")
 app.command("query")(query.query)
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:

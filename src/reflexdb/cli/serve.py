@@ -8,11 +8,21 @@ from typing import Annotated
 
 import typer
 
+from reflexdb.cli import serve_oidc
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
 from reflexdb.cli.session import session
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
+
+Records = Annotated[
+    str | None,
+    typer.Option(
+        envvar="REFLEXDB_RECORDS",
+        help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
+        "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
+    ),
+]
 
 
 def serve(
@@ -26,17 +36,20 @@ def serve(
     min_sync_interval: Annotated[
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
-    records: Annotated[
-        str | None,
-        typer.Option(
-            envvar="REFLEXDB_RECORDS",
-            help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
-            "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
-        ),
-    ] = None,
+    records: Records = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
+    oidc_issuer: serve_oidc.Issuer = None,
+    oidc_audience: serve_oidc.Audience = None,
+    oidc_client_id: serve_oidc.ClientId = None,
+    oidc_token_use: serve_oidc.TokenUse = None,
+    oidc_group_claim: serve_oidc.GroupClaim = None,
+    oidc_customer_claim: serve_oidc.CustomerClaim = None,
+    oidc_first_login: serve_oidc.FirstLogin = None,
+    oidc_jwks_url: serve_oidc.JwksUrl = None,
+    oidc_clock_skew: serve_oidc.ClockSkew = None,
+    oidc_refetch: serve_oidc.Refetch = None,
 ) -> None:
     """Run the control plane. The first start makes the account and prints its management key once."""
     # Imported here, so that every other command starts without the server's libraries.
@@ -44,6 +57,18 @@ def serve(
 
     place = data or session(context).data
     note(f"control plane on {place}, port {port or 'free'} of {host}; Ctrl-C ends it")
+    oidc = {
+        "issuer": oidc_issuer,
+        "audience": serve_oidc.words(oidc_audience),
+        "client_id": serve_oidc.words(oidc_client_id),
+        "token_use": oidc_token_use,
+        "group_claim": serve_oidc.words(oidc_group_claim),
+        "customer_claim": oidc_customer_claim,
+        "first_login": oidc_first_login,
+        "jwks_url": oidc_jwks_url,
+        "clock_skew": serve_oidc.number(oidc_clock_skew),
+        "refetch": serve_oidc.number(oidc_refetch),
+    }
     run(
         place,
         host,
@@ -52,6 +77,7 @@ def serve(
         min_sync_interval_s=min_sync_interval,
         public_url=public_url,
         records=records_address(context, records),
+        oidc=oidc,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import Unreachable
@@ -45,7 +45,7 @@ class ReflexClient:
         self._http = Transport(url, key, timeout=timeout)
         self.url = self._http.url
 
-    def __enter__(self) -> ReflexClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

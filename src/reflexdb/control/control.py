@@ -16,6 +16,7 @@ from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
+from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
@@ -46,6 +47,7 @@ class Control:
         self._threads: list[threading.Thread] = []
         images = Images(rooms.images)
         self.accounts = Accounts(rooms)
+        self.customers = Customers(rooms)
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)
@@ -64,6 +66,7 @@ class Control:
     def start(self) -> None:
         """Adopt the instances that run, then look after everything until `stop`."""
         self.connections.sweep_secrets()
+        self.accounts.start()
         self.rooms.deployer.supervise(self._credentials)
         with self.rooms.store.read() as tx:
             serving = deployments.all_serving(tx)

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.build.base import Builder, ImageStore
+from reflexdb.control.fetch import fetch
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
+from reflexdb.model.issuer import IssuerSettings
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
@@ -40,6 +42,8 @@ class Settings:
     tick_s: float = 0.5
     """The longest the reconciler sleeps when nothing wakes it."""
     region: str = "local"
+    issuer: IssuerSettings | None = None
+    """Whose tokens are accepted besides our own keys."""
 
 
 def utc_now() -> datetime:
@@ -61,6 +65,8 @@ class Rooms:
     open_source: Callable[[SourceAddress], Source]
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    fetch: Callable[[str], bytes] = fetch
+    """One document from the web."""
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
 

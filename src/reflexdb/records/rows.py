@@ -22,6 +22,7 @@ class Customer:
     name: str
     plan: str
     created_at: datetime
+    suspended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,27 @@ class ManagementKey:
     secret_hash: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRow:
+    id: str
+    customer_id: str
+    issuer: str
+    subject: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorKey:
+    id: str
+    key_id: str
+    secret_hash: str = field(repr=False)
+    created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
 

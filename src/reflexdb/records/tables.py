@@ -94,6 +94,7 @@ customers = Table(
     Column("name", Text, nullable=False),
     Column("plan", String(20), nullable=False),
     _time("created_at"),
+    _time("suspended_at", nullable=True),
 )
 
 management_keys = Table(
@@ -106,6 +107,30 @@ management_keys = Table(
     Column("secret_hash", String(64), nullable=False),
     _time("created_at"),
     _time("expires_at", nullable=True),
+    _time("last_used_at", nullable=True),
+    _time("revoked_at", nullable=True),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    _id(),
+    _ref("customer_id", "customers"),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _time("created_at"),
+    _time("last_used_at", nullable=True),
+)
+Index("logins_subject", logins.c.issuer, logins.c.subject, unique=True)
+
+operator_keys = Table(
+    "operator_keys",
+    metadata,
+    _id(),
+    Column("key_id", String(32), nullable=False, unique=True),
+    Column("secret_hash", String(64), nullable=False),
+    _time("created_at"),
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
 )

@@ -58,7 +58,8 @@ class Accounts:
                 return None
         customer_id = new_id()
         with self._rooms.store.write() as tx:
-            accounts.add_customer(tx, id=customer_id, name="default", plan="free", created_at=self._rooms.now())
+            plan = self._rooms.settings.plans.default
+            accounts.add_customer(tx, id=customer_id, name="default", plan=plan, created_at=self._rooms.now())
         return self.create_key(customer_id, "first key", None)
 
     def authenticate(self, credential: str) -> str:

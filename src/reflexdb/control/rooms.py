@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.build.base import Builder, ImageStore
+from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
+from reflexdb.model.plans import DEFAULT_PLANS, Plans
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
@@ -40,6 +42,7 @@ class Settings:
     tick_s: float = 0.5
     """The longest the reconciler sleeps when nothing wakes it."""
     region: str = "local"
+    plans: Plans = DEFAULT_PLANS
 
 
 def utc_now() -> datetime:
@@ -61,6 +64,7 @@ class Rooms:
     open_source: Callable[[SourceAddress], Source]
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    payments: Payments = field(default_factory=NoPayments)
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
 

@@ -123,8 +123,12 @@ def test_a_stranger_sees_nothing(api: Api, database: str, stranger: Api) -> None
 
 @pytest.mark.parametrize(
     ("method", "path", "operation"),
-    [each for each in operations() if "{id}" in each[1]],
-    ids=[operation["operationId"] for _, path, operation in operations() if "{id}" in path],
+    [each for each in operations() if "{id}" in each[1] and not each[1].startswith("/admin/")],
+    ids=[
+        operation["operationId"]
+        for _, path, operation in operations()
+        if "{id}" in path and not path.startswith("/admin/")
+    ],
 )
 def test_anothers_id_is_not_found(
     api: Api, database: str, stranger: Api, method: str, path: str, operation: dict[str, object]
@@ -143,6 +147,19 @@ def test_anothers_id_is_not_found(
     assert (reply.status_code, reply.json()["error"]) == (404, "not_found")
     after = (api.get("/databases"), api.get("/connections"), api.get(f"/databases/{database}/api-keys"))
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"), [each for each in operations() if each[1].startswith("/admin/")]
+)
+def test_an_accounts_key_does_nothing_for_the_operator(
+    api: Api, method: str, path: str, operation: dict[str, object]
+) -> None:
+    mine = api.get("/account")["id"]
+    reply = api(method, path.replace("{id}", mine), GOOD.get(str(operation["operationId"])), expect=403)
+
+    assert "reflexdb-admins" in reply.json()["message"]
+    assert api.get("/account")["plan"] == "unlimited"
 
 
 def test_a_stranger_can_not_use_anothers_connection(api: Api, database: str, stranger: Api) -> None:

@@ -111,7 +111,7 @@ class StripePayments:
             raise InvalidRequest("The Stripe-Signature is from the future; check this machine's clock")
         try:
             return _event(json.loads(body))
-        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as exc:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, OSError, RecursionError) as exc:
             raise InvalidRequest("The body is not a Stripe event") from exc
 
 

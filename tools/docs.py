@@ -16,7 +16,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from reflexdb.cli.exits import MEANINGS
 from reflexdb.cli.main import app
-from reflexdb.model import errors
+from reflexdb.control.billing_config import SETTINGS
+from reflexdb.model import errors, plans
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETION = ("install_completion", "show_completion")
@@ -40,6 +41,7 @@ def pages() -> dict[Path, str]:
     makers: dict[str, Callable[[], str]] = {
         "docs/reference/cli.md": cli_page,
         "docs/reference/errors.md": errors_page,
+        "docs/reference/plans.md": plans_page,
     }
     return {ROOT / name: make() for name, make in makers.items()}
 
@@ -139,6 +141,14 @@ def errors_page() -> str:
             "",
         ]
     )
+
+
+def plans_page() -> str:
+    """`tools/plans.md` with the table of plans and the settings in the places it has for them."""
+    text = (ROOT / "tools" / "plans.md").read_text()
+    settings = [f"| `{name}` | {cell(meaning)} |" for name, meaning in SETTINGS]
+    rows = "\n".join(["| variable | meaning |", "|---|---|", *settings])
+    return f"{PRINTED}\n" + text.replace("{{plans}}", plans.markdown()).replace("{{settings}}", rows)
 
 
 def walk(kind: type[errors.ReflexError]) -> Iterator[type[errors.ReflexError]]:

@@ -31,6 +31,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "resizeInstance": {"instanceSize": "nano"},
     "createApiKey": {"name": "n"},
     "createManagementKey": {"name": "n"},
+    "createCheckoutSession": {"plan": "pro"},
+    "configureOverage": {"enabled": False},
+    "adjustBuildCredits": {"amount": 1},
+    "updateCustomerPlan": {"plan": "pro"},
 }
 """A body for each operation that takes one, which its schema allows."""
 

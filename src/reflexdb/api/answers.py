@@ -183,7 +183,7 @@ class Source(Answer):
     position: str | None
 
 
-Trigger = Literal["api", "schedule", "reconcile"]
+Trigger = Literal["api", "schedule", "reconcile", "stripe"]
 
 
 class BuildDetail(Build):

@@ -12,7 +12,19 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import admin, audit, builds, connections, databases, deployments, errors, instances, keys
+from reflexdb.api import (
+    admin,
+    admin_plans,
+    audit,
+    billing,
+    builds,
+    connections,
+    databases,
+    deployments,
+    errors,
+    instances,
+    keys,
+)
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.repeats import Repeatable
@@ -36,7 +48,7 @@ def create_app(control: Control) -> FastAPI:
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Gate, accounts=control.accounts)
     app.add_middleware(Envelope)
-    for room in (databases, instances, builds, deployments, keys, connections, audit, admin):
+    for room in (databases, instances, builds, deployments, keys, connections, audit, billing, admin, admin_plans):
         app.include_router(room.router)
     document = openapi(app)
 
@@ -56,7 +68,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
-        description="Database registrations, instance provisioning, builds and access control.",
+        description="Database registrations, instance provisioning, builds, billing and access control.",
         routes=app.routes,
         servers=[{"url": _PREFIX}],
     )

@@ -148,3 +148,22 @@ class ResizeBody(Body):
 class NewKeyBody(Body):
     name: Name
     expiresAt: Instant = left_out()
+
+
+class CheckoutBody(Body):
+    plan: Literal["pro", "teams", "enterprise"]
+
+
+class OverageBody(Body):
+    enabled: bool
+    spendingCapCents: Annotated[int, Field(ge=1)] = left_out()
+
+
+class PlanBody(Body):
+    plan: Literal["free", "pro", "teams", "enterprise"]
+
+
+class AdjustmentBody(Body):
+    amount: int
+    reason: Annotated[str, AfterValidator(_storable)] = left_out()
+    expiresAt: Instant = left_out()

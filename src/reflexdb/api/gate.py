@@ -21,8 +21,8 @@ from reflexdb.control.origin import Origin, acting
 from reflexdb.model.errors import NotAuthenticated, ReflexError
 
 MAX_BODY_BYTES = 1 << 20
-_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
 _HOW = "Send a management key, Authorization: Bearer rmk_<id>.<secret>, or a token of the configured issuer"
+_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
 _YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 
 

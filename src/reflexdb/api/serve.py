@@ -27,6 +27,7 @@ from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
 from reflexdb.api.issuer_settings import issuer_settings
+from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
@@ -83,8 +84,10 @@ def _run(
     data_dir = _prepared(data_dir)
     with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
         url = public_url or _url(host, listener)
-        settings = Settings(base_url=url.rstrip("/"), min_sync_interval_s=least, issuer=issuer)
-        control = open_control(data_dir, settings, host, records)
+        settings = Settings(
+            base_url=url.rstrip("/"), min_sync_interval_s=least, issuer=issuer, plans=read_plans(os.environ)
+        )
+        control = open_control(data_dir, settings, host, records, read_payments(os.environ, settings.base_url))
         _welcome(control, data_dir, url)
         _serve(control, listener, data_dir, url, ephemeral=ephemeral)
 

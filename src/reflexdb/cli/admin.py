@@ -1,4 +1,4 @@
-"""`reflexdb admin ...`: what the operator of a control plane does: customers, their keys and logins, its own key.
+"""`reflexdb admin ...`: what the operator of a control plane does: customers, their keys, logins and plans, its own key.
 
 A table of contents; each group has a module of its own. All but `reset-key` ask the control plane, with the operator's
 credential: see `Session.operator`.
@@ -11,14 +11,16 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import admin_customers, admin_keys, admin_logins, output
+from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans, output
 from reflexdb.cli.serve import Records, records_address
 from reflexdb.cli.session import session
 
-app = typer.Typer(help="For the operator: customers, their keys and logins, the operator key.", no_args_is_help=True)
+app = typer.Typer(help="For the operator: customers, their keys, logins and plans, the operator key.", no_args_is_help=True)
 app.add_typer(admin_customers.app, name="customers")
 app.add_typer(admin_keys.app, name="keys")
 app.add_typer(admin_logins.app, name="logins")
+app.add_typer(admin_plans.plan_app, name="plan")
+app.add_typer(admin_plans.credits_app, name="credits")
 
 
 @app.command("reset-key")

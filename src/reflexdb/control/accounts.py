@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.control import credentials
 from reflexdb.control.audit import note, note_change
-from reflexdb.control.logins import FIRST_PLAN, Logins
+from reflexdb.control.logins import Logins
 from reflexdb.control.operators import Operators
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.tokens import Tokens, looks_like_token
@@ -68,7 +68,13 @@ class Accounts:
             if accounts.first_customer(tx) is not None:
                 return None
             customer_id = new_id()
-            accounts.add_customer(tx, id=customer_id, name="default", plan=FIRST_PLAN, created_at=self._rooms.now())
+            accounts.add_customer(
+                tx,
+                id=customer_id,
+                name="default",
+                plan=self._rooms.settings.plans.default,
+                created_at=self._rooms.now(),
+            )
             made = self._add_key(tx, customer_id, "first key", None)
             keep(made.key)
             return made

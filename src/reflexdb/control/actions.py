@@ -15,12 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control import limits
 from reflexdb.control.audit import note
 from reflexdb.control.databases import found
 from reflexdb.control.images import Images
 from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
-from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound
+from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound, PlanConflict
 from reflexdb.model.lifecycle import (
     ALLOWED,
     GOALS,
@@ -145,6 +146,8 @@ class Actions:
         self, tx: Tx, row: DatabaseRow, action: Action, build: BuildRow | None, changes: dict[str, Any], *, queued: bool
     ) -> Accepted:
         now = self._rooms.now()
+        if "instance_size" in changes:
+            limits.check_size(self._rooms, tx, row.customer_id, changes["instance_size"], PlanConflict)
         if queued:
             databases.change(tx, row.id, now, desired_state=GOALS[action].value, **changes)
             return Accepted(row.status.published, queued=True)
@@ -169,6 +172,7 @@ class Actions:
         if build_id is None and action in _BUILDS:
             build_id = new_id()
             builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now, **who)
+            limits.charge_build(self._rooms, tx, row, build_id, first=action is Action.PROVISION)
         databases.change(tx, row.id, now, status=status.value, last_error=None, **changes)
         jobs.add(
             tx,

@@ -14,6 +14,7 @@ import structlog
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
+from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
@@ -22,6 +23,7 @@ from reflexdb.control.health import Health
 from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
 from reflexdb.control.past import Past
+from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
@@ -53,6 +55,8 @@ class Control:
         self.keys = Keys(rooms)
         self.audit = Audit(rooms)
         self.repeats = Repeats(rooms)
+        self.billing = Billing(rooms)
+        self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
         self._health = Health(rooms, self.keys)

@@ -14,18 +14,18 @@ from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control import limits
 from reflexdb.control.audit import note, note_change
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import Conflict, InvalidRequest, NotAllowed, NotFound
+from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.lifecycle import Status
-from reflexdb.records import accounts, builds, connections, databases, deployments
+from reflexdb.records import builds, connections, databases, deployments
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, DeploymentRow
 
 _SECRET_BYTES = 32
 _NOT_PROVISIONED = frozenset({Status.REGISTERED, Status.FAILED, Status.STOPPED, Status.TERMINATED})
-_PLANS_WITH_DOMAIN = ("teams", "enterprise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,10 @@ class Databases:
             if values.get("binlog_server_id") is not None:
                 _refuse_taken(tx, None, binlog_server_id=values["binlog_server_id"])
             if values.get("custom_domain") is not None:
-                _check_domain(tx, customer_id, values["custom_domain"])
+                limits.check_domain(self._rooms, tx, customer_id)
+                _refuse_taken(tx, None, custom_domain=values["custom_domain"])
+            if "instance_size" in values:
+                limits.check_size(self._rooms, tx, customer_id, values["instance_size"])
             if "pause_schedule" in values:
                 values["schedule_checked_at"] = self._rooms.now()
             if "tags" in values:
@@ -156,6 +159,7 @@ def found(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow:
 def add_database(rooms: Rooms, tx: Tx, customer_id: str, connection_id: str, new: NewDatabase) -> str:
     """Write a new database and its signing secret, in the caller's transaction; its id."""
     _check_schema(connections.by_id(tx, connection_id), new.schema_name)
+    limits.check_new_database(rooms, tx, customer_id, new.instance_size)
     _refuse_taken(tx, connection_id, name=new.name)
     if new.binlog_server_id is not None:
         _refuse_taken(tx, None, binlog_server_id=new.binlog_server_id)
@@ -195,10 +199,3 @@ def _refuse_taken(tx: Tx, connection_id: str | None, **value: object) -> None:
     if databases.taken(tx, column, wish, connection_id=connection_id):
         where = "on this connection" if connection_id else "by another database"
         raise Conflict(f"{_API_NAMES[column]} {wish!r} is already used {where}; choose another")
-
-
-def _check_domain(tx: Tx, customer_id: str, domain: str) -> None:
-    customer = accounts.customer(tx, customer_id)
-    if customer is None or customer.plan not in _PLANS_WITH_DOMAIN:
-        raise NotAllowed("reflexdbCustomDomain needs the plan teams or enterprise")
-    _refuse_taken(tx, None, custom_domain=domain)

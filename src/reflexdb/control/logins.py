@@ -23,8 +23,6 @@ from reflexdb.records import accounts
 
 log = structlog.get_logger()
 
-FIRST_PLAN = "free"
-
 
 class Logins:
     def __init__(self, rooms: Rooms, first_login: FirstLogin) -> None:
@@ -82,9 +80,9 @@ class Logins:
 
 
 def add_customer(tx: Tx, rooms: Rooms, customer_id: str, name: str) -> None:
-    now = rooms.now()
-    accounts.add_customer(tx, id=customer_id, name=name, plan=FIRST_PLAN, created_at=now)
-    note(tx, now, customer_id, "customer.create", customer_id, after={"name": name, "plan": FIRST_PLAN})
+    now, plan = rooms.now(), rooms.settings.plans.default
+    accounts.add_customer(tx, id=customer_id, name=name, plan=plan, created_at=now)
+    note(tx, now, customer_id, "customer.create", customer_id, after={"name": name, "plan": plan})
 
 
 def add_login(tx: Tx, rooms: Rooms, customer_id: str, issuer: str, subject: str, name: str) -> str:

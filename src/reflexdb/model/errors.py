@@ -7,8 +7,10 @@
     │   ├── InvalidSchema         the source's schema cannot be planned as configured; lists every finding
     │   ├── NotAuthenticated
     │   ├── NotAllowed
+    │   │   └── PlanForbids       more than the account's plan has
     │   ├── NotFound
     │   ├── Conflict              not possible in the present state
+    │   │   └── PlanConflict      the same as PlanForbids, where the operation knows no 403
     │   └── KeyReused             an Idempotency-Key that came with another request
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
@@ -77,12 +79,24 @@ class NotAllowed(UserError):
     code = "forbidden"
 
 
+class PlanForbids(NotAllowed):
+    """More than the account's plan has; the message carries the numbers."""
+
+    code = "plan_limit"
+
+
 class NotFound(UserError):
     code = "not_found"
 
 
 class Conflict(UserError):
     code = "conflict"
+
+
+class PlanConflict(Conflict):
+    """What PlanForbids says, for operations that are published without a 403."""
+
+    code = "plan_limit"
 
 
 class KeyReused(UserError):

@@ -24,6 +24,12 @@ def customer(tx: Tx, customer_id: str) -> Customer | None:
     return noun(Customer, row) if row else None
 
 
+def hold_customer(tx: Tx, customer_id: str) -> Customer | None:
+    """The customer, for this transaction alone: whatever is counted for it stays true until the end."""
+    row = tx.execute(select(customers).where(customers.c.id == customer_id).with_for_update()).first()
+    return noun(Customer, row) if row else None
+
+
 def first_customer(tx: Tx) -> Customer | None:
     row = tx.execute(select(customers).order_by(customers.c.created_at, customers.c.id).limit(1)).first()
     return noun(Customer, row) if row else None

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from reflexdb.records.rows import DatabaseRow, noun
 from reflexdb.records.tables import databases as table
@@ -41,6 +41,11 @@ def everyones(tx: Tx) -> list[DatabaseRow]:
     """All that are not deleted, of every account: what the reconciler looks after."""
     rows = tx.execute(select(table).where(table.c.deleted_at.is_(None)).order_by(table.c.created_at, table.c.id))
     return [noun(DatabaseRow, row) for row in rows]
+
+
+def count(tx: Tx, customer_id: str) -> int:
+    mine = (table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
+    return tx.execute(select(func.count()).select_from(table).where(*mine)).scalar_one()
 
 
 def get(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow | None:

@@ -26,6 +26,8 @@ import uvicorn
 from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
+from reflexdb.api.settings import ApiSettings
+from reflexdb.api.wire import protocol
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
@@ -55,10 +57,12 @@ def run(
     min_sync_interval_s: int | None = None,
     public_url: str | None = None,
     records: str | None = None,
+    api: ApiSettings | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
+        limits = (api or ApiSettings()).checked()
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), limits)
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -72,6 +76,7 @@ def _run(
     min_sync_interval_s: int | None,
     public_url: str | None,
     records: URL | None,
+    api: ApiSettings,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
@@ -79,17 +84,25 @@ def _run(
         url = public_url or _url(host, listener)
         control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host, records)
         _welcome(control, data_dir, url)
-        _serve(control, listener, data_dir, url, ephemeral=ephemeral)
+        _serve(control, listener, data_dir, url, ephemeral=ephemeral, api=api)
 
 
-def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool) -> None:
+def _serve(
+    control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool, api: ApiSettings
+) -> None:
     log = structlog.get_logger()
     control.start()
     where = data_dir / "control.json"
     write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     config = uvicorn.Config(
-        create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+        create_app(control, api),
+        http=protocol(api),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
     )
     try:
         with _signals_end_the_server_only():

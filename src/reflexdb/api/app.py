@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
 from reflexdb.api import audit, builds, connections, cors, databases, deployments, errors, instances, keys
 from reflexdb.api.bounds import Bounds
 from reflexdb.api.conditions import Conditional
+from reflexdb.api.description import openapi
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.json_body import StrictJson
@@ -22,8 +20,6 @@ from reflexdb.api.limits import Attempts, Quota
 from reflexdb.api.repeats import Repeatable
 from reflexdb.api.settings import ApiSettings
 from reflexdb.control.control import Control
-
-_PREFIX = "/v1"
 
 
 def routed() -> FastAPI:
@@ -67,25 +63,3 @@ def create_app(control: Control, settings: ApiSettings | None = None) -> FastAPI
         return {"status": "stopping" if control.stopping else "ok", "version": reflexdb.__version__}
 
     return app
-
-
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the routes, in the contract's form: paths under the server /v1, bearer keys, no 422."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        description="Database registrations, instance provisioning, builds and access control.",
-        routes=app.routes,
-        servers=[{"url": _PREFIX}],
-    )
-    document["paths"] = {path.removeprefix(_PREFIX): item for path, item in document["paths"].items()}
-    for item in document["paths"].values():
-        for operation in item.values():
-            operation["responses"].pop("422", None)
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    scheme = {"type": "http", "scheme": "bearer", "description": "A management key rmk_<id>.<secret>"}
-    document["components"]["securitySchemes"] = {"bearerAuth": scheme}
-    document["security"] = [{"bearerAuth": []}]
-    return document

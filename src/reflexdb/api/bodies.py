@@ -109,8 +109,16 @@ class UpdateDatabaseBody(Body):
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
+_LOGIN = {
+    "if": {"properties": {"backend": {"const": "sqlite"}}, "required": ["backend"]},
+    "else": {"required": ["mysqlUser", "mysqlPassword"]},
+}
+"""A file has no users; every other source is logged in to. Checked by control, described here."""
+
+
 class TestConnectionBody(Body):
     __test__ = False
+    model_config = ConfigDict(json_schema_extra=_LOGIN)
     backend: BackendName = "mysql"
     mysqlHost: Text
     mysqlPort: Port = left_out()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from reflexdb.api import answers, bodies, views
+from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.conditions import tagged
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.api.databases import new_database
@@ -30,9 +30,12 @@ _COLUMNS = {
 
 
 @router.get("", operation_id="listConnections", summary="List connections", responses=errors())
-def list_connections(account: Account, control: Controlled) -> list[answers.Connection]:
-    settings = control.rooms.settings
-    return [answers.Connection(**views.connection(row, settings)) for row in control.connections.of_customer(account)]
+def list_connections(
+    account: Account, control: Controlled, request: Request, response: Response, page: paging.Paged
+) -> list[answers.Connection]:
+    found = control.connections.of_customer(account, page)
+    shown = paging.cut(request, response, found, page, lambda row: (row.created_at, row.id))
+    return [answers.Connection(**views.connection(row, control.rooms.settings)) for row in shown]
 
 
 @router.post(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from reflexdb.api import answers, bodies, views
+from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.conditions import tag, tagged
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.control.databases import NewDatabase
@@ -47,9 +47,18 @@ def new_database(body: bodies.FirstDatabaseBody) -> NewDatabase:
     response_model=list[answers.Database],
     response_model_exclude_unset=True,
 )
-def list_databases(account: Account, control: Controlled) -> list[dict[str, Any]]:
+def list_databases(
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    page: paging.Paged,
+    status: Annotated[answers.Status | None, Query()] = None,
+) -> list[dict[str, Any]]:
     """All databases of the account that are not deleted, each with the endpoint and health of its latest instance."""
-    return [views.database(view) for view in control.databases.of_customer(account)]
+    found = control.databases.of_customer(account, page, status)
+    shown = paging.cut(request, response, found, page, lambda view: (view.row.created_at, view.row.id))
+    return [views.database(view) for view in shown]
 
 
 @router.post(

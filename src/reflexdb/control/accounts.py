@@ -16,6 +16,7 @@ from reflexdb.control.audit import note, note_change
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page
 from reflexdb.records.rows import ManagementKey
 
 ADMIN_GROUP = "reflexdb-admins"
@@ -88,9 +89,10 @@ class Accounts:
                 accounts.touch_management_key(tx, row.id, now)
         return Speaker(row.customer_id, row.key_id, row.name)
 
-    def keys(self, customer_id: str) -> list[ManagementKey]:
+    def keys(self, customer_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None) -> list[ManagementKey]:
+        now = self._rooms.now()
         with self._rooms.store.read() as tx:
-            return accounts.management_keys_of(tx, customer_id)
+            return accounts.management_keys_of(tx, customer_id, page, (status, now) if status else None)
 
     def create_key(self, customer_id: str, name: str, expires_at: datetime | None) -> NewKey:
         now = self._rooms.now()

@@ -21,6 +21,7 @@ from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.schema import Backend
 from reflexdb.records import connections, databases, deployments
+from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import ConnectionRow
 from reflexdb.sources.base import SourceAddress, TestResult
 
@@ -59,9 +60,9 @@ class Connections:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def of_customer(self, customer_id: str) -> list[ConnectionRow]:
+    def of_customer(self, customer_id: str, page: Page = EVERYTHING) -> list[ConnectionRow]:
         with self._rooms.store.read() as tx:
-            return connections.of_customer(tx, customer_id)
+            return connections.of_customer(tx, customer_id, page)
 
     def get(self, customer_id: str, connection_id: str) -> ConnectionRow:
         with self._rooms.store.read() as tx:

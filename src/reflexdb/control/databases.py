@@ -22,6 +22,7 @@ from reflexdb.model.config import parse_config
 from reflexdb.model.errors import Conflict, InvalidRequest, NotAllowed, NotFound
 from reflexdb.model.lifecycle import Status
 from reflexdb.records import accounts, builds, connections, databases, deployments
+from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, DeploymentRow
 
 _SECRET_BYTES = 32
@@ -57,9 +58,14 @@ class Databases:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def of_customer(self, customer_id: str) -> list[DatabaseView]:
+    def of_customer(
+        self, customer_id: str, page: Page = EVERYTHING, published: str | None = None
+    ) -> list[DatabaseView]:
+        """Those with the published status, where one is given."""
+        statuses = None if published is None else [each.value for each in Status if each.published == published]
         with self._rooms.store.read() as tx:
-            return [database_view(self._rooms, tx, row) for row in databases.of_customer(tx, customer_id)]
+            rows = databases.of_customer(tx, customer_id, page, statuses)
+            return [database_view(self._rooms, tx, row) for row in rows]
 
     def of_connection(self, connection_id: str) -> list[DatabaseView]:
         with self._rooms.store.read() as tx:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
 
 MAX_SERVER_ID = 4_294_967_295
 """The largest a MySQL server takes."""
@@ -109,7 +110,7 @@ class UpdateDatabaseBody(Body):
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
-_LOGIN = {
+_LOGIN: JsonDict = {
     "if": {"properties": {"backend": {"const": "sqlite"}}, "required": ["backend"]},
     "else": {"required": ["mysqlUser", "mysqlPassword"]},
 }

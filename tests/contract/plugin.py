@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.contract import check_reply, every_operation, served
+from tests.contract.contract import NOT_REACHED, check_reply, every_operation, served
 
 SITE = Path(__file__).parent / "site"
 PREFIX = "/v1"
@@ -82,6 +82,7 @@ class Plugin:
         self._config = config
         self._judge = Judge(Path(tempfile.mkdtemp(prefix="reflexdb-answers-")))
         self._missed: set[Pair] = set()
+        self._no_longer_missed: set[Pair] = set()
         os.environ["REFLEXDB_ANSWERS_SEEN"] = str(self._judge.directory)
         paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
@@ -109,14 +110,19 @@ class Plugin:
         if output is not None:
             output["reached"] = sorted(self._judge.reached)
         elif self._config.getoption("every_answer") or _everything_ran(session):
-            self._missed = documented() - self._judge.reached
-            if self._missed and session.exitstatus == pytest.ExitCode.OK:
+            self._missed = documented() - self._judge.reached - NOT_REACHED
+            self._no_longer_missed = NOT_REACHED & self._judge.reached
+            if (self._missed or self._no_longer_missed) and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._missed:
-            terminalreporter.section("answers that are documented and that no test has seen", red=True)
-            for operation, status in sorted(self._missed):
+        for title, pairs in (
+            ("answers that are documented and that no test has seen", self._missed),
+            ("answers that were seen: take them out of NOT_REACHED", self._no_longer_missed),
+        ):
+            if pairs:
+                terminalreporter.section(title, red=True)
+            for operation, status in sorted(pairs):
                 terminalreporter.line(f"{operation} {status}")
 
     def pytest_unconfigure(self) -> None:

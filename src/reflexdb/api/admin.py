@@ -34,8 +34,8 @@ def list_customers(
     cursor: Annotated[str | None, Query()] = None,
 ) -> dict[str, Any]:
     """Every customer, oldest first. The first one is the operator's own."""
-    rows, more = control.customers.page(paging.read_moment(cursor), limit)
-    following = paging.moment_cursor(rows[-1].created_at, rows[-1].id) if more else None
+    rows, more = control.customers.page(paging.read_moment(request, cursor), limit)
+    following = paging.moment_cursor(request, rows[-1].created_at, rows[-1].id) if more else None
     paging.link_next(request, response, following)
     return {"customers": [forms.customer(row) for row in rows], "nextCursor": following}
 

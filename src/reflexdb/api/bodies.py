@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
 
 MAX_SERVER_ID = 4_294_967_295
 """The largest a MySQL server takes."""
@@ -109,8 +110,16 @@ class UpdateDatabaseBody(Body):
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
+_LOGIN: JsonDict = {
+    "if": {"properties": {"backend": {"const": "sqlite"}}, "required": ["backend"]},
+    "else": {"required": ["mysqlUser", "mysqlPassword"]},
+}
+"""A file has no users; every other source is logged in to. Checked by control, described here."""
+
+
 class TestConnectionBody(Body):
     __test__ = False
+    model_config = ConfigDict(json_schema_extra=_LOGIN)
     backend: BackendName = "mysql"
     mysqlHost: Text
     mysqlPort: Port = left_out()

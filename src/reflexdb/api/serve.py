@@ -27,6 +27,8 @@ from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
 from reflexdb.api.issuer_settings import issuer_settings
+from reflexdb.api.settings import ApiSettings
+from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
@@ -60,11 +62,13 @@ def run(
     public_url: str | None = None,
     records: str | None = None,
     oidc: Mapping[str, str | None] | None = None,
+    api: ApiSettings | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
         issuer = issuer_settings(oidc or {}, os.environ)
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), issuer)
+        limits = (api or ApiSettings()).checked()
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), issuer, limits)
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -79,6 +83,7 @@ def _run(
     public_url: str | None,
     records: URL | None,
     issuer: IssuerSettings | None,
+    api: ApiSettings,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
@@ -89,17 +94,25 @@ def _run(
         )
         control = open_control(data_dir, settings, host, records, read_payments(os.environ, settings.base_url))
         _welcome(control, data_dir, url)
-        _serve(control, listener, data_dir, url, ephemeral=ephemeral)
+        _serve(control, listener, data_dir, url, ephemeral=ephemeral, api=api)
 
 
-def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool) -> None:
+def _serve(
+    control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool, api: ApiSettings
+) -> None:
     log = structlog.get_logger()
     control.start()
     where = data_dir / "control.json"
     write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     config = uvicorn.Config(
-        create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+        create_app(control, api),
+        http=protocol(api),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
     )
     try:
         with _signals_end_the_server_only():

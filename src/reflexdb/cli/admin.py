@@ -1,4 +1,4 @@
-"""`reflexdb admin ...`: what the operator of a control plane does: customers, their keys, logins and plans, its own key.
+"""`reflexdb admin ...`: what an operator does: customers, their keys, logins and plans, its own key.
 
 A table of contents; each group has a module of its own. All but `reset-key` ask the control plane, with the operator's
 credential: see `Session.operator`.
@@ -15,7 +15,9 @@ from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans,
 from reflexdb.cli.serve import Records, records_address
 from reflexdb.cli.session import session
 
-app = typer.Typer(help="For the operator: customers, their keys, logins and plans, the operator key.", no_args_is_help=True)
+_HELP = "For the operator: customers, their keys, logins and plans, the operator key."
+
+app = typer.Typer(help=_HELP, no_args_is_help=True)
 app.add_typer(admin_customers.app, name="customers")
 app.add_typer(admin_keys.app, name="keys")
 app.add_typer(admin_logins.app, name="logins")

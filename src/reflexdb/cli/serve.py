@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from reflexdb.api import settings
 from reflexdb.cli import serve_oidc
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
@@ -25,6 +26,16 @@ Records = Annotated[
 ]
 
 
+def _number(name: str) -> Any:
+    """The option of a setting that is declared with the API's."""
+    setting = settings.setting(name)
+    return typer.Option(setting.option, envvar=setting.variable, min=setting.least, help=setting.help)
+
+
+def _default(name: str) -> int:
+    return settings.setting(name).default
+
+
 def serve(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Where everything is kept; made on first start.")] = None,
@@ -37,6 +48,21 @@ def serve(
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
     records: Records = None,
+    rate_limit: Annotated[int, _number("rate_limit")] = _default("rate_limit"),
+    rate_burst: Annotated[int, _number("rate_burst")] = _default("rate_burst"),
+    auth_failures: Annotated[int, _number("auth_failures")] = _default("auth_failures"),
+    max_requests: Annotated[int, _number("max_requests")] = _default("max_requests"),
+    max_connections: Annotated[int, _number("max_connections")] = _default("max_connections"),
+    request_timeout: Annotated[int, _number("request_timeout")] = _default("request_timeout"),
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(envvar=settings.CORS_ORIGIN_VARIABLE, help=settings.CORS_ORIGIN_HELP)
+    ] = None,
+    cors_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--cors-credentials", envvar=settings.CORS_CREDENTIALS_VARIABLE, help=settings.CORS_CREDENTIALS_HELP
+        ),
+    ] = False,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
@@ -69,6 +95,16 @@ def serve(
         "clock_skew": serve_oidc.number(oidc_clock_skew),
         "refetch": serve_oidc.number(oidc_refetch),
     }
+    limits = settings.ApiSettings(
+        rate_limit=rate_limit,
+        rate_burst=rate_burst,
+        auth_failures=auth_failures,
+        max_requests=max_requests,
+        max_connections=max_connections,
+        request_timeout=request_timeout,
+        cors_origins=tuple(cors_origin or ()),
+        cors_credentials=cors_credentials,
+    )
     run(
         place,
         host,
@@ -78,6 +114,7 @@ def serve(
         public_url=public_url,
         records=records_address(context, records),
         oidc=oidc,
+        api=limits,
     )
 
 

@@ -20,6 +20,7 @@ from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.tokens import Tokens, looks_like_token
 from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page
 from reflexdb.records.rows import ManagementKey
 
 ADMIN_GROUP = "reflexdb-admins"
@@ -127,9 +128,10 @@ class Accounts:
         if customer is None or customer.suspended_at is not None:
             raise NotAuthenticated("This account is suspended; ask the operator of the control plane")
 
-    def keys(self, customer_id: str) -> list[ManagementKey]:
+    def keys(self, customer_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None) -> list[ManagementKey]:
+        now = self._rooms.now()
         with self._rooms.store.read() as tx:
-            return accounts.management_keys_of(tx, customer_id)
+            return accounts.management_keys_of(tx, customer_id, page, (status, now) if status else None)
 
     def create_key(self, customer_id: str, name: str, expires_at: datetime | None) -> NewKey:
         if expires_at is not None and expires_at <= self._rooms.now():

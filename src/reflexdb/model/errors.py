@@ -1,7 +1,7 @@
 """Every error the product raises on purpose, in two dimensions: whose fault it is, and whether trying again can help.
 
     ReflexError
-    ├── UserError                 the caller asked for something that cannot be; never retried
+    ├── UserError                 the caller asked for something that cannot be
     │   ├── InvalidRequest        a body, parameter or file does not fit its schema
     │   │   └── InvalidConfig     reflexdb.yaml: carries line and column
     │   ├── InvalidSchema         the source's schema cannot be planned as configured; lists every finding
@@ -11,7 +11,12 @@
     │   ├── NotFound
     │   ├── Conflict              not possible in the present state
     │   │   └── PlanConflict      the same as PlanForbids, where the operation knows no 403
-    │   └── KeyReused             an Idempotency-Key that came with another request
+    │   ├── KeyReused             an Idempotency-Key that came with another request
+    │   ├── PreconditionFailed    If-Match names a state that has changed since
+    │   ├── TooLarge              a body beyond what is taken
+    │   ├── HeadersTooLarge       an address or headers beyond what is taken
+    │   ├── TooSlow               (temporary) a body that did not arrive in time
+    │   └── RateLimited           (temporary) more requests than one caller may send
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
     │   ├── SourceDenied          wrong credentials or a missing grant
@@ -19,7 +24,8 @@
     │   ├── SourceData            a value that the declared type does not allow
     │   └── PositionLost          the changes that follow a position are no longer there
     ├── Unavailable               not configured here, or what it needs can't be reached
-    │   └── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
+    │   ├── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
+    │   └── Overloaded            (temporary) as much is being done as can be done at once
     └── SystemError_              our side
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
@@ -103,6 +109,28 @@ class KeyReused(UserError):
     code = "idempotency_key_reused"
 
 
+class PreconditionFailed(UserError):
+    code = "precondition_failed"
+
+
+class TooLarge(UserError):
+    code = "too_large"
+
+
+class HeadersTooLarge(UserError):
+    code = "headers_too_large"
+
+
+class TooSlow(UserError):
+    code = "request_timeout"
+    temporary = True
+
+
+class RateLimited(UserError):
+    code = "rate_limited"
+    temporary = True
+
+
 class SourceError(ReflexError):
     code = "source_error"
 
@@ -139,6 +167,11 @@ class Unavailable(ReflexError):
 class RecordsUnavailable(Unavailable):
     """The metadata database can't be read or written now; nothing was changed, unless it went away at the very end."""
 
+    temporary = True
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
     temporary = True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import delete, insert, select, update
 
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page, of_key_status, paged
 from reflexdb.records.rows import Customer, LoginRow, ManagementKey, OperatorKey, noun
 from reflexdb.records.tables import customers, logins, management_keys, operator_keys
 
@@ -53,10 +54,15 @@ def add_management_key(tx: Tx, **values: Any) -> None:
     tx.execute(insert(management_keys).values(**values))
 
 
-def management_keys_of(tx: Tx, customer_id: str) -> list[ManagementKey]:
+def management_keys_of(
+    tx: Tx, customer_id: str, page: Page = EVERYTHING, status: tuple[KeyStatus, datetime] | None = None
+) -> list[ManagementKey]:
+    """Of the status as it is at the time given with it."""
     table = management_keys
-    rows = tx.execute(select(table).where(table.c.customer_id == customer_id).order_by(table.c.created_at, table.c.id))
-    return [noun(ManagementKey, row) for row in rows]
+    query = select(table).where(table.c.customer_id == customer_id)
+    if status is not None:
+        query = query.where(of_key_status(table, *status))
+    return [noun(ManagementKey, row) for row in tx.execute(paged(query, table, page))]
 
 
 def management_key_by_key_id(tx: Tx, key_id: str) -> ManagementKey | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
 from reflexdb.control.accounts import ADMIN_GROUP
 from reflexdb.control.control import Control
@@ -31,12 +32,12 @@ def first_login() -> FirstLogin:
 
 
 @pytest.fixture
-def control(tmp_path: Path, issuer: LittleIssuer, first_login: FirstLogin) -> Iterator[Control]:
+def control(tmp_path: Path, issuer: LittleIssuer, first_login: FirstLogin, records: URL | None) -> Iterator[Control]:
     """As everywhere, with an issuer."""
     directory = tmp_path / "data"
     directory.mkdir()
     trusted = IssuerSettings(issuer=issuer.url, audiences=(AUDIENCE,), first_login=first_login)
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400", issuer=trusted), "127.0.0.1")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400", issuer=trusted), "127.0.0.1", records)
     yield control
     control.rooms.store.close()
 

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from reflexdb.api.issuer_settings import issuer_settings
-from reflexdb.api.serve import reset_operator_key
 from reflexdb.cli.main import run
 from reflexdb.client.admin import OperatorClient
 from reflexdb.model.errors import InvalidRequest
@@ -20,6 +19,7 @@ from reflexdb.model.issuer import IssuerSettings
 from tests.api.api import Api, until
 from tests.api.plane import Plane, processes_in, spawn
 from tests.servers.issuer import AUDIENCE, little_issuer
+from tests.servers.records import as_text
 
 
 def refused(data: Path, port: int = 0) -> str:
@@ -47,19 +47,20 @@ def test_the_first_start_prints_a_key_once_and_keeps_it_private(plane: Plane) ->
 
 
 def test_a_lost_operator_key_is_made_anew_on_the_directory(
-    plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit):
-        reset_operator_key(tmp_path / "nowhere")
+    monkeypatch.setenv("REFLEXDB_RECORDS", as_text(plane.records) or "")
+    assert run(["admin", "reset-key", "--data", str(tmp_path / "nowhere")]) != 0
     assert "serve" in capsys.readouterr().err
     assert not (tmp_path / "nowhere").exists()
     first = plane.start()
     former = (plane.data / "operator.key").read_text()
-    with pytest.raises(SystemExit):
-        reset_operator_key(plane.data)
+    assert run(["admin", "reset-key", "--data", str(plane.data)]) != 0
+    assert "another control plane runs" in capsys.readouterr().err
     plane.end()
     (plane.data / "operator.key").unlink()
 
+    monkeypatch.setenv("REFLEXDB_RECORDS", as_text(plane.records) or "")  # it was taken out of the environment
     assert run(["admin", "reset-key", "--data", str(plane.data)]) == 0
     assert capsys.readouterr().out.strip() == str(plane.data / "operator.key")
     again = plane.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
@@ -34,11 +35,11 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) -> Iterator[Scene]:
     directory = tmp_path_factory.mktemp("walls")
     source = directory / "source.db"
     source.touch()
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
     other = control.customers.create("stranger")

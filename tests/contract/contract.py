@@ -132,7 +132,7 @@ def _check_documented(operation: Json, what: str, status: int, kind: str, body: 
     assert str(status) in operation["responses"], f"{what} answered {status}, which is not documented: {body}"
     content = operation["responses"][str(status)].get("content", {})
     if not content:
-        assert not body, f"{what} answered {status} with a body"
+        assert body == "", f"{what} answered {status} with a body"
         return
     [(expected_kind, media)] = content.items()
     assert kind.partition(";")[0] == expected_kind, f"{what} answered {status} as {kind!r}, not {expected_kind}"

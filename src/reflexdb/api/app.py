@@ -12,17 +12,21 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import audit, builds, connections, databases, deployments, errors, instances, keys
+from reflexdb.api import audit, builds, connections, databases, deployments, errors, instances, keys, metrics
+from reflexdb.api.access import Access
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.repeats import Repeatable
+from reflexdb.api.telemetry import Telemetry
 from reflexdb.control.control import Control
 
 _PREFIX = "/v1"
 
 
-def create_app(control: Control) -> FastAPI:
-    """The application on a control that the caller starts and stops."""
+def create_app(control: Control, telemetry: Telemetry | None = None) -> FastAPI:
+    """The application on a control that the caller starts and stops. `telemetry` is the one that control was given."""
+    telemetry = telemetry or Telemetry()
+    telemetry.metrics.watch(control)
     app = FastAPI(
         title="ReflexDB Control Plane API",
         version=reflexdb.__version__,
@@ -36,9 +40,11 @@ def create_app(control: Control) -> FastAPI:
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Gate, accounts=control.accounts)
     app.add_middleware(Envelope)
+    app.add_middleware(Access, watchers=telemetry.requests)
     for room in (databases, instances, builds, deployments, keys, connections, audit):
         app.include_router(room.router)
     document = openapi(app)
+    metrics.install(app, telemetry.metrics, telemetry.access)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def describe() -> JSONResponse:

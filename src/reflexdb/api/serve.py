@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -26,10 +25,13 @@ import uvicorn
 from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
+from reflexdb.api.logs import logging_to
+from reflexdb.api.telemetry import Telemetry, opened
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import ReflexError
+from reflexdb.model.observing import Observing
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
@@ -55,10 +57,12 @@ def run(
     min_sync_interval_s: int | None = None,
     public_url: str | None = None,
     records: str | None = None,
+    observing: Observing | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
+        where = records_url(records)
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, where, observing or Observing())
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -72,24 +76,38 @@ def _run(
     min_sync_interval_s: int | None,
     public_url: str | None,
     records: URL | None,
+    observing: Observing,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
-    with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
+    log_file = data_dir / "logs" / "control.log"
+    with (
+        _locked(data_dir),
+        _listening(host, port) as listener,
+        logging_to(log_file, observing.log_level, observing.log_form),
+        opened(observing, os.environ) as telemetry,
+    ):
         url = public_url or _url(host, listener)
-        control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host, records)
+        settings = Settings(base_url=url.rstrip("/"), min_sync_interval_s=least)
+        control = open_control(data_dir, settings, host, records, telemetry)
         _welcome(control, data_dir, url)
-        _serve(control, listener, data_dir, url, ephemeral=ephemeral)
+        _serve(control, telemetry, listener, data_dir, url, ephemeral=ephemeral)
 
 
-def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool) -> None:
+def _serve(
+    control: Control, telemetry: Telemetry, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool
+) -> None:
     log = structlog.get_logger()
     control.start()
     where = data_dir / "control.json"
     write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     config = uvicorn.Config(
-        create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+        create_app(control, telemetry),
+        log_config=None,  # uvicorn's own lines go where ours go; requests are told by our own middleware
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
     )
     try:
         with _signals_end_the_server_only():
@@ -204,38 +222,3 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _url(host: str, listener: socket.socket) -> str:
     shown = _ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def _logging(data_dir: Path) -> Iterator[None]:
-    """Events as JSON lines in logs/control.log; what libraries warn of goes there too."""
-    file = (data_dir / "logs" / "control.log").open("a", encoding="utf-8", buffering=1)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("action"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file),
-        cache_logger_on_first_use=False,
-    )
-    handler = _ToStructlog(level=logging.WARNING)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        structlog.reset_defaults()
-        with suppress(OSError):
-            file.close()
-
-
-class _ToStructlog(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info
-        )

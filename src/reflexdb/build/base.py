@@ -43,8 +43,8 @@ Log = Callable[[str], None]
 """Takes one line for the build's log, without time stamp or line end."""
 
 
-Passed = Callable[[str, float], None]
-"""Hears of a pass that has ended, well or not: its name, and how many seconds it took."""
+Passed = Callable[[str, float, bool], None]
+"""Hears of a pass that has ended: its name, how many seconds it took, and whether it failed."""
 
 
 class Builder(Protocol):

@@ -11,6 +11,7 @@ import typer
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
 from reflexdb.cli.session import session
+from reflexdb.model.observing import LogForm, LogLevel, Observing
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
 
@@ -34,6 +35,27 @@ def serve(
             "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
         ),
     ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least that the log tells.", envvar="REFLEXDB_LOG_LEVEL")
+    ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogForm | None,
+        typer.Option(
+            help="Write the log to standard error too, in this form; logs/control.log is always JSON lines.",
+            envvar="REFLEXDB_LOG_FORMAT",
+        ),
+    ] = None,
+    metrics_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve metrics on this HOST:PORT, to whoever reaches it, instead of at /metrics.",
+            envvar="REFLEXDB_METRICS_LISTEN",
+        ),
+    ] = None,
+    metrics_token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token that /metrics asks for.", envvar="REFLEXDB_METRICS_TOKEN_FILE"),
+    ] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
@@ -44,6 +66,7 @@ def serve(
 
     place = data or session(context).data
     note(f"control plane on {place}, port {port or 'free'} of {host}; Ctrl-C ends it")
+    observing = Observing(log_level, log_format, metrics_listen, metrics_token_file)
     run(
         place,
         host,
@@ -52,6 +75,7 @@ def serve(
         min_sync_interval_s=min_sync_interval,
         public_url=public_url,
         records=records_address(context, records),
+        observing=observing,
     )
 
 

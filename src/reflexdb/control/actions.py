@@ -179,6 +179,8 @@ class Actions:
             build_id=build_id,
             from_build_id=serving.build_id if serving else None,
             created_at=now,
+            request_id=origin().request_id,
+            traceparent=self._rooms.watcher.cause(),
             **who,
         )
         return Accepted(status.published, build_id=build_id if action in _BUILDS else None)

@@ -13,13 +13,16 @@ from sqlalchemy import URL
 from reflexdb.build.local import LocalBuilder
 from reflexdb.control.control import Control
 from reflexdb.control.rooms import Rooms, Settings
+from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources import open_source
 
 
-def open_control(data_dir: Path, settings: Settings, host: str, records: URL | None = None) -> Control:
+def open_control(
+    data_dir: Path, settings: Settings, host: str, records: URL | None = None, watcher: Watcher | None = None
+) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
     builder = LocalBuilder(data_dir)
@@ -32,5 +35,6 @@ def open_control(data_dir: Path, settings: Settings, host: str, records: URL | N
         deployer=LocalDeployer(data_dir, builder.store, host),
         open_source=open_source,
         settings=settings,
+        watcher=watcher or Nobody(),
     )
     return Control(rooms)

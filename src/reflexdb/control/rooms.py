@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.build.base import Builder, ImageStore
+from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
 from reflexdb.records.secrets import SecretStore
@@ -63,6 +64,7 @@ class Rooms:
     now: Callable[[], datetime] = utc_now
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
+    watcher: Watcher = field(default_factory=Nobody)
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

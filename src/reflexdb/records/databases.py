@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
+from reflexdb.model.lifecycle import STABLE
 from reflexdb.records.rows import DatabaseRow, noun
 from reflexdb.records.tables import databases as table
 
@@ -70,3 +71,19 @@ def change(tx: Tx, database_id: str, now: datetime, **values: Any) -> None:
 def note_schedule_checked(tx: Tx, database_id: str, now: datetime) -> None:
     """Not a change that a person made or wants to see, so `updated_at` stays."""
     tx.execute(update(table).where(table.c.id == database_id).values(schedule_checked_at=now))
+
+
+def by_status(tx: Tx) -> dict[str, int]:
+    """How many there are in each status."""
+    counted = select(table.c.status, func.count()).where(table.c.deleted_at.is_(None)).group_by(table.c.status)
+    return dict(row._tuple() for row in tx.execute(counted))
+
+
+def oldest_desire(tx: Tx) -> datetime | None:
+    """When the longest waiting desired state that could be pursued now was written down."""
+    at_rest = [status.value for status in STABLE]
+    query = select(table.c.updated_at).where(
+        table.c.desired_state.is_not(None), table.c.deleted_at.is_(None), table.c.status.in_(at_rest)
+    )
+    found: datetime | None = tx.execute(query.order_by(table.c.updated_at).limit(1)).scalar()
+    return found

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from reflexdb.records.rows import DeploymentRow, noun
 from reflexdb.records.tables import deployments as table
@@ -88,3 +88,9 @@ def password_refs(tx: Tx) -> set[str]:
         select(table.c.password_ref).where(table.c.retired_at.is_(None), table.c.password_ref.is_not(None))
     )
     return {row.password_ref for row in rows}
+
+
+def by_health(tx: Tx) -> dict[str, int]:
+    """How many serve, by what they were last seen to be."""
+    rows = tx.execute(select(table.c.health_status, func.count()).where(_SERVES).group_by(table.c.health_status)).all()
+    return {health or "unreachable": count for health, count in rows}

@@ -164,6 +164,10 @@ class JobRow:
     kind: str | None
     """The action as people know it: `restore` is a redeploy that nobody asked for."""
     from_build_id: str | None
+    request_id: str | None
+    """Of the request that asked for it."""
+    traceparent: str | None
+    """The span of that request, where traces were taken."""
 
 
 @dataclass(frozen=True, slots=True)

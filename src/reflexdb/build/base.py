@@ -56,6 +56,10 @@ class Builder(Protocol):
 class ImageStore(Protocol):
     """Keeps images by digest. Everything read from it is verified against the digest."""
 
+    def uri(self, digest: str) -> str:
+        """Where an image is or would be: `oci:DIRECTORY@DIGEST`."""
+        ...
+
     def verify(self, digest: str) -> bool:
         """True where the image is stored and every byte of it matches; False where anything is missing or differs."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import structlog
 
@@ -96,8 +97,7 @@ class Control:
         """Everything about one database, its instance looked at now."""
         view = self.databases.get(customer_id, database_id)
         if view.serving is not None:
-            self._health.look(view.row.id)
-            view = self.databases.get(customer_id, database_id)
+            view = replace(view, serving=self._health.look(view.serving))
         return view, self.actions.available(view.row)
 
     def build_log_of(self, customer_id: str, database_id: str, build_id: str) -> str:

@@ -8,13 +8,14 @@ Also the one place that gathers everything the API shows of a database, so that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection as Tx
 
 from reflexdb.control.audit import note, note_change
+from reflexdb.control.listing import ListedDatabase, Listing
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
@@ -55,10 +56,12 @@ class DatabaseView:
 class Databases:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._listing = Listing(rooms.settings.min_sync_interval_s)
 
-    def of_customer(self, customer_id: str) -> list[DatabaseView]:
+    def of_customer(self, customer_id: str, show: Callable[[ListedDatabase], bytes]) -> list[bytes]:
+        """What `show` makes of each of the account's databases, oldest first; it must depend on nothing else."""
         with self._rooms.store.read() as tx:
-            return [self._view(tx, row) for row in databases.of_customer(tx, customer_id)]
+            return self._listing.of(tx, customer_id, show)
 
     def of_connection(self, connection_id: str) -> list[DatabaseView]:
         with self._rooms.store.read() as tx:
@@ -120,7 +123,6 @@ class Databases:
     def _view(self, tx: Tx, row: DatabaseRow) -> DatabaseView:
         connection = connections.by_id(tx, row.connection_id)
         serving = deployments.serving(tx, row.id)
-        history = builds.of_database(tx, row.id)
         least = self._rooms.settings.min_sync_interval_s
         pending = serving is not None and pending_changes(
             row, connection, serving, builds.by_id(tx, serving.build_id), least
@@ -130,7 +132,7 @@ class Databases:
             connection=connection,
             settings=wanted(row, connection, sync_settings(row.config_text), least),
             serving=serving,
-            latest_build=history[0] if history else None,
+            latest_build=builds.newest(tx, row.id),
             pending=pending,
         )
 

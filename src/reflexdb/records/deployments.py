@@ -6,6 +6,7 @@ serves.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +36,17 @@ def all_serving(tx: Tx) -> dict[str, DeploymentRow]:
     """By database."""
     rows = [noun(DeploymentRow, row) for row in tx.execute(select(table).where(_SERVES))]
     return {row.database_id: row for row in rows}
+
+
+def serving_ids(tx: Tx) -> dict[str, str]:
+    """The deployment that serves, by database."""
+    return {row.database_id: row.id for row in tx.execute(select(table.c.database_id, table.c.id).where(_SERVES))}
+
+
+def serving_of(tx: Tx, database_ids: Collection[str]) -> dict[str, DeploymentRow]:
+    """What serves of these, by database."""
+    found = ((each, serving(tx, each)) for each in database_ids)
+    return {each: row for each, row in found if row is not None}
 
 
 def newest_live(tx: Tx, database_id: str) -> DeploymentRow | None:

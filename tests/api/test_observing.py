@@ -256,3 +256,10 @@ def test_the_log_follows_the_control_plane_from_start_to_end(plane: Plane) -> No
 
     assert any(line["action"] == "library" and line["logger"] == "uvicorn.error" for line in lines)
     assert all({"ts", "level", "action"} <= line.keys() for line in lines)
+
+
+def test_every_metric_is_in_the_reference(near: TestClient) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "observing.md").read_text()
+    told = {line.split()[2] for line in near.get("/metrics").text.splitlines() if line.startswith("# HELP reflexdb_")}
+
+    assert told == set(re.findall(r"^\| `(reflexdb_\w+)`", page, re.MULTILINE))

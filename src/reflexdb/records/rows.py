@@ -223,6 +223,6 @@ def noun(kind: type[_Noun], row: Row[Any]) -> _Noun:
 @cache
 def _columns(kind: type) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The names of its fields, and how some of them are made from what is stored."""
-    names = tuple(each.name for each in fields(kind))  # type: ignore[arg-type]  # every kind here is a dataclass
+    names = tuple(each.name for each in fields(kind))
     converters = {name: convert for name, convert in _CONVERTERS.items() if name != "status" or kind is DatabaseRow}
     return names, tuple((name, converters[name]) for name in names if name in converters)

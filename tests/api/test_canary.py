@@ -67,8 +67,8 @@ class Walk:
         environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "REFLEXDB_LOG_LEVEL": "debug"}
         self._out, self._err = (data.parent / "stdout").open("wb"), (data.parent / "stderr").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "reflexdb", "serve", "--data", str(data), "--port", "0", "--ephemeral"]
-            + ["--log-format", "console", "--min-sync-interval", "1"],
+            [sys.executable, "-m", "reflexdb", "serve", "--data", str(data), "--port", "0", "--ephemeral",
+             "--log-format", "console", "--min-sync-interval", "1"],
             stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, env=environ,
         )  # fmt: skip
         until(lambda: (data / "control.json").exists() or self.process.poll() is not None, "the control plane", 60)
@@ -129,7 +129,7 @@ def everything(walk: Walk, source: TestDatabase) -> list[str]:
     """The whole path, right and wrong; the secrets that were made on it."""
     api = walk.api
     address = {
-        "name": "source", "backend": "mariadb", "mysqlHost": source.host, "mysqlPort": source.port,
+        "name": "source", "backend": "mysql", "mysqlHost": source.host, "mysqlPort": source.port,
         "mysqlUser": "canary", "mysqlPassword": PASSWORD,
     }  # fmt: skip
     at = {name: value for name, value in address.items() if name != "name"}
@@ -149,9 +149,13 @@ def everything(walk: Walk, source: TestDatabase) -> list[str]:
     assert row["status"] == "running", row
     reader = api.post(f"/databases/{database}/keys", {"name": "reader"}, expect=201)["key"]
     walk.look("running")
-    asked = walk.client.post(f"{row['endpointUrl']}/query", content="users { id }", headers={"Authorization": f"Bearer {reader}"})
+    asked = walk.client.post(
+        f"{row['endpointUrl']}/query", content="users { id }", headers={"Authorization": f"Bearer {reader}"}
+    )
     assert asked.status_code == 200, asked.text
-    walk.client.post(f"{row['endpointUrl']}/query", content="users { nope }", headers={"Authorization": f"Bearer {reader}"})
+    walk.client.post(
+        f"{row['endpointUrl']}/query", content="users { nope }", headers={"Authorization": f"Bearer {reader}"}
+    )
     first = api.get(f"/databases/{database}/builds")["activeBuildId"]
     api.post(f"/databases/{database}/rebuild")
     assert api.settled(database)["status"] == "running"

@@ -147,7 +147,7 @@ def everything(walk: Walk, source: TestDatabase) -> list[str]:
     api.post(f"/databases/{database}/provision")
     row = api.settled(database)
     assert row["status"] == "running", row
-    reader = api.post(f"/databases/{database}/keys", {"name": "reader"}, expect=201)["key"]
+    reader = api.post(f"/databases/{database}/api-keys", {"name": "reader"}, expect=201)["key"]
     walk.look("running")
     asked = walk.client.post(
         f"{row['endpointUrl']}/query", content="users { id }", headers={"Authorization": f"Bearer {reader}"}

@@ -215,3 +215,10 @@ def expected(name: str, where: str, _secret: bytes) -> bool:
     if name.startswith("key 2"):
         return where == "stdout" or "admin.key" in where
     return name.startswith("key ") and where.startswith("reply") and where.endswith("keys")
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_the_search_finds_each_form_wherever_it_begins(before: int) -> None:
+    text = b"x" * before + PASSWORD.encode() + b"yz"
+    for written in (text, text.hex().encode(), base64.b64encode(text), base64.urlsafe_b64encode(text)):
+        assert any(form in written for form in forms(PASSWORD).values())

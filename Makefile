@@ -82,6 +82,10 @@ format: $(STAMP) ## put Python and C++ into the project's format and print the p
 bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
 	@$(PY) -m bench.run $(BENCH_ARGS)
 
+.PHONY: bench-control
+bench-control: compiler $(STAMP) ## the control plane's answers among a thousand databases
+	@$(PY) -m bench.control_plane $(BENCH_ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and everything the targets above made
 	@rm -rf $(VENV) .demo bench/out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from reflexdb.model.errors import SystemError_
 from reflexdb.records import accounts, audit, builds, connections, databases, deployments, jobs
+from reflexdb.records.builds import BuildFilter
 from reflexdb.records.store import Store
 from reflexdb.records.tables import metadata
 from tests.control.schemas import address, declared, schema
@@ -200,7 +201,7 @@ def test_builds_are_numbered_without_gaps_and_listed_newest_first(store: Store) 
     with store.write() as tx:
         for name in ("a", "b", "c"):
             builds.add(tx, database_id="database", id=name, status="queued", created_at=NOW)
-        listed = [(build.id, build.number) for build in builds.of_database(tx, "database")]
+        listed = [(build.id, build.number) for build in builds.chosen(tx, "database", BuildFilter())]
 
     assert listed == [("c", 3), ("b", 2), ("a", 1)]
 

@@ -22,7 +22,9 @@ from reflexdb.api import (
     errors,
     instances,
     keys,
+    metrics,
 )
+from reflexdb.api.access import Access
 from reflexdb.api.bounds import Bounds
 from reflexdb.api.conditions import Conditional
 from reflexdb.api.description import openapi
@@ -32,6 +34,7 @@ from reflexdb.api.json_body import StrictJson
 from reflexdb.api.limits import Attempts, Quota
 from reflexdb.api.repeats import Repeatable
 from reflexdb.api.settings import ApiSettings
+from reflexdb.api.telemetry import Telemetry
 from reflexdb.control.control import Control
 
 
@@ -50,9 +53,10 @@ def routed() -> FastAPI:
     return app
 
 
-def create_app(control: Control, settings: ApiSettings | None = None) -> FastAPI:
-    """The application on a control that the caller starts and stops."""
-    settings = settings or ApiSettings()
+def create_app(control: Control, settings: ApiSettings | None = None, telemetry: Telemetry | None = None) -> FastAPI:
+    """The application on a control that the caller starts and stops. `telemetry` is the one that control was given."""
+    settings, telemetry = settings or ApiSettings(), telemetry or Telemetry()
+    telemetry.metrics.watch(control)
     app = routed()
     app.state.control = control
     errors.install(app)
@@ -65,7 +69,9 @@ def create_app(control: Control, settings: ApiSettings | None = None) -> FastAPI
     app.add_middleware(Bounds, settings=settings)
     cors.install(app, settings)
     app.add_middleware(Envelope)
+    app.add_middleware(Access, watchers=telemetry.requests)
     document = openapi(app)
+    metrics.install(app, telemetry.metrics, telemetry.access)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def describe() -> JSONResponse:

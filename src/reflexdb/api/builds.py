@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from reflexdb.api import answers, bodies, paging, past_views, views
-from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.api.context import Account, Controlled, errors, plain
 from reflexdb.control.control import Control
 from reflexdb.control.past import History
 from reflexdb.records.builds import BuildFilter
@@ -37,14 +37,13 @@ def list_builds(
     account: Account,
     control: Controlled,
     request: Request,
-    response: Response,
     status: Annotated[answers.BuildStatus | None, Query()] = None,
     deployable: Annotated[bool | None, Query()] = None,
     since: Annotated[bodies.Instant | None, Query()] = None,
     until: Annotated[bodies.Instant | None, Query()] = None,
     limit: paging.Limit = None,
     cursor: paging.Cursor = None,
-) -> dict[str, Any]:
+) -> Response:
     """All build records of the database, most recent first. One with `deployable: true` can be redeployed.
 
     Without query parameters the answer holds every build. With `limit` it may end earlier; the header Link then says
@@ -52,8 +51,9 @@ def list_builds(
     """
     wanted = BuildFilter(status=status, since=since, until=until, before=paging.read_number(request, cursor))
     found = control.past.builds(account, id, wanted, deployable=deployable, limit=limit)
-    paging.link_next(request, response, _following(request, found))
-    return views.history(found, control.rooms.settings)
+    answer = plain(views.history(found, control.rooms.settings))
+    paging.link_next(request, answer, _following(request, found))
+    return answer
 
 
 @router.get(

@@ -5,9 +5,10 @@ Used by the route modules. `Gate` has put the account there; `create_app` has pu
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from reflexdb.api.answers import Error
 from reflexdb.control.accounts import ADMIN_GROUP, Speaker
@@ -47,6 +48,15 @@ _MEANINGS = {
     409: "Not possible in the present state",
     503: "Not configured or not reachable",
 }
+
+
+def as_json(answer: Any) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def plain(answer: Any) -> Response:
+    """A long answer as it is, without holding each of its thousands of entries to the model a second time."""
+    return Response(as_json(answer), media_type="application/json")
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

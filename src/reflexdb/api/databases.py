@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.conditions import tag, tagged
-from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.api.context import Account, Controlled, as_json, errors
 from reflexdb.control.databases import NewDatabase
 from reflexdb.model.errors import InvalidRequest
 
@@ -51,14 +51,16 @@ def list_databases(
     account: Account,
     control: Controlled,
     request: Request,
-    response: Response,
     page: paging.Paged,
     status: Annotated[answers.Status | None, Query()] = None,
-) -> list[dict[str, Any]]:
+) -> Response:
     """All databases of the account that are not deleted, each with the endpoint and health of its latest instance."""
-    found = control.databases.of_customer(account, page, status)
-    shown = paging.cut(request, response, found, page, lambda view: (view.row.created_at, view.row.id))
-    return [views.database(view) for view in shown]
+    found = control.databases.of_customer(account, lambda listed: as_json(views.database(listed)), page, status)
+    answer = Response(media_type="application/json")
+    shown = paging.cut(request, answer, found, page, lambda each: each.place)
+    answer.body = b"[" + b",".join(each.shown for each in shown) + b"]"
+    answer.headers["content-length"] = str(len(answer.body))
+    return answer
 
 
 @router.post(

@@ -9,17 +9,11 @@ from __future__ import annotations
 import re
 import uuid
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-log = structlog.get_logger()
-
 HEADER = "X-Request-Id"
-_QUIET = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Looking changes nothing and is done all the time: no line in the log."""
-
 _SANE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -37,8 +31,6 @@ class Envelope:
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if scope["method"] not in _QUIET:
-                    log.info("request", method=scope["method"], path=scope["path"], status=message["status"])
                 stamp(MutableHeaders(scope=message), request_id)
             await send(message)
 

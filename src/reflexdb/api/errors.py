@@ -76,10 +76,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_crash)
 
 
-def _on_reflex_error(request: Request, exc: Exception) -> JSONResponse:
+def _on_reflex_error(_request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, ReflexError)
     if not isinstance(exc, UserError):
-        log.error("request_failed", path=request.url.path, code=exc.code, error=exc.message)
+        log.error("request_failed", code=exc.code, error=exc.message)
     return from_error(exc)
 
 
@@ -120,7 +120,7 @@ def _on_http(_request: Request, exc: Exception) -> JSONResponse:
 
 def _on_crash(request: Request, exc: Exception) -> JSONResponse:
     request_id = getattr(request.state, "request_id", None)
-    log.error("request_crashed", path=request.url.path, request_id=request_id, exc_info=exc)
+    log.error("request_crashed", request_id=request_id, exc_info=exc)
     reply = answer(500, "internal_error", "Something went wrong here; the control plane's log has the details")
     if request_id is not None:  # this answer passes outside of the envelope
         stamp(reply.headers, request_id)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +27,9 @@ from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
 from reflexdb.api.issuer_settings import issuer_settings
+from reflexdb.api.logs import logging_to
 from reflexdb.api.settings import ApiSettings
+from reflexdb.api.telemetry import opened
 from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
@@ -35,6 +37,7 @@ from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import ReflexError
 from reflexdb.model.issuer import IssuerSettings
+from reflexdb.model.observing import Observing
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
@@ -52,6 +55,18 @@ class CannotServe(Exception):
     """Says in one sentence why the control plane can't start."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the operator chose beyond the place, checked."""
+
+    min_sync_interval_s: int
+    public_url: str | None
+    records: URL | None
+    issuer: IssuerSettings | None
+    api: ApiSettings
+    observing: Observing
+
+
 def run(
     data_dir: Path,
     host: str,
@@ -63,57 +78,63 @@ def run(
     records: str | None = None,
     oidc: Mapping[str, str | None] | None = None,
     api: ApiSettings | None = None,
+    observing: Observing | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        issuer = issuer_settings(oidc or {}, os.environ)
-        limits = (api or ApiSettings()).checked()
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), issuer, limits)
+        chosen = _Chosen(
+            min_sync_interval_s=_min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s,
+            public_url=public_url,
+            records=records_url(records),
+            issuer=issuer_settings(oidc or {}, os.environ),
+            api=(api or ApiSettings()).checked(),
+            observing=observing or Observing(),
+        )
+        _run(data_dir, host, port, chosen, ephemeral=ephemeral)
     except (CannotServe, ReflexError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
 
 
-def _run(
-    data_dir: Path,
-    host: str,
-    port: int,
-    ephemeral: bool,
-    min_sync_interval_s: int | None,
-    public_url: str | None,
-    records: URL | None,
-    issuer: IssuerSettings | None,
-    api: ApiSettings,
-) -> None:
-    least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
+def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bool) -> None:
     data_dir = _prepared(data_dir)
-    with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
-        url = public_url or _url(host, listener)
+    log_file, observing = data_dir / "logs" / "control.log", chosen.observing
+    with (
+        _locked(data_dir),
+        _listening(host, port) as listener,
+        logging_to(log_file, observing.log_level, observing.log_form),
+        opened(observing, os.environ) as telemetry,
+    ):
+        url = (chosen.public_url or _url(host, listener)).rstrip("/")
         settings = Settings(
-            base_url=url.rstrip("/"), min_sync_interval_s=least, issuer=issuer, plans=read_plans(os.environ)
+            base_url=url,
+            min_sync_interval_s=chosen.min_sync_interval_s,
+            issuer=chosen.issuer,
+            plans=read_plans(os.environ),
         )
-        control = open_control(data_dir, settings, host, records, read_payments(os.environ, settings.base_url))
+        payments = read_payments(os.environ, url)
+        control = open_control(data_dir, settings, host, chosen.records, payments, telemetry)
         _welcome(control, data_dir, url)
-        _serve(control, listener, data_dir, url, ephemeral=ephemeral, api=api)
+        app = create_app(control, chosen.api, telemetry)
+        config = uvicorn.Config(
+            app,
+            http=protocol(chosen.api),
+            ws="none",
+            log_config=None,  # uvicorn's own lines go where ours go; requests are told by our own middleware
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            server_header=False,
+        )
+        _serve(control, config, listener, data_dir / "control.json", url, ephemeral=ephemeral)
 
 
 def _serve(
-    control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool, api: ApiSettings
+    control: Control, config: uvicorn.Config, listener: socket.socket, where: Path, url: str, *, ephemeral: bool
 ) -> None:
     log = structlog.get_logger()
     control.start()
-    where = data_dir / "control.json"
     write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
-    config = uvicorn.Config(
-        create_app(control, api),
-        http=protocol(api),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        server_header=False,
-    )
     try:
         with _signals_end_the_server_only():
             _Server(config, control).run(sockets=[listener])
@@ -255,38 +276,3 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _url(host: str, listener: socket.socket) -> str:
     shown = _ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def _logging(data_dir: Path) -> Iterator[None]:
-    """Events as JSON lines in logs/control.log; what libraries warn of goes there too."""
-    file = (data_dir / "logs" / "control.log").open("a", encoding="utf-8", buffering=1)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("action"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file),
-        cache_logger_on_first_use=False,
-    )
-    handler = _ToStructlog(level=logging.WARNING)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        structlog.reset_defaults()
-        with suppress(OSError):
-            file.close()
-
-
-class _ToStructlog(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info
-        )

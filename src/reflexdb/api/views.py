@@ -8,6 +8,7 @@ from typing import Any
 
 from reflexdb.control.connections import SYNC_MODES, ConnectionView
 from reflexdb.control.databases import DatabaseView
+from reflexdb.control.listing import ListedDatabase
 from reflexdb.control.past import History
 from reflexdb.control.rooms import Settings
 from reflexdb.control.wanted import published
@@ -44,7 +45,7 @@ def connection_with_databases(view: ConnectionView, settings: Settings) -> Json:
     return {**connection(view.row, settings), "databases": [database(each) for each in view.databases]}
 
 
-def database(view: DatabaseView) -> Json:
+def database(view: DatabaseView | ListedDatabase) -> Json:
     row, serving = view.row, view.serving
     return {
         "id": row.id,
@@ -109,15 +110,30 @@ def build(row: BuildRow, settings: Settings) -> Json:
 
 
 def history(entries: History, settings: Settings) -> Json:
-    hidden = ("databaseId", "imageUri", "startedAt")
-    shown = [(build(row, settings), deployable) for row, deployable in entries.builds]
+    logs = f"{settings.base_url}/v1/databases/{entries.database_id}/builds/"
     return {
         "builds": [
-            {**{name: value for name, value in each.items() if name not in hidden}, "deployable": deployable}
-            for each, deployable in shown
+            {
+                "id": row.id,
+                "status": row.status,
+                "deployable": deployable,
+                "codebuildId": None,
+                "logsUrl": f"{logs}{row.id}/log",
+                "createdAt": _stored(row.created_at),
+                "finishedAt": _stored(row.finished_at),
+                "buildDurationSeconds": row.duration_s,
+                "computeTypeUsed": row.compute_type,
+                "costEstimateCents": row.cost_cents,
+            }
+            for row, deployable in entries.builds
         ],
         "activeBuildId": entries.active_build_id,
     }
+
+
+def _stored(time: str | None) -> str | None:
+    """A time as the records keep it, `...:00.123456Z`, with milliseconds."""
+    return None if time is None else time[:23] + "Z"
 
 
 def status(view: DatabaseView, actions: dict[Action, Availability], settings: Settings) -> Json:

@@ -43,8 +43,8 @@ Log = Callable[[str], None]
 """Takes one line for the build's log, without time stamp or line end."""
 
 
-Passed = Callable[[str, float], None]
-"""Hears of a pass that has ended, well or not: its name, and how many seconds it took."""
+Passed = Callable[[str, float, bool], None]
+"""Hears of a pass that has ended: its name, how many seconds it took, and whether it failed."""
 
 
 class Builder(Protocol):
@@ -55,6 +55,10 @@ class Builder(Protocol):
 
 class ImageStore(Protocol):
     """Keeps images by digest. Everything read from it is verified against the digest."""
+
+    def uri(self, digest: str) -> str:
+        """Where an image is or would be: `oci:DIRECTORY@DIGEST`."""
+        ...
 
     def verify(self, digest: str) -> bool:
         """True where the image is stored and every byte of it matches; False where anything is missing or differs."""

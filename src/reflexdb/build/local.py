@@ -151,16 +151,17 @@ class _Phases:
 
     @contextmanager
     def run(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
+        started, failed = time.monotonic(), True
         try:
             yield
+            failed = False
         except OSError as exc:
             full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
             reason = "the disk is full; free some space in the data directory" if full else exc.strerror or str(exc)
             raise BuildFailed(name, f"The build failed in the pass {name}: {reason}.") from exc
         finally:
             if self._passed is not None:
-                self._passed(name, time.monotonic() - started)
+                self._passed(name, time.monotonic() - started, failed)
         self._log(f"{name}: {time.monotonic() - started:.2f} s")
 
 

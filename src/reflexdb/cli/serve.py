@@ -13,6 +13,7 @@ from reflexdb.cli import serve_oidc
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
 from reflexdb.cli.session import session
+from reflexdb.model.observing import LogForm, LogLevel, Observing
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
 
@@ -63,6 +64,27 @@ def serve(
             "--cors-credentials", envvar=settings.CORS_CREDENTIALS_VARIABLE, help=settings.CORS_CREDENTIALS_HELP
         ),
     ] = False,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least that the log tells.", envvar="REFLEXDB_LOG_LEVEL")
+    ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogForm | None,
+        typer.Option(
+            help="Write the log to standard error too, in this form; logs/control.log is always JSON lines.",
+            envvar="REFLEXDB_LOG_FORMAT",
+        ),
+    ] = None,
+    metrics_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve metrics on this HOST:PORT, to whoever reaches it, instead of at /metrics.",
+            envvar="REFLEXDB_METRICS_LISTEN",
+        ),
+    ] = None,
+    metrics_token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token that /metrics asks for.", envvar="REFLEXDB_METRICS_TOKEN_FILE"),
+    ] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
@@ -105,6 +127,7 @@ def serve(
         cors_origins=tuple(cors_origin or ()),
         cors_credentials=cors_credentials,
     )
+    observing = Observing(log_level, log_format, metrics_listen, metrics_token_file)
     run(
         place,
         host,
@@ -115,6 +138,7 @@ def serve(
         records=records_address(context, records),
         oidc=oidc,
         api=limits,
+        observing=observing,
     )
 
 

@@ -184,6 +184,8 @@ class Actions:
             build_id=build_id,
             from_build_id=serving.build_id if serving else None,
             created_at=now,
+            request_id=origin().request_id,
+            traceparent=self._rooms.watcher.cause(),
             **who,
         )
         return Accepted(status.published, build_id=build_id if action in _BUILDS else None)
@@ -194,11 +196,10 @@ class Actions:
         last = deployments.last_served(tx, row.id)
         if last is not None:
             return last.build_id
-        deployable = (each for each in builds.of_database(tx, row.id) if each.image_digest is not None)
-        newest = next(deployable, None)
+        newest = builds.newest_with_image(tx, row.id)
         if newest is None:
             raise Conflict(f"{action.value} needs an earlier successful build, and there is none")
-        return newest.id
+        return newest
 
     def _at_once(self, customer_id: str, database_id: str, action: Action, order: Callable[[str], None]) -> DatabaseRow:
         with self._rooms.store.read() as tx:
@@ -236,5 +237,5 @@ class Actions:
         if Rule.NEEDS_IMAGE not in ALLOWED[row.status].values():
             return False
         with self._rooms.store.read() as tx:
-            history = builds.of_database(tx, row.id)
-        return any(self._images.deployable(build) for build in history)
+            made = builds.images(tx, row.id)
+        return any(map(self._images.usable, made))

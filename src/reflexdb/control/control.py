@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import structlog
 
@@ -28,6 +29,7 @@ from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.wanted import address
+from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
 from reflexdb.deploy.base import ApiKeySet
 from reflexdb.model.errors import NotFound
@@ -36,6 +38,8 @@ from reflexdb.records import builds, deployments, jobs
 from reflexdb.sources.base import SourceAddress
 
 log = structlog.get_logger()
+
+_TICK, _POLL = Work(Kind.TICK, "tick"), Work(Kind.POLL, "poll")
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -100,8 +104,7 @@ class Control:
         """Everything about one database, its instance looked at now."""
         view = self.databases.get(customer_id, database_id)
         if view.serving is not None:
-            self._health.look(view.row.id)
-            view = self.databases.get(customer_id, database_id)
+            view = replace(view, serving=self._health.look(view.serving))
         return view, self.actions.available(view.row)
 
     def build_log_of(self, customer_id: str, database_id: str, build_id: str) -> str:
@@ -131,7 +134,8 @@ class Control:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                self._reconciler.tick()
+                with self.rooms.watcher.doing(_TICK):
+                    self._reconciler.tick()
             except Exception:
                 log.exception("tick_failed")
             self._wake.wait(self.rooms.settings.tick_s)
@@ -139,6 +143,7 @@ class Control:
     def _watch(self) -> None:
         while not self._stopping.wait(self.rooms.settings.health_interval_s):
             try:
-                self._health.poll()
+                with self.rooms.watcher.doing(_POLL):
+                    self._health.poll()
             except Exception:
                 log.exception("health_poll_failed")

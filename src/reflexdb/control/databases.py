@@ -8,7 +8,7 @@ Also the one place that gathers everything the API shows of a database, so that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection as Tx
 from reflexdb.control import limits
 from reflexdb.control.audit import note, note_change
 from reflexdb.control.conditions import must_hold
+from reflexdb.control.listing import ListedDatabase, Listing, Shown
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
@@ -57,15 +58,20 @@ class DatabaseView:
 class Databases:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._listing = Listing(rooms.settings.min_sync_interval_s)
 
     def of_customer(
-        self, customer_id: str, page: Page = EVERYTHING, published: str | None = None
-    ) -> list[DatabaseView]:
-        """Those with the published status, where one is given."""
+        self,
+        customer_id: str,
+        show: Callable[[ListedDatabase], bytes],
+        page: Page = EVERYTHING,
+        published: str | None = None,
+    ) -> list[Shown]:
+        """What `show` makes of each of the account's databases (it must depend on nothing else), oldest first; those
+        with the published status, where one is given."""
         statuses = None if published is None else [each.value for each in Status if each.published == published]
         with self._rooms.store.read() as tx:
-            rows = databases.of_customer(tx, customer_id, page, statuses)
-            return [database_view(self._rooms, tx, row) for row in rows]
+            return self._listing.of(tx, customer_id, show, page, statuses)
 
     def of_connection(self, connection_id: str) -> list[DatabaseView]:
         with self._rooms.store.read() as tx:
@@ -144,7 +150,6 @@ def database_view(rooms: Rooms, tx: Tx, row: DatabaseRow) -> DatabaseView:
     """Everything that is shown of a database, as the transaction sees it."""
     connection = connections.by_id(tx, row.connection_id)
     serving = deployments.serving(tx, row.id)
-    history = builds.of_database(tx, row.id)
     least = rooms.settings.min_sync_interval_s
     pending = serving is not None and pending_changes(
         row, connection, serving, builds.by_id(tx, serving.build_id), least
@@ -154,7 +159,7 @@ def database_view(rooms: Rooms, tx: Tx, row: DatabaseRow) -> DatabaseView:
         connection=connection,
         settings=wanted(row, connection, sync_settings(row.config_text), least),
         serving=serving,
-        latest_build=history[0] if history else None,
+        latest_build=builds.newest(tx, row.id),
         pending=pending,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reflexdb.model.lifecycle import STABLE, Action, Desired, Status, availability
+from reflexdb.model.lifecycle import NOTHING_RUNS, STABLE, Action, Desired, Status, availability
 
 MAX_BUILD_ATTEMPTS = 2
 """A build that was interrupted is started once more by itself;
@@ -23,7 +23,6 @@ _GOAL_ACTION = {
     Desired.PAUSED: Action.PAUSE,
     Desired.TERMINATED: Action.TERMINATE,
 }
-_NOTHING_RUNS = frozenset({Status.REGISTERED, Status.PAUSED, Status.STOPPED, Status.TERMINATED})
 
 
 class Step(StrEnum):
@@ -108,7 +107,7 @@ def _pursue(known: Known, desired: Desired) -> Step:
 
 
 def _compare(known: Known) -> Step:
-    if known.found is not None and known.status in _NOTHING_RUNS:
+    if known.found is not None and known.status in NOTHING_RUNS:
         return Step.RETIRE_STRAY
     if known.serving == known.found:
         return Step.NOTHING

@@ -8,6 +8,9 @@ observed: health changes no status, since restarting processes is the deployer's
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,6 +20,11 @@ from reflexdb.control.keys import Keys
 from reflexdb.control.rooms import Rooms
 from reflexdb.deploy.base import Observation
 from reflexdb.records import api_keys, deployments
+from reflexdb.records.rows import DeploymentRow
+
+_PER_ROUND = 100
+_WRITTEN_EVERY = timedelta(seconds=10)
+"""A write is a flush to the disk; what an instance says now is asked of it where one database is shown."""
 
 log = structlog.get_logger()
 
@@ -25,26 +33,38 @@ class Health:
     def __init__(self, rooms: Rooms, keys: Keys) -> None:
         self._rooms = rooms
         self._keys = keys
+        self._last = ""
+        self._key_use: dict[str, dict[str, datetime]] = {}
 
     def poll(self) -> None:
-        """Observe every serving deployment once, and write what was seen in one transaction."""
+        """Observe serving deployments, each in its turn, and write what is new of them in one transaction."""
         with self._rooms.store.read() as tx:
-            serving = deployments.all_serving(tx)
-        seen = {database_id: self._rooms.deployer.observe(database_id) for database_id in serving}
+            serving = deployments.serving_of(tx, self._turn(sorted(deployments.serving_ids(tx))))
+        looks = {database_id: self._rooms.deployer.observe(database_id) for database_id in serving}
+        seen = {each: look for each, look in looks.items() if self._differs(serving[each], look)}
         if seen:
             with self._rooms.store.write() as tx:
                 for database_id, observation in seen.items():
                     self._note(tx, database_id, observation)
         self._keys.tell_stale()
 
-    def look(self, database_id: str) -> None:
-        """Observe one database now, if anything of it serves."""
-        with self._rooms.store.read() as tx:
-            if deployments.serving(tx, database_id) is None:
-                return
-        observation = self._rooms.deployer.observe(database_id)
-        with self._rooms.store.write() as tx:
-            self._note(tx, database_id, observation)
+    def look(self, serving: DeploymentRow) -> DeploymentRow:
+        """The deployment with what it says of itself now; the next poll writes it down."""
+        observation = self._rooms.deployer.observe(serving.database_id)
+        if observation is not None and observation.deployed.deployment_id != serving.id:
+            return serving  # a handover meanwhile
+        now = self._rooms.now()
+        return replace(serving, last_health_check=now, updated_at=now, **_seen(observation))
+
+    def _differs(self, serving: DeploymentRow, observation: Observation | None) -> bool:
+        """Whether there is something to write: the mere age of a snapshot is, only now and then."""
+        seen = _seen(observation)
+        if any(getattr(serving, name) != value for name, value in seen.items() if name != "snapshot_age_ms"):
+            return True
+        if observation is not None and self._key_use.get(serving.database_id) != observation.key_use:
+            return True
+        checked = serving.last_health_check
+        return checked is None or self._rooms.now() - checked >= _WRITTEN_EVERY
 
     def _note(self, tx: Tx, database_id: str, observation: Observation | None) -> None:
         serving = deployments.serving(tx, database_id)
@@ -52,14 +72,27 @@ class Health:
             return
         if observation is not None and observation.deployed.deployment_id != serving.id:
             return  # a handover between the two looks: the next poll sees them agree
-        now = self._rooms.now()
-        seen: dict[str, Any] = {"health_status": "unreachable", "health_reason": "no instance is running"}
+        now, seen = self._rooms.now(), _seen(observation)
         if observation is not None:
-            seen = _columns(observation)
             api_keys.note_use(tx, database_id, observation.key_use)
+            self._key_use[database_id] = dict(observation.key_use)
         if serving.health_status != seen["health_status"]:
             log.info("health", database=database_id, health=seen["health_status"], reason=seen["health_reason"])
         deployments.change(tx, serving.id, now, last_health_check=now, **seen)
+
+    def _turn(self, ids: list[str]) -> list[str]:
+        """Those to look at now: all where they are few, else the next ones, so that a round costs the same however
+        many serve."""
+        after = bisect_right(ids, self._last)
+        turn = (ids[after:] + ids[:after])[:_PER_ROUND]
+        self._last = turn[-1] if turn else ""
+        return turn
+
+
+def _seen(observation: Observation | None) -> dict[str, Any]:
+    if observation is None:
+        return {"health_status": "unreachable", "health_reason": "no instance is running"}
+    return _columns(observation)
 
 
 def _columns(observation: Observation) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Whether a build's image is stored and intact: the truth behind `deployable`.
 
 The image store reads every byte to answer; here its answer is remembered for as long as the files it read are the
-same files, by inode, size and time of change, so that a list of a thousand builds is quick. Knows the public OCI
+same files, by inode, size and time of change. What is stored at all is known from the store's index, which is read
+again when it has changed: of a thousand builds whose images are gone, none touches the disk. Knows the public OCI
 layout, nothing else of images.
 """
 
@@ -22,24 +23,28 @@ class Images:
     def __init__(self, store: ImageStore) -> None:
         self._store = store
         self._known: dict[str, tuple[_Identity, bool]] = {}
+        self._index: tuple[tuple[int, int, int], Path, frozenset[str]] | None = None
         self._lock = threading.Lock()
 
     def deployable(self, build: BuildRow) -> bool:
         """A succeeded build whose image can be deployed now."""
-        if build.status != "succeeded" or build.image_digest is None or build.image_uri is None:
-            return False
-        identity = _identity(build.image_uri, build.image_digest)
+        made = build.status == "succeeded" and build.image_digest is not None and build.image_uri is not None
+        return made and self.usable(build.image_digest or "")
+
+    def usable(self, digest: str) -> bool:
+        """Whether a succeeded build's image can be deployed now."""
+        with self._lock:
+            remembered = self._known.get(digest)
+        identity = self._identity(digest, remembered[0] if remembered else None)
         if identity is None:
             return False
-        with self._lock:
-            remembered = self._known.get(build.image_digest)
         if remembered is not None and remembered[0] == identity:
             return remembered[1]
-        intact = self._store.verify(build.image_digest)
+        intact = self._store.verify(digest)
         with self._lock:
             if len(self._known) >= _MAX_REMEMBERED:
                 self._known.clear()
-            self._known[build.image_digest] = (identity, intact)
+            self._known[digest] = (identity, intact)
         return intact
 
     def why_not(self, build: BuildRow) -> str | None:
@@ -50,7 +55,7 @@ class Images:
             return f"the build is {build.status.replace('_', ' ')}; only a succeeded one has an image"
         if build.image_digest is None or build.image_uri is None:
             return "the build has no image"
-        if _identity(build.image_uri, build.image_digest) is None:
+        if self._identity(build.image_digest, None) is None:
             return f"the image {build.image_digest} is not stored any more, or not whole; rebuild"
         return f"the stored image differs from its digest {build.image_digest}; rebuild"
 
@@ -58,20 +63,42 @@ class Images:
         """Verified byte by byte, now."""
         return self._store.verify(digest)
 
+    def _identity(self, digest: str, former: _Identity | None) -> _Identity | None:
+        """What tells these files from any others, or None where one is missing or unreadable.
 
-def _identity(uri: str, digest: str) -> _Identity | None:
-    """What tells these files from any others, or None where one is missing or unreadable."""
-    root = Path(uri.removeprefix("oci:").rsplit("@", 1)[0])
-    try:
-        if f'"{digest}"' not in (root / "index.json").read_text("utf-8"):
+        A digest names one manifest for ever, so the parts of a former identity are its parts still.
+        """
+        root, stored = self._stored()
+        if digest not in stored:
             return None
-        manifest = json.loads(_blob(root, digest).read_bytes())
-        parts = [digest, manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
-        stats = [(part, _blob(root, part).stat()) for part in parts]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return tuple((part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats)
+        try:
+            names = [part for part, *_ in former] if former else _parts(root, digest)
+            stats = [(name, _blob(root, name).stat()) for name in names]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return tuple((part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats)
+
+    def _stored(self) -> tuple[Path, frozenset[str]]:
+        """Where the images are, and the digests that the index names."""
+        root = Path(self._store.uri("").removeprefix("oci:").rsplit("@", 1)[0])
+        try:
+            stat = (root / "index.json").stat()
+            identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            known = self._index
+            if known is not None and known[0] == identity:
+                return root, known[2]
+            index = json.loads((root / "index.json").read_bytes())
+            digests = frozenset(entry["digest"] for entry in index["manifests"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return root, frozenset()
+        self._index = (identity, root, digests)
+        return root, digests
 
 
 def _blob(root: Path, digest: str) -> Path:
     return root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def _parts(root: Path, digest: str) -> list[str]:
+    manifest = json.loads(_blob(root, digest).read_bytes())
+    return [digest, manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from reflexdb.control.rooms import Rooms
+from reflexdb.control.watching import Kind, Work
 from reflexdb.records import builds
 
 
@@ -23,15 +24,21 @@ class Journal:
         started = self._rooms.now()
         self._note(build_id, name, started, None)
         try:
-            yield
+            with self._rooms.watcher.doing(_work(build_id, name)):
+                yield
         finally:
             self._note(build_id, name, started, self._rooms.now())
 
-    def passed(self, build_id: str, name: str, seconds: float) -> None:
+    def passed(self, build_id: str, name: str, seconds: float, failed: bool) -> None:
         """A pass of the builder that has just ended, well or not."""
         finished = self._rooms.now()
         self._note(build_id, name, finished - timedelta(seconds=seconds), finished)
+        self._rooms.watcher.done(_work(build_id, name), seconds, failed=failed)
 
     def _note(self, build_id: str, name: str, started: datetime, finished: datetime | None) -> None:
         with self._rooms.store.write() as tx:
             builds.note_phase(tx, build_id, name, started, finished)
+
+
+def _work(build_id: str, name: str) -> Work:
+    return Work(Kind.PHASE, name, {"build": build_id})

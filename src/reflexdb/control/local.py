@@ -14,6 +14,7 @@ from reflexdb.build.local import LocalBuilder
 from reflexdb.control.control import Control
 from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.control.rooms import Rooms, Settings
+from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
@@ -21,7 +22,12 @@ from reflexdb.sources import open_source
 
 
 def open_control(
-    data_dir: Path, settings: Settings, host: str, records: URL | None = None, payments: Payments | None = None
+    data_dir: Path,
+    settings: Settings,
+    host: str,
+    records: URL | None = None,
+    payments: Payments | None = None,
+    watcher: Watcher | None = None,
 ) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
@@ -36,5 +42,6 @@ def open_control(
         open_source=open_source,
         settings=settings,
         payments=payments or NoPayments(),
+        watcher=watcher or Nobody(),
     )
     return Control(rooms)

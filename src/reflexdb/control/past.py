@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from reflexdb.control.build_log import log_path
 from reflexdb.control.databases import found
@@ -18,7 +17,7 @@ from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.model.errors import NotFound, ReflexError
 from reflexdb.model.lifecycle import Action
 from reflexdb.records import builds, deployments, jobs
-from reflexdb.records.builds import BuildFilter
+from reflexdb.records.builds import BuildFilter, Listed
 from reflexdb.records.jobs import JobFilter
 from reflexdb.records.rows import BuildRow, DeploymentRow, JobRow
 
@@ -38,7 +37,8 @@ DEPLOYING = (
 class History:
     """A database's builds, newest first, each with whether it can be deployed; and the build that serves now."""
 
-    builds: tuple[tuple[BuildRow, bool], ...]
+    database_id: str
+    builds: list[tuple[Listed, bool]]
     active_build_id: str | None
     more: bool = False
     """There are older ones that fit, beyond the limit."""
@@ -76,13 +76,20 @@ class Past:
         """The builds that fit, newest first; all of them where nothing is said."""
         with self._rooms.store.read() as tx:
             row = found(tx, customer_id, database_id)
-            rows = builds.chosen(tx, row.id, wanted or BuildFilter())
+            enough = limit + 1 if limit is not None and deployable is None else None
+            rows = builds.history(tx, row.id, wanted or BuildFilter(), enough)
             serving = deployments.serving(tx, row.id)
-        judged = ((build, self._images.deployable(build)) for build in rows)
-        fitting = (each for each in judged if deployable is None or each[1] is deployable)
-        page = tuple(islice(fitting, None if limit is None else limit + 1))
+        usable = self._usable(rows)
+        page = [(build, build.image_digest in usable and build.status == "succeeded") for build in rows]
+        if deployable is not None:
+            page = [each for each in page if each[1] is deployable]
         more = limit is not None and len(page) > limit
-        return History(page[:limit], serving.build_id if serving else None, more)
+        return History(row.id, page[:limit], serving.build_id if serving else None, more)
+
+    def _usable(self, rows: list[Listed]) -> set[str | None]:
+        """The images of these builds that can be deployed; each is looked at once, however many builds made it."""
+        made = {each.image_digest for each in rows if each.status == "succeeded" and each.image_digest is not None}
+        return {digest for digest in made if self._images.usable(digest)}
 
     def build(self, customer_id: str, database_id: str, build_id: str) -> BuildDetail:
         with self._rooms.store.read() as tx:

@@ -46,16 +46,17 @@ class Reconciler:
         self._lock = threading.Lock()
         self._resting: dict[str, float] = {}
         self._looked_at = float("-inf")
+        self._minute = -1
+        self._ended = False
 
     def tick(self) -> None:
         """Look at every database once and carry out what is due."""
         with self._lock:
             busy = set(self._busy) | {each for each, until in self._resting.items() if until > time.monotonic()}
         with self._rooms.store.read() as tx:
-            rows = databases.everyones(tx)
             unfinished = jobs.unfinished(tx)
-            serving = deployments.all_serving(tx)
         found = self._look([job for database_id, job in unfinished.items() if database_id not in busy])
+        rows, serving, known = self._due(set(unfinished), found)
         for row in rows:
             if row.id in busy:
                 continue
@@ -64,7 +65,35 @@ class Reconciler:
             except (ReflexError, OSError):
                 log.exception("reconcile_failed", database=row.id)
         if found is not None:
-            self._retire_unknown(found.keys() - {row.id for row in rows})
+            self._retire_unknown(found.keys() - known)
+
+    def _due(
+        self, with_jobs: set[str], found: dict[str, str] | None
+    ) -> tuple[list[DatabaseRow], dict[str, DeploymentRow], set[str]]:
+        """The databases that something may have to be done about, with what serves of them; and which of those that
+        run are known at all. The others are not read: a look costs what changes, not what exists."""
+        with self._rooms.store.read() as tx:
+            due = with_jobs | databases.desiring(tx)
+            if self._schedules_due():
+                due |= databases.scheduled(tx)
+            if found is not None:
+                due |= self._differing(deployments.serving_ids(tx), found) | databases.without_need(tx, found)
+            rows = databases.these(tx, due)
+            serving = deployments.serving_of(tx, due)
+            known = databases.alive(tx, found) if found else set()
+        return rows, serving, known
+
+    @staticmethod
+    def _differing(serving: dict[str, str], found: dict[str, str]) -> set[str]:
+        return {each for each in serving.keys() | found.keys() if serving.get(each) != found.get(each)}
+
+    def _schedules_due(self) -> bool:
+        """Schedules are in minutes: they are read once in each, and after any work has ended."""
+        minute = int(self._rooms.now().timestamp() // 60)
+        with self._lock:
+            due = self._ended or minute != self._minute
+            self._minute, self._ended = minute, False
+        return due
 
     def busy(self) -> bool:
         with self._lock:
@@ -106,6 +135,8 @@ class Reconciler:
         )
 
     def _known_job(self, job: JobRow) -> Job:
+        if job.owner is None:
+            return Job(False, job.attempt, False, job.deployment_id)
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id) if job.build_id else None
         started = build is not None and build.status == "in_progress"
@@ -115,7 +146,8 @@ class Reconciler:
         if row.desired_state is None or row.status not in STABLE:
             return False
         with self._rooms.store.read() as tx:
-            return any(self._images.deployable(build) for build in builds.of_database(tx, row.id))
+            made = builds.images(tx, row.id)
+        return any(map(self._images.usable, made))
 
     def _build_slot(self) -> bool:
         with self._lock:
@@ -163,6 +195,7 @@ class Reconciler:
         finally:
             with self._lock:
                 del self._busy[database_id]
+                self._ended = True
             self._wake.set()
 
     def _pursue(self, row: DatabaseRow) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from reflexdb.build.base import Builder, ImageStore
 from reflexdb.control.fetch import fetch
 from reflexdb.control.payments import NoPayments, Payments
+from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
 from reflexdb.model.issuer import IssuerSettings
@@ -73,6 +74,7 @@ class Rooms:
     payments: Payments = field(default_factory=NoPayments)
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
+    watcher: Watcher = field(default_factory=Nobody)
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

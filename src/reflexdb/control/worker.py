@@ -23,6 +23,7 @@ from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, new_id
+from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import Deployed, InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
@@ -48,6 +49,7 @@ class Worker:
         self._keys = keys
         self._stopping = stopping
         self._journal = Journal(rooms)
+        self._telling = Telling(rooms)
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -60,15 +62,20 @@ class Worker:
     def run(self, job_id: str) -> None:
         """Walk until the job is finished, waits for a build slot, or the control plane stops."""
         with self._rooms.store.write() as tx:
-            started = jobs.by_id(tx, job_id).started_at or self._rooms.now()
-            jobs.change(tx, job_id, owner=self._rooms.owner, started_at=started)
+            job = jobs.by_id(tx, job_id)
+            jobs.change(tx, job_id, owner=self._rooms.owner, started_at=job.started_at or self._rooms.now())
+        with self._telling.job(job):
+            self._walk(job_id)
+
+    def _walk(self, job_id: str) -> None:
         while not self._stopping.is_set():
             job, row = self._present(job_id)
             if job.finished_at is not None or job.owner is None:
                 return
             name, step = self._steps[row.status]
             try:
-                step(job)
+                with self._telling.step(name, job):
+                    step(job)
             except ReflexError as exc:
                 self.fail(job, f"{name}{_inner_step(exc)}", exc.message, exc.code)
             except Exception:
@@ -107,6 +114,7 @@ class Worker:
             self._advance(tx, job, Event.STEP_FAILED, last_error=error)
             jobs.finish(tx, job.id, now, **why)
         self._log(job)(f"FAILED {error}")
+        self._telling.ended(job, failed=True)
         log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
 
     def _test(self, job: JobRow) -> None:
@@ -165,6 +173,8 @@ class Worker:
             if result.image.reused:
                 build_credits.refund(tx, job.build_id, finished)
             self._advance(tx, job, Event.BUILT)
+            build = builds.by_id(tx, job.build_id)
+        self._telling.built(build, seconds, failed=False)
 
     def _make_image(self, job: JobRow) -> BuildResult:
         assert job.build_id is not None
@@ -177,7 +187,7 @@ class Worker:
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
         request = BuildRequest(schema, row.config_text)
         result = self._rooms.builder.build(
-            request, note, lambda name, seconds: self._journal.passed(build_id, name, seconds)
+            request, note, lambda name, seconds, failed: self._journal.passed(build_id, name, seconds, failed)
         )
         reused = ", the same as an earlier build's" if result.image.reused else ""
         note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
@@ -203,7 +213,7 @@ class Worker:
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         try:
             with self._phase(job, "deploy"):
-                deployed = self._rooms.deployer.deploy(spec, note)
+                deployed = self._rooms.deployer.deploy(spec, note, self._telling.deployment(job, spec.deployment_id))
         except ReflexError as exc:
             if not self._resized(job, settings):
                 raise
@@ -274,6 +284,7 @@ class Worker:
             self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
             jobs.finish(tx, job.id, now)
         self._keys.mark_stale(job.database_id)  # a key made during the deployment is not in its set
+        self._telling.ended(job)
         log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
 
     def _retire(self, job: JobRow) -> None:
@@ -283,6 +294,7 @@ class Worker:
             deployments.retire_others(tx, job.database_id, now)
             self._advance(tx, job, Event.RETIRED)
             jobs.finish(tx, job.id, now)
+        self._telling.ended(job)
         log.info("retired", database=job.database_id, job_action=job.action)
 
     def _advance(self, tx: Tx, job: JobRow, event: Event, **changes: Any) -> DatabaseRow:
@@ -297,6 +309,7 @@ class Worker:
         seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
         builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **error)
         build_credits.refund(tx, build.id, now)
+        self._telling.built(build, seconds or 0, failed=True)
 
     def _present(self, job_id: str) -> tuple[JobRow, DatabaseRow]:
         with self._rooms.store.read() as tx:

@@ -81,15 +81,19 @@ class Observation:
     """Where in the source's history the snapshot is; None where that is not known."""
 
 
+Passed = Callable[[str, float, bool], None]
+"""Hears of a step that has ended: its name, how many seconds it took, and whether it failed."""
+
+
 class Deployer(Protocol):
     """Runs instances. At most one deployment of a database serves at any time, on a port that does not change."""
 
-    def deploy(self, spec: InstanceSpec, log: Callable[[str], None]) -> Deployed:
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Deployed:
         """Start the new instance, load it, check health and a smoke query, hand over the listening socket, drain the
         old one.
 
         On DeployFailed (its `step` is one of unpack, launch, load, probe, handover) nothing new runs and the old
-        instance, if any, still serves.
+        instance, if any, still serves. `passed` hears of each of these steps.
         """
         ...
 

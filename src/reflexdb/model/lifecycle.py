@@ -87,6 +87,9 @@ class Desired(StrEnum):
     TERMINATED = "terminated"
 
 
+NOTHING_RUNS = frozenset({Status.REGISTERED, Status.PAUSED, Status.STOPPED, Status.TERMINATED})
+"""At these no instance of the database should be found."""
+
 STABLE = frozenset(
     {Status.REGISTERED, Status.RUNNING, Status.PAUSED, Status.FAILED, Status.STOPPED, Status.TERMINATED},
 )

@@ -5,20 +5,27 @@ Called by control; every function runs in the caller's transaction. Numbers coun
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
 from reflexdb.records.rows import BuildRow, noun
 from reflexdb.records.tables import builds as table
 
 
 def add(tx: Tx, *, database_id: str, **values: Any) -> None:
-    last = tx.execute(select(func.max(table.c.number)).where(table.c.database_id == database_id)).scalar()
-    tx.execute(insert(table).values(database_id=database_id, number=(last or 0) + 1, **values))
+    add_many(tx, database_id, [values])
+
+
+def add_many(tx: Tx, database_id: str, many: Sequence[Mapping[str, Any]]) -> None:
+    """Oldest first; all of them with the same columns."""
+    last = tx.execute(select(func.max(table.c.number)).where(table.c.database_id == database_id)).scalar() or 0
+    numbered = [{"database_id": database_id, "number": last + place, **each} for place, each in enumerate(many, 1)]
+    tx.execute(insert(table), numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,31 @@ class BuildFilter:
     before: int | None = None
 
 
+class Listed(NamedTuple):
+    """A build as a list shows it; times are text as stored, which sorts, and most of all needs no reading."""
+
+    number: int
+    id: str
+    status: str
+    image_digest: str | None
+    created_at: str
+    finished_at: str | None
+    duration_s: int | None
+    compute_type: str | None
+    cost_cents: int | None
+
+
+_NUMBERS = ("number", "duration_s", "cost_cents")
+_LISTED = [table.c[name] if name in _NUMBERS else type_coerce(table.c[name], String) for name in Listed._fields]
+
+
 def chosen(tx: Tx, database_id: str, wanted: BuildFilter) -> list[BuildRow]:
     """Newest first."""
-    query = select(table).where(table.c.database_id == database_id)
+    return [noun(BuildRow, row) for row in tx.execute(_wanted(select(table), database_id, wanted))]
+
+
+def _wanted(query: Select[Any], database_id: str, wanted: BuildFilter) -> Select[Any]:
+    query = query.where(table.c.database_id == database_id)
     if wanted.status is not None:
         query = query.where(table.c.status == wanted.status)
     if wanted.since is not None:
@@ -42,13 +71,35 @@ def chosen(tx: Tx, database_id: str, wanted: BuildFilter) -> list[BuildRow]:
         query = query.where(table.c.created_at < wanted.until)
     if wanted.before is not None:
         query = query.where(table.c.number < wanted.before)
-    return [noun(BuildRow, row) for row in tx.execute(query.order_by(table.c.number.desc()))]
+    return query.order_by(table.c.number.desc())
 
 
-def of_database(tx: Tx, database_id: str) -> list[BuildRow]:
-    """Newest first."""
-    rows = tx.execute(select(table).where(table.c.database_id == database_id).order_by(table.c.number.desc()))
-    return [noun(BuildRow, row) for row in rows]
+def history(tx: Tx, database_id: str, wanted: BuildFilter, limit: int | None = None) -> list[Listed]:
+    """What a list of builds shows, newest first; read from one index, whatever else the rows hold."""
+    query = _wanted(select(*_LISTED), database_id, wanted)
+    rows = tx.execute(query if limit is None else query.limit(limit))
+    return [Listed._make(row) for row in rows]
+
+
+def newest(tx: Tx, database_id: str) -> BuildRow | None:
+    query = select(table).where(table.c.database_id == database_id).order_by(table.c.number.desc())
+    row = tx.execute(query.limit(1)).first()
+    return noun(BuildRow, row) if row else None
+
+
+def images(tx: Tx, database_id: str) -> list[str]:
+    """The digests of the images that succeeded builds made, the newest first, each once."""
+    made = (table.c.database_id == database_id) & (table.c.status == "succeeded") & table.c.image_digest.is_not(None)
+    last = func.max(table.c.number)
+    query = select(table.c.image_digest).where(made).group_by(table.c.image_digest).order_by(last.desc())
+    return list(tx.execute(query).scalars())
+
+
+def newest_with_image(tx: Tx, database_id: str) -> str | None:
+    """The id of the newest build that made an image."""
+    query = select(table.c.id).where(table.c.database_id == database_id, table.c.image_digest.is_not(None))
+    found: str | None = tx.execute(query.order_by(table.c.number.desc()).limit(1)).scalar()
+    return found
 
 
 def get(tx: Tx, database_id: str, build_id: str) -> BuildRow | None:

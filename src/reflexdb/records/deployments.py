@@ -6,11 +6,12 @@ serves.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from reflexdb.records.rows import DeploymentRow, noun
 from reflexdb.records.tables import deployments as table
@@ -35,6 +36,17 @@ def all_serving(tx: Tx) -> dict[str, DeploymentRow]:
     """By database."""
     rows = [noun(DeploymentRow, row) for row in tx.execute(select(table).where(_SERVES))]
     return {row.database_id: row for row in rows}
+
+
+def serving_ids(tx: Tx) -> dict[str, str]:
+    """The deployment that serves, by database."""
+    return {row.database_id: row.id for row in tx.execute(select(table.c.database_id, table.c.id).where(_SERVES))}
+
+
+def serving_of(tx: Tx, database_ids: Collection[str]) -> dict[str, DeploymentRow]:
+    """What serves of these, by database."""
+    found = ((each, serving(tx, each)) for each in database_ids)
+    return {each: row for each, row in found if row is not None}
 
 
 def newest_live(tx: Tx, database_id: str) -> DeploymentRow | None:
@@ -88,3 +100,9 @@ def password_refs(tx: Tx) -> set[str]:
         select(table.c.password_ref).where(table.c.retired_at.is_(None), table.c.password_ref.is_not(None))
     )
     return {row.password_ref for row in rows}
+
+
+def by_health(tx: Tx) -> dict[str, int]:
+    """How many serve, by what they were last seen to be."""
+    rows = tx.execute(select(table.c.health_status, func.count()).where(_SERVES).group_by(table.c.health_status)).all()
+    return {health or "unreachable": count for health, count in rows}

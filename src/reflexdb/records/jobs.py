@@ -90,3 +90,14 @@ def finish(tx: Tx, job_id: str, now: datetime, **error: str | None) -> None:
 
 def count(tx: Tx, database_id: str) -> int:
     return tx.execute(select(func.count()).select_from(table).where(table.c.database_id == database_id)).scalar_one()
+
+
+def waiting(tx: Tx, owner: str) -> tuple[int, int, datetime | None]:
+    """How many unfinished ones `owner` is busy with, how many wait, and when the oldest of these was asked for."""
+    mine, other = table.c.owner == owner, or_(table.c.owner.is_(None), table.c.owner != owner)
+    counted = select(func.count()).select_from(table).where(table.c.finished_at.is_(None))
+    running = tx.execute(counted.where(mine)).scalar_one()
+    queued = tx.execute(counted.where(other)).scalar_one()
+    oldest = select(table.c.created_at).where(table.c.finished_at.is_(None), other).order_by(table.c.created_at)
+    since: datetime | None = tx.execute(oldest.limit(1)).scalar()
+    return running, queued, since

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -186,6 +187,10 @@ class JobRow:
     kind: str | None
     """The action as people know it: `restore` is a redeploy that nobody asked for."""
     from_build_id: str | None
+    request_id: str | None
+    """Of the request that asked for it."""
+    traceparent: str | None
+    """The span of that request, where traces were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +264,17 @@ _CONVERTERS: dict[str, Any] = {
 
 def noun(kind: type[_Noun], row: Row[Any]) -> _Noun:
     """The value of `kind` in a row that has at least its columns."""
-    values = row._mapping
-    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # every kind here is a dataclass
-    return kind(**{name: _converted(kind, name, values[name]) for name in names})
+    values, (names, converted) = row._mapping, _columns(kind)  # type: ignore[arg-type]  # classes are hashable
+    found = {name: values[name] for name in names}
+    for name, convert in converted:
+        if found[name] is not None:
+            found[name] = convert(found[name])
+    return kind(**found)
 
 
-def _converted(kind: type, name: str, value: Any) -> Any:
-    if value is None or (name == "status" and kind is not DatabaseRow):
-        return value
-    convert = _CONVERTERS.get(name)
-    return convert(value) if convert else value
+@cache
+def _columns(kind: type) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+    """The names of its fields, and how some of them are made from what is stored."""
+    names = tuple(each.name for each in fields(kind))
+    converters = {name: convert for name, convert in _CONVERTERS.items() if name != "status" or kind is DatabaseRow}
+    return names, tuple((name, converters[name]) for name in names if name in converters)

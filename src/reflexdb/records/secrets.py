@@ -14,7 +14,7 @@ import os
 import secrets
 import threading
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -46,9 +46,13 @@ class SecretStore:
         return self._open(name, sealed)
 
     def put(self, name: str, value: bytes) -> None:
-        sealed = self.seal(name, value)
+        self.put_all({name: value})
+
+    def put_all(self, values: Mapping[str, bytes]) -> None:
+        """All of them, or none where it is cut short."""
+        sealed = {name: self.seal(name, value) for name, value in values.items()}
         with self._lock:
-            self._replace({**self._entries, name: sealed})
+            self._replace({**self._entries, **sealed})
 
     def get(self, name: str) -> bytes:
         """Raises SystemError_ where it is missing or was changed."""

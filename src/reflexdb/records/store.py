@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -50,6 +50,9 @@ def patience(seconds: float) -> Iterator[None]:
 class Store:
     """Hands out transactions on one metadata database: a file, or a database on PostgreSQL. Any thread."""
 
+    watch: Callable[[str, float], None] | None = None
+    """Hears of every transaction that has ended: read or write, and how many seconds it took with its waiting."""
+
     def __init__(self, where: Path | URL, *, migrate: bool = True) -> None:
         """Raises RecordsUnavailable where it can't be opened, SystemError_ where it is damaged or too new."""
         self._path = where if isinstance(where, Path) else None
@@ -75,7 +78,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view."""
-        with translated(self.where), self._begun(self._place.begin_read) as tx:
+        with self._timed("read"), translated(self.where), self._begun(self._place.begin_read) as tx:
             try:
                 yield tx
             finally:
@@ -84,7 +87,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Commits at the end, rolls back on any exception. Writers wait for each other."""
-        with translated(self.where), self._begun(self._place.begin_write) as tx:
+        with self._timed("write"), translated(self.where), self._begun(self._place.begin_write) as tx:
             try:
                 if self._fence is not None and tx.execute(_HELD, {"id": self._fence}).first() is None:
                     raise LeaseLost("This control plane was taken for dead and another took its work; it ends")
@@ -93,6 +96,15 @@ class Store:
                 _roll_back(tx)
                 raise
             tx.exec_driver_sql("COMMIT")
+
+    @contextmanager
+    def _timed(self, mode: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            if self.watch is not None:
+                self.watch(mode, time.monotonic() - started)
 
     def close(self) -> None:
         self._place.engine.dispose()

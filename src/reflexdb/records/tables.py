@@ -32,6 +32,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     event,
+    text,
 )
 
 from reflexdb.records.triggers import only_added_to
@@ -52,7 +53,7 @@ class UtcTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return None if value is None else datetime.fromisoformat(value)
 
 
 Large = BigInteger().with_variant(Integer, "sqlite")
@@ -194,6 +195,10 @@ _alive = databases.c.deleted_at.is_(None)
 unique_among(_alive, "databases_name", databases.c.connection_id, databases.c.name)
 unique_among(_alive, "databases_binlog_server_id", databases.c.binlog_server_id)
 unique_among(_alive, "databases_custom_domain", databases.c.custom_domain)
+Index("databases_of_customer", databases.c.customer_id, databases.c.created_at, databases.c.id)
+for _name, _column in (("desired", databases.c.desired_state), ("scheduled", databases.c.pause_schedule)):
+    _some = text(f"{_column.name} IS NOT NULL")
+    Index(f"databases_{_name}", databases.c.id, sqlite_where=_some, postgresql_where=_some)
 
 builds = Table(
     "builds",
@@ -219,6 +224,11 @@ builds = Table(
     Column("phases", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
+HISTORY = (
+    "id", "status", "image_digest", "created_at", "finished_at", "duration_s", "compute_type", "cost_cents",
+)  # fmt: skip
+"""What a build history shows: all of it is in one index, so that long rows are not read for it."""
+Index("builds_history", builds.c.database_id, builds.c.number, *(builds.c[name] for name in HISTORY))
 
 deployments = Table(
     "deployments",
@@ -245,6 +255,9 @@ deployments = Table(
 _serves = deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None)
 unique_among(_serves, "deployments_serving", deployments.c.database_id)
 
+Index("deployments_of_database", deployments.c.database_id, deployments.c.serving_at)
+Index("deployments_of_build", deployments.c.build_id, deployments.c.serving_at)
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -257,6 +270,8 @@ api_keys = Table(
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
 )
+
+Index("api_keys_of_database", api_keys.c.database_id)
 
 audit = Table(
     "audit",
@@ -309,6 +324,8 @@ jobs = Table(
     *_origin_and_error(),
     Column("kind", String(20)),
     Column("from_build_id", String(36)),
+    Column("request_id", String(64)),
+    Column("traceparent", String(55)),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 
@@ -368,3 +385,4 @@ credit_adjustments = Table(
 )
 Index("credit_adjustments_of_customer", credit_adjustments.c.customer_id, credit_adjustments.c.created_at)
 _only_added(credit_adjustments)
+Index("jobs_of_database", jobs.c.database_id, jobs.c.created_at, jobs.c.id)

@@ -18,7 +18,7 @@ from typing import IO
 import structlog
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation
+from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation, Passed
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
@@ -62,14 +62,14 @@ class LocalDeployer:
         self._supervising: IO[bytes] | None = None
         self._log = structlog.get_logger()
 
-    def deploy(self, spec: InstanceSpec, log: Callable[[str], None]) -> Deployed:
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Deployed:
         database = self._database(spec.database_id)
         with database.changing:
             database.cancelled.clear()
             database.adopt()
             database.sweep()
             try:
-                record = Deployment(database, spec, self._store, self._where, log).run()
+                record = Deployment(database, spec, self._store, self._where, log, passed).run()
             except ValueError as exc:
                 raise DeployFailed("unpack", str(exc)) from exc
             return record.deployed()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import InstanceSpec
+from reflexdb.deploy.base import InstanceSpec, Passed
 from reflexdb.deploy.local import listening as sockets
 from reflexdb.deploy.local.database import Database
 from reflexdb.deploy.local.launch import SERVER_LOG, SYNC_LOG
@@ -44,13 +44,20 @@ class Deployment:
     """One attempt. `run` returns the record of what serves, or raises DeployFailed with nothing left behind."""
 
     def __init__(
-        self, database: Database, spec: InstanceSpec, store: ImageStore, where: Where, log: Callable[[str], None]
+        self,
+        database: Database,
+        spec: InstanceSpec,
+        store: ImageStore,
+        where: Where,
+        log: Callable[[str], None],
+        passed: Passed | None = None,
     ) -> None:
         self._database = database
         self._spec = spec
         self._store = store
         self._where = where
         self._log = log
+        self._passed = passed
         self._directory = database.layout.deployment(spec.database_id, spec.deployment_id)
 
     def run(self) -> Record:
@@ -186,14 +193,19 @@ class Deployment:
         """Whatever goes wrong in here is the deployment's failure at this step."""
         if self._database.cancelled.is_set():
             raise DeployFailed(step, "the deployment was called off")
+        started, failed = time.monotonic(), True
         try:
             yield
+            failed = False
         except DeployFailed:
             raise
         except ReflexError as exc:
             raise DeployFailed(step, exc.message) from exc
         except (OSError, ValueError, KeyError) as exc:
             raise DeployFailed(step, f"{exc.__class__.__name__}: {exc}") from exc
+        finally:
+            if self._passed is not None:
+                self._passed(step, time.monotonic() - started, failed)
 
     def _undo(self) -> None:
         """Nothing of this attempt stays."""

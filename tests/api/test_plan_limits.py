@@ -125,6 +125,7 @@ def test_a_clock_set_back_gives_no_credit_twice(shop: Shop) -> None:
         shop.provision(expect=403)
 
 
+@pytest.mark.both_records
 def test_of_two_builds_that_race_for_the_last_credit_one_is_made(shop: Shop) -> None:
     shop.plan("teams")
     shop.provision()
@@ -210,6 +211,7 @@ def test_a_build_that_was_interrupted_and_began_again_is_charged_once(shop: Shop
         assert build_credits.used(tx, shop.customer, "2026-11").credits == 0
 
 
+@pytest.mark.both_records
 @pytest.mark.parametrize("statement", ["UPDATE credit_adjustments SET amount = 9", "DELETE FROM credit_adjustments"])
 def test_an_adjustment_can_not_be_changed_or_removed(shop: Shop, statement: str) -> None:
     shop.operator.post(f"/admin/customers/{shop.customer}/build-credits", {"amount": 1}, expect=201)

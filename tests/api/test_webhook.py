@@ -143,6 +143,7 @@ def test_an_event_that_comes_again_is_not_carried_out_again(linked: Shop) -> Non
     assert linked.account()["payment"]["renewals"] == 1
 
 
+@pytest.mark.both_records
 def test_an_event_delivered_by_several_at_once_is_carried_out_once(linked: Shop) -> None:
     first = told("invoice.paid", invoice(), 2_000)
     outcomes: list[str] = []
@@ -192,6 +193,7 @@ def known(shop: Shop, customer: str) -> tuple[str, str | None]:
     return view.customer.plan, view.paid.subscription_status
 
 
+@pytest.mark.both_records
 def test_the_newest_word_on_a_subscription_wins_in_every_order(shop: Shop) -> None:
     for order in itertools.permutations(range(4)):
         customer = another(shop, str(order))

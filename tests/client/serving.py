@@ -21,7 +21,7 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[BaseHTTPRequestHandler]]
         protocol_version = "HTTP/1.1"
 
         def respond(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             seen.append(self)
             answer(self, next(numbers))
 

@@ -19,7 +19,7 @@ from reflexdb.model.errors import Unavailable
 from reflexdb.model.issuer import is_fetchable, is_loopback
 
 TOTAL_TIMEOUT_S = 8.0
-_STEP_TIMEOUT_S = 4.0
+STEP_TIMEOUT_S = 4.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 
@@ -31,7 +31,7 @@ def fetch(url: str) -> bytes:
     try:
         with (
             httpx.Client(
-                timeout=_STEP_TIMEOUT_S, trust_env=not local, verify=_trust(os.environ.get("SSL_CERT_FILE"))
+                timeout=STEP_TIMEOUT_S, trust_env=not local, verify=_trust(os.environ.get("SSL_CERT_FILE"))
             ) as client,
             client.stream("GET", url, headers={"Accept": "application/json"}) as response,
         ):

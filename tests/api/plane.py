@@ -46,7 +46,10 @@ class Plane:
             assert self.process is not None
             assert self.process.poll() is None, self.process.communicate()
             try:
-                found: str = json.loads((self.data / "control.json").read_text())["url"]
+                told = json.loads((self.data / "control.json").read_text())
+                found: str = told["url"]
+                if told["pid"] != self.process.pid:  # of another that shares the directory
+                    return None
                 return found if httpx.get(f"{found}/healthz", trust_env=False).status_code == 200 else None
             except (OSError, httpx.TransportError):
                 return None

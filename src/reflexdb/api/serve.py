@@ -28,15 +28,19 @@ from sqlalchemy import URL
 from reflexdb.api.app import create_app
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
-from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
-from reflexdb.model.errors import ReflexError
+from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, Settings
+from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
 
+LEASE_LOST = 75
+"""Exit status where another plane took over: whoever runs this one may start it again at once."""
+
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
+LEASE_VARIABLE = "REFLEXDB_LEASE_S"
 _GRACE_S = 5
 _BACKLOG = 512
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # compared with, not bound
@@ -59,7 +63,7 @@ def run(
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
         _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
-    except (CannotServe, ReflexError) as exc:
+    except (CannotServe, ReflexError, OSError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
 
@@ -75,15 +79,17 @@ def _run(
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
-    with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
+    with _locked(data_dir, shared=records is not None), _listening(host, port) as listener, _logging(data_dir):
         url = public_url or _url(host, listener)
-        control = open_control(data_dir, Settings(base_url=url.rstrip("/"), min_sync_interval_s=least), host, records)
+        settings = Settings(base_url=url.rstrip("/"), min_sync_interval_s=least, lease_s=_lease())
+        control = open_control(data_dir, settings, host, records)
         _welcome(control, data_dir, url)
         _serve(control, listener, data_dir, url, ephemeral=ephemeral)
 
 
 def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool) -> None:
     log = structlog.get_logger()
+    control.on_lost = lambda: os._exit(LEASE_LOST)
     control.start()
     where = data_dir / "control.json"
     write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
@@ -95,12 +101,28 @@ def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, 
         with _signals_end_the_server_only():
             _Server(config, control).run(sockets=[listener])
     finally:
-        where.unlink(missing_ok=True)
         control.stop()
+        _take_back(where, _other_plane(control))
         if ephemeral:
             control.rooms.deployer.stop_all()
         control.rooms.store.close()
         log.info("stopped", ephemeral=ephemeral)
+
+
+def _other_plane(control: Control) -> str | None:
+    with suppress(RecordsUnavailable, LeaseLost):
+        return control.leave()
+    return None
+
+
+def _take_back(where: Path, other: str | None) -> None:
+    """Say no longer that the control plane is here; where another goes on, name that one."""
+    with suppress(OSError, ValueError):
+        if json.loads(where.read_bytes())["pid"] != os.getpid():
+            return
+    where.unlink(missing_ok=True)
+    if other is not None:
+        write_private(where, json.dumps({"url": other, "pid": None}).encode())
 
 
 @contextmanager
@@ -145,11 +167,19 @@ def _welcome(control: Control, data_dir: Path, url: str) -> None:
 
 
 def _min_sync_interval() -> int:
-    text = os.environ.get(MIN_SYNC_INTERVAL_VARIABLE, "")
+    return _seconds(MIN_SYNC_INTERVAL_VARIABLE, DEFAULT_MIN_SYNC_INTERVAL_S, 1)
+
+
+def _lease() -> float:
+    return _seconds(LEASE_VARIABLE, int(DEFAULT_LEASE_S), 2)
+
+
+def _seconds(variable: str, default: int, least: int) -> int:
+    text = os.environ.get(variable, "")
     if not text:
-        return DEFAULT_MIN_SYNC_INTERVAL_S
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise CannotServe(f"{MIN_SYNC_INTERVAL_VARIABLE} must be a whole number of seconds, at least 1")
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise CannotServe(f"{variable} must be a whole number of seconds, at least {least}")
     return int(text)
 
 
@@ -167,15 +197,16 @@ def _prepared(data_dir: Path) -> Path:
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """One control plane per directory; the kernel releases the lock however the process ends."""
+def _locked(data_dir: Path, *, shared: bool) -> Iterator[None]:
+    """One control plane per directory, or several that share their records; the kernel releases the lock however the
+    process ends."""
     try:
         file: IO[str] = (data_dir / "control.lock").open("a")
     except OSError as exc:
         raise CannotServe(f"{data_dir} can't be the data directory: {exc.strerror}") from exc
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as exc:
             raise CannotServe(
                 f"another control plane runs on {data_dir}; end it first, or choose another --data"

@@ -53,11 +53,10 @@ class Accounts:
 
     def ensure_first(self) -> NewKey | None:
         """Create the account and its first key where there is none yet."""
-        with self._rooms.store.read() as tx:
-            if accounts.first_customer(tx) is not None:
-                return None
         customer_id = new_id()
         with self._rooms.store.write() as tx:
+            if accounts.first_customer(tx) is not None:
+                return None
             accounts.add_customer(tx, id=customer_id, name="default", plan="free", created_at=self._rooms.now())
         return self.create_key(customer_id, "first key", None)
 

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection as Tx
 
 from reflexdb.control.keys import Keys
+from reflexdb.control.leases import Leases
 from reflexdb.control.rooms import Rooms
 from reflexdb.deploy.base import Observation
 from reflexdb.records import api_keys, deployments
@@ -22,14 +23,15 @@ log = structlog.get_logger()
 
 
 class Health:
-    def __init__(self, rooms: Rooms, keys: Keys) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, leases: Leases) -> None:
         self._rooms = rooms
         self._keys = keys
+        self._leases = leases
 
     def poll(self) -> None:
-        """Observe every serving deployment once, and write what was seen in one transaction."""
+        """Observe every serving deployment of ours once, and write what was seen in one transaction."""
         with self._rooms.store.read() as tx:
-            serving = deployments.all_serving(tx)
+            serving = [each for each in deployments.all_serving(tx) if self._leases.holds(each)]
         seen = {database_id: self._rooms.deployer.observe(database_id) for database_id in serving}
         if seen:
             with self._rooms.store.write() as tx:

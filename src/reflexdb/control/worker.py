@@ -26,7 +26,15 @@ from reflexdb.control.rooms import Rooms, new_id
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import Deployed, InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
-from reflexdb.model.errors import BuildFailed, DeployFailed, ImageDamaged, ReflexError, SourceMissing
+from reflexdb.model.errors import (
+    BuildFailed,
+    DeployFailed,
+    ImageDamaged,
+    LeaseLost,
+    RecordsUnavailable,
+    ReflexError,
+    SourceMissing,
+)
 from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import builds, connections, databases, deployments, jobs
@@ -69,6 +77,8 @@ class Worker:
             name, step = self._steps[row.status]
             try:
                 step(job)
+            except (RecordsUnavailable, LeaseLost):
+                raise  # nobody could write it down; it goes on when the records are back, or elsewhere
             except ReflexError as exc:
                 self.fail(job, f"{name}{_inner_step(exc)}", exc.message, exc.code)
             except Exception:

@@ -82,9 +82,10 @@ class Store:
                 _roll_back(tx)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Commits at the end, rolls back on any exception. Writers wait for each other."""
-        with translated(self.where), self._begun(self._place.begin_write) as tx:
+    def write(self, *, serial: bool = True) -> Iterator[Connection]:
+        """Commits at the end, rolls back on any exception. Writers wait for each other, unless one statement is all."""
+        statements = self._place.begin_write if serial else self._place.begin_write[:1]
+        with translated(self.where), self._begun(statements) as tx:
             try:
                 if self._fence is not None and tx.execute(_HELD, {"id": self._fence}).first() is None:
                     raise LeaseLost("This control plane was taken for dead and another took its work; it ends")

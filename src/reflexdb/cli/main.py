@@ -17,6 +17,7 @@ import typer
 from reflexdb import __version__
 from reflexdb.cli import (
     audit,
+    backup,
     config,
     connection,
     database,
@@ -70,6 +71,8 @@ def shared(
 
 
 app.command("serve")(serve.serve)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("demo")(demo)
 app.add_typer(connection.app, name="connection")
 app.add_typer(database.app, name="database")

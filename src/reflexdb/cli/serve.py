@@ -13,6 +13,10 @@ from reflexdb.cli.output import note
 from reflexdb.cli.session import session
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
+RECORDS_HELP = (
+    "postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
+    "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass."
+)
 
 
 def serve(
@@ -30,8 +34,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="REFLEXDB_RECORDS",
-            help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
-            "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
+            help=RECORDS_HELP,
         ),
     ] = None,
     ephemeral: Annotated[

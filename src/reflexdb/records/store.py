@@ -22,7 +22,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, SystemError_
@@ -116,6 +116,13 @@ class Store:
                 raise SystemError_(
                     f"The records ({self.where}) were written by a newer version of ReflexDB; use that one"
                 ) from exc
+
+    def empty(self) -> None:
+        """Remove every table: of a database that was filled only in part."""
+        with self.write() as tx:
+            found = MetaData()
+            found.reflect(bind=tx)
+            found.drop_all(tx)
 
     @contextmanager
     def _begun(self, statements: tuple[str, ...]) -> Iterator[Connection]:

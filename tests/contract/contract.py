@@ -23,8 +23,8 @@ SOMETIMES_LEFT_OUT = {
     "queued", "buildId",  # of an accepted action
     "color",  # of a tag
 }  # fmt: skip
-EVERYWHERE = {405, 413}
-"""Statuses of HTTP itself; their answers have the form of every other error."""
+EVERYWHERE = {405, 413, 503}
+"""Statuses of HTTP itself, and of records that are away; their answers have the form of every other error."""
 
 _FORMATS = FormatChecker(formats=())
 

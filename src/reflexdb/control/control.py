@@ -189,7 +189,7 @@ class Control:
                 self.on_lost()
             except RecordsUnavailable as exc:
                 if not away:
-                    log.warning("records_away", loop=failed, error=exc.message)
+                    log.warning("records_away", loop=failed, error=str(exc))
                 away, wait_s = True, backoff.next()
             except Exception:
                 log.exception(failed)

@@ -160,7 +160,7 @@ class Store:
         try:
             lock = self._path.with_suffix(".lock").open("w")
         except OSError as exc:
-            raise RecordsUnavailable(f"The records ({self.where}) can't be opened: {exc.strerror}") from exc
+            raise RecordsUnavailable(f"The records can't be opened: {exc.strerror}", self.where) from exc
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

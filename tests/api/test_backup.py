@@ -16,7 +16,6 @@ from tests.api.test_kill import check_invariants, provisioned
 from tests.servers.records import as_text
 
 
-@pytest.mark.both_records
 def test_a_backup_of_a_working_plane_goes_on_elsewhere(
     plane: Plane, source: Path, tmp_path: Path, records: URL | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

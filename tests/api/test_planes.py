@@ -88,6 +88,7 @@ def test_the_other_finishes_what_a_killed_one_had_begun(
     for database in mine:
         check(second, data, database)
 
+    assert json.loads((data / "control.json").read_text())["pid"] == planes[1].process.pid  # type: ignore[union-attr]
     [dead] = events(data, "plane_taken_over")
     assert str(planes[0].process.pid) in dead["process"]  # type: ignore[union-attr]
     key = second.post(f"/databases/{mine[0]}/api-keys", {"name": "k"}, expect=201)["key"]

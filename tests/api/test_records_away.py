@@ -74,6 +74,7 @@ def test_postgresql_goes_away_in_a_build_and_comes_back(data: Path, source: Path
         ({"port": 1}, "can't be reached"),
         ({"password": "canary"}, "refuse the login"),
         ({"database": "nothing_here"}, "are not there"),
+        ({"query": {"nonsense": "1"}}, "an option libpq does not know"),
     ],
 )
 def test_a_start_without_postgresql_ends_with_a_sentence(

@@ -92,7 +92,12 @@ def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, 
     control.on_lost = lambda: os._exit(LEASE_LOST)
     control.start()
     where = data_dir / "control.json"
-    write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
+
+    def tell() -> None:
+        write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
+
+    control.on_takeover = tell  # it may have named the one that is gone
+    tell()
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     config = uvicorn.Config(
         create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False

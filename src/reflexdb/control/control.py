@@ -69,6 +69,8 @@ class Control:
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
         self.on_lost: Callable[[], None] = self.begin_stop
         """Called where another plane has taken over: this one must do nothing more."""
+        self.on_takeover: Callable[[], None] = lambda: None
+        """Called where this one has taken over from another."""
 
     @property
     def stopping(self) -> bool:
@@ -158,6 +160,7 @@ class Control:
         def beat() -> None:
             if self.leases.beat():
                 self._wake.set()
+                self.on_takeover()
 
         self._again_and_again(beat, "beat_failed", self._ended, self.leases.beat_s, until=self._ended)
 

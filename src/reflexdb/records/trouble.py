@@ -66,9 +66,7 @@ def _ours(exc: DBAPIError, where: str) -> ReflexError | DBAPIError:
     if isinstance(exc, ProgrammingError) and not exc.connection_invalidated:
         if state:
             return exc
-        return RecordsUnavailable(
-            "The records can't be reached: the address has an option libpq does not know", where
-        )
+        return RecordsUnavailable("The records can't be reached: the address has an option libpq does not know", where)
     said = str(exc.orig)
     if any(words in said for words in _REFUSED_LOGIN):
         return RecordsUnavailable(f"The records {_POSTGRESQL['28P01']}", where)

@@ -16,6 +16,7 @@ ONCE ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
 CHINOOK ?=
+FUZZ_S ?= 300
 PY_CODE := src tools bench tests
 
 .PHONY: help
@@ -47,6 +48,10 @@ acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, r
 	@test -n "$(CHINOOK)" || { echo "acceptance: say where the sample's SQL scripts are: make acceptance CHINOOK=DIR" >&2; exit 2; }
 	@tools/install-test-servers.sh
 	@REFLEXDB_CHINOOK="$(abspath $(CHINOOK))" $(PY) -m pytest tests/acceptance $(PYTEST_ARGS)
+
+.PHONY: fuzz-api
+fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes up: make fuzz-api FUZZ_S=600
+	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness

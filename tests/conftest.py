@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.servers.plugin", "tests.servers.records"]
+pytest_plugins = ["tests.servers.plugin", "tests.servers.records", "tests.contract.plugin"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

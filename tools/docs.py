@@ -14,9 +14,11 @@ from pathlib import Path
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from reflexdb.api import settings
 from reflexdb.cli.exits import MEANINGS
 from reflexdb.cli.main import app
-from reflexdb.model import errors
+from reflexdb.control.billing_config import SETTINGS
+from reflexdb.model import errors, plans
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETION = ("install_completion", "show_completion")
@@ -40,6 +42,8 @@ def pages() -> dict[Path, str]:
     makers: dict[str, Callable[[], str]] = {
         "docs/reference/cli.md": cli_page,
         "docs/reference/errors.md": errors_page,
+        "docs/reference/plans.md": plans_page,
+        "docs/reference/settings.md": settings_page,
     }
     return {ROOT / name: make() for name, make in makers.items()}
 
@@ -139,6 +143,43 @@ def errors_page() -> str:
             "",
         ]
     )
+
+
+def plans_page() -> str:
+    """`tools/plans.md` with the table of plans and the settings in the places it has for them."""
+    text = (ROOT / "tools" / "plans.md").read_text()
+    variables = [f"| `{name}` | {cell(meaning)} |" for name, meaning in SETTINGS]
+    rows = "\n".join(["| variable | meaning |", "|---|---|", *variables])
+    return f"{PRINTED}\n" + text.replace("{{plans}}", plans.markdown()).replace("{{settings}}", rows)
+
+
+def settings_page() -> str:
+    """Every setting of the API, with its default and the reason for it."""
+    lines = [
+        PRINTED,
+        "# Settings of the API",
+        "",
+        "Options of `reflexdb serve`, or variables of its environment; an option is stronger. They hold for one",
+        "process. The other options of `serve` are in [commands](cli.md).",
+        "",
+        "| option | variable | default | least | meaning | why this default |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in settings.NUMBERS:
+        cells = f"`{each.option}` | `{each.variable}` | {each.default} | {each.least}"
+        lines.append(f"| {cells} | {cell(each.help)} | {cell(each.why)} |")
+    for option, variable, text in (
+        ("--cors-origin", settings.CORS_ORIGIN_VARIABLE, settings.CORS_ORIGIN_HELP),
+        ("--cors-credentials", settings.CORS_CREDENTIALS_VARIABLE, settings.CORS_CREDENTIALS_HELP),
+    ):
+        lines.append(f"| `{option}` | `{variable}` | none | | {cell(text)} | No page has a reason to, until it has. |")
+    lines += [
+        "",
+        "Fixed: a body has at most 1 MiB, headers 32 KiB in 100 fields, an address 8 KiB, JSON 32 levels. Several",
+        "origins in the variable stand side by side, with spaces between.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def walk(kind: type[errors.ReflexError]) -> Iterator[type[errors.ReflexError]]:

@@ -1,4 +1,4 @@
-"""A client for tests: every reply it sees is held against the contract before the test gets it."""
+"""A client for tests; what it is answered is held against the contract, like every answer (contract/plugin.py)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-
-from tests.contract.contract import check_reply
 
 STABLE = {"registered", "running", "paused", "failed", "stopped", "terminated"}
 LIMIT_S = 120.0
@@ -29,9 +27,6 @@ class Api:
         if json is not None:
             options["json"] = json
         reply = self.client.request(method, f"/v1{path}", headers=headers, **options)
-        kind = reply.headers.get("content-type", "")
-        body = reply.json() if kind.startswith("application/json") and reply.content else reply.text
-        check_reply(method, path.partition("?")[0], reply.status_code, kind, body)
         if expect is not None:
             assert reply.status_code == expect, reply.text
         return reply

@@ -15,7 +15,10 @@ from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
 from tests.api.api import Api, sqlite_connection
+from tests.api.operator import let_operate
 from tests.api.plane import Plane, plane_on
+from tests.api.shop import Shop, shop_on
+from tests.servers.stripe import stripe_server
 
 
 @pytest.fixture
@@ -53,12 +56,19 @@ def api(control: Control) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) -> Iterator[Api]:
-    """One empty control plane for a whole module of requests that change nothing, or nothing that matters."""
+    """One empty control plane for a whole module of requests that change nothing, or nothing that matters.
+
+    Its key speaks for the operator too.
+    """
     directory = tmp_path_factory.mktemp("data")
     control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
-    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TestClient(create_app(control), raise_server_exceptions=False) as client,
+    ):
+        let_operate(control, first.key, patch)
         yield Api(client, first.key)
     control.rooms.store.close()
 
@@ -69,6 +79,14 @@ def database(api: Api, source: Path) -> str:
     created = api.post("/connections", sqlite_connection(str(source)), expect=201)
     database_id: str = created["database"]["id"]
     return database_id
+
+
+@pytest.fixture
+def shop(tmp_path: Path, source: Path, records: URL | None) -> Iterator[Shop]:
+    """A control plane that sells plans, with a Stripe of its own."""
+    (tmp_path / "shop").mkdir()
+    with stripe_server() as stripe, shop_on(tmp_path / "shop", source, stripe, records) as shop:
+        yield shop
 
 
 @pytest.fixture

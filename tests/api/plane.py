@@ -23,9 +23,10 @@ import sys
 from pathlib import Path
 from reflexdb.api.serve import run
 import os
+from reflexdb.api.settings import ApiSettings
 records = os.environ.get("REFLEXDB_RECORDS")
 run(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), ephemeral=sys.argv[3] == "ephemeral", min_sync_interval_s=1,
-    records=records)
+    records=records, api={api})
 """
 
 
@@ -38,9 +39,10 @@ class Plane:
         self.process: subprocess.Popen[str] | None = None
         self._client: httpx.Client | None = None
 
-    def start(self, *, ephemeral: bool = False) -> Api:
+    def start(self, *, ephemeral: bool = False, api: str = "None") -> Api:
+        """`api` is Python for the API's settings."""
         (self.data / "control.json").unlink(missing_ok=True)
-        self.process = spawn(self.data, 0, ephemeral=ephemeral, records=self.records)
+        self.process = spawn(self.data, 0, ephemeral=ephemeral, records=self.records, api=api)
 
         def url() -> str | None:
             assert self.process is not None
@@ -72,12 +74,14 @@ class Plane:
         return self.process.returncode
 
 
-def spawn(data: Path, port: int, *, ephemeral: bool = False, records: URL | None = None) -> subprocess.Popen[str]:
+def spawn(
+    data: Path, port: int, *, ephemeral: bool = False, records: URL | None = None, api: str = "None"
+) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     if records is not None:
         environment["REFLEXDB_RECORDS"] = as_text(records) or ""
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(data), str(port), "ephemeral" if ephemeral else "lasting"],
+        [sys.executable, "-c", _SERVE.format(api=api), str(data), str(port), "ephemeral" if ephemeral else "lasting"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

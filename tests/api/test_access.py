@@ -7,6 +7,8 @@ import hmac
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from reflexdb.control.control import Control
 from reflexdb.control.databases import database_secret
@@ -41,10 +43,16 @@ def test_what_is_no_valid_key_is_refused(shared: Api, authorization: str) -> Non
     assert reply.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_a_key_with_one_character_changed_is_refused(shared: Api) -> None:
-    for position in (5, len(shared.key) - 1):
-        changed = shared.key[:position] + ("A" if shared.key[position] != "A" else "B") + shared.key[position + 1 :]
-        assert Api(shared.client, changed)("GET", "/databases").status_code == 401
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_key_with_one_bit_changed_is_refused(shared: Api, data: st.DataObject) -> None:
+    key = shared.key.encode()
+    bit = data.draw(st.integers(0, 8 * len(key) - 1))
+    changed = bytearray(key)
+    changed[bit // 8] ^= 1 << bit % 8
+
+    reply = shared("GET", "/databases", headers={"Authorization": b"Bearer " + bytes(changed)})  # type: ignore[dict-item]
+    assert reply.status_code == 401
 
 
 @pytest.mark.parametrize(("method", "path"), [each[:2] for each in operations()])
@@ -119,30 +127,6 @@ def test_a_stranger_sees_nothing(api: Api, database: str, stranger: Api) -> None
     assert stranger.get("/databases") == []
     assert stranger.get("/connections") == []
     assert len(stranger.get("/account/management-keys")) == 1
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "operation"),
-    [each for each in operations() if "{id}" in each[1]],
-    ids=[operation["operationId"] for _, path, operation in operations() if "{id}" in path],
-)
-def test_anothers_id_is_not_found(
-    api: Api, database: str, stranger: Api, method: str, path: str, operation: dict[str, object]
-) -> None:
-    kind = path.split("/")[1]
-    listing = "/account/management-keys" if kind == "account" else f"/{kind}"
-    theirs = api.get(listing)[0]["id"]
-    key_id = api.post(f"/databases/{database}/api-keys", {"name": "k"}, expect=201)["keyId"]
-    before = (api.get("/databases"), api.get("/connections"), api.get(f"/databases/{database}/api-keys"))
-    path = path.replace("{id}", theirs).replace("{keyId}", key_id)
-    if operation["operationId"] == "putSchemaConfig":
-        reply = stranger(method, path, content=b"version: 1\n", headers={"Content-Type": "application/yaml"})
-    else:
-        reply = stranger(method, path, GOOD.get(str(operation["operationId"])))
-
-    assert (reply.status_code, reply.json()["error"]) == (404, "not_found")
-    after = (api.get("/databases"), api.get("/connections"), api.get(f"/databases/{database}/api-keys"))
-    assert after == before
 
 
 def test_a_stranger_can_not_use_anothers_connection(api: Api, database: str, stranger: Api) -> None:

@@ -31,6 +31,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "resizeInstance": {"instanceSize": "nano"},
     "createApiKey": {"name": "n"},
     "createManagementKey": {"name": "n"},
+    "createCheckoutSession": {"plan": "pro"},
+    "configureOverage": {"enabled": False},
+    "adjustBuildCredits": {"amount": 1},
+    "updateCustomerPlan": {"plan": "pro"},
 }
 """A body for each operation that takes one, which its schema allows."""
 
@@ -222,3 +226,102 @@ def test_an_unknown_path_and_method_answer_like_everything_else(shared: Api) -> 
     assert shared("GET", "/nothing").status_code == 404
     assert shared("PUT", "/connections").status_code == 405
     assert shared("GET", "/databases/").status_code == 404
+
+
+AMBIGUOUS = {
+    b'{"name": "a", "name": "b"}': "name",
+    b'{"name": "n", "instance": {"name": "a", "name": "b"}}': "instance.name",
+    b'{"name": NaN}': "name",
+    b'{"name": "n", "tags": [-Infinity]}': "tags.0",
+    b'{"name": 1e999}': "name",
+    b'{"name": ' + b"9" * 5000 + b"}": "name",
+    b'{"name": ' + b"[" * 40 + b"]" * 40 + b"}": "nested",
+    b'{"name": "\xff"}': "UTF-8",
+    '{"name": "n"}'.encode("utf-16"): "UTF-8",
+    b'\xef\xbb\xbf{"name": "n"}': "byte order mark",
+    b'{"\\u0000\\u001b[2J": NaN}': "\N{REPLACEMENT CHARACTER}",
+}
+
+
+def test_what_two_parsers_could_read_differently_is_refused_by_name(shared: Api) -> None:
+    for operation, method, path, _ in BODIES:
+        for body, named in AMBIGUOUS.items():
+            message = _send(shared, method, path, content=body, headers={"Content-Type": BODY_KIND})
+            assert named in message, (operation, body[:60])
+            assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"Content-Type": "application/json; charset=latin-1"}, "charset"),
+        ({"Content-Type": "application/json; charset=utf-16"}, "charset"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, "Content-Encoding"),
+    ],
+)
+def test_another_encoding_is_refused_by_name(shared: Api, headers: dict[str, str], named: str) -> None:
+    assert named in _send(shared, "POST", "/account/management-keys", content=b'{"name": "n"}', headers=headers)
+
+
+@pytest.mark.parametrize("kind", ['application/json; charset="UTF-8"', "application/json;charset=utf-8"])
+def test_utf_8_may_be_said(shared: Api, kind: str) -> None:
+    reply = shared("POST", "/account/management-keys", content=b'{"name": "n"}', headers={"Content-Type": kind})
+
+    assert reply.status_code == 201
+
+
+def too_long(part: dict[str, Any]) -> Iterator[Any]:
+    """Values just beyond what a field takes."""
+    for option in (part, *part.get("anyOf", ()), *part.get("allOf", ())):
+        if "maxLength" in option:
+            yield "x" * (option["maxLength"] + 1)
+        if "maxItems" in option:
+            yield [{"label": "x"}] * (option["maxItems"] + 1)
+        if "maximum" in option:
+            yield option["maximum"] + 1
+
+
+@pytest.mark.parametrize(("operation", "method", "path", "schema"), BODIES, ids=IDS)
+def test_too_long_is_refused_by_name_and_says_how_long_may_be(
+    shared: Api, operation: str, method: str, path: str, schema: dict[str, Any]
+) -> None:
+    for at, part in properties(schema):
+        for value in too_long(part):
+            message = _send(shared, method, path, json=_with(GOOD[operation], at, value))
+            assert ".".join(at) in message
+            assert any(character.isdigit() for character in message), message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tags.0.label", {"tags": [{"label": ""}]}),
+        ("tags.1.label", {"tags": [{"label": "x"}, {}]}),
+        ("tags.0.color", {"tags": [{"label": "x", "color": 1}]}),
+        ("tags.0.size", {"tags": [{"label": "x", "size": 1}]}),
+        ("pauseSchedule.days.0", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "11:00", "days": [7]}}),
+        ("pauseSchedule.pauseAt", {"pauseSchedule": {"pauseAt": "24:00", "resumeAt": "11:00", "days": []}}),
+        ("pauseSchedule.resumeAt", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "１1:00", "days": []}}),
+        ("pauseSchedule.at", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "11:00", "days": [], "at": 1}}),
+    ],
+)
+def test_a_field_within_a_field_is_named_by_its_path(shared: Api, field: str, value: dict[str, Any]) -> None:
+    assert field in _send(shared, "PATCH", "/databases/{id}", json=value)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["раypal", "exаmple", "ｅxample", "ex\u200bample", "ⅸ", "straße", "xn--", "a.b", "a/b", "../a", "A", "-a", "a-", "",
+     "a\n", "a" * 64, "a b", "a_b"],
+)  # fmt: skip
+def test_a_domain_that_looks_like_another_is_refused(shared: Api, domain: str) -> None:
+    assert "reflexdbCustomDomain" in _send(shared, "PATCH", "/databases/{id}", json={"reflexdbCustomDomain": domain})
+
+
+def test_names_that_look_alike_are_two_names(api: Api) -> None:
+    """Nothing is normalized: a name is data, shown as it was given."""
+    names = ["caf\u00e9", "cafe\u0301", "cafe", "сafe"]
+    for name in names:
+        api.post("/connections", {**GOOD["createConnection"], "name": name}, 201)
+
+    assert [each["name"] for each in api.get("/connections")] == names

@@ -10,7 +10,6 @@ import pytest
 from reflexdb.control.control import Control
 from reflexdb.model.errors import Conflict
 from reflexdb.model.lifecycle import Action
-from reflexdb.records import accounts
 from tests.api.api import Api
 
 pytestmark = pytest.mark.both_records
@@ -81,11 +80,12 @@ def test_every_setting_can_be_changed_and_cleared(api: Api, database: str) -> No
 
 def test_a_custom_domain_needs_a_plan_that_has_it_and_belongs_to_one(api: Api, database: str, control: Control) -> None:
     path = f"/databases/{database}"
-    api("PATCH", path, {"reflexdbCustomDomain": "blog"}, expect=403)
     other = register(api)
-    with control.rooms.store.write() as tx:
-        tx.exec_driver_sql("UPDATE customers SET plan = 'teams'")
-        assert accounts.first_customer(tx).plan == "teams"  # type: ignore[union-attr]
+    customer = api.get("/account")["id"]
+    control.billing.set_plan(customer, "pro")
+    refused = api("PATCH", path, {"reflexdbCustomDomain": "blog"}, expect=403).json()
+    assert (refused["error"], "teams" in refused["message"]) == ("plan_limit", True)
+    control.billing.set_plan(customer, "teams")
 
     assert api("PATCH", path, {"reflexdbCustomDomain": "blog"}, expect=200).json()["reflexdbCustomDomain"] == "blog"
     api("PATCH", f"/databases/{other['id']}", {"reflexdbCustomDomain": "blog"}, expect=409)

@@ -160,6 +160,7 @@ def test_an_odd_request_id_is_replaced(api: Api, given: str) -> None:
     assert ids[0] != ids[1]
 
 
+@pytest.mark.breaks_the_api
 def test_every_answer_has_the_headers(api: Api, control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise RuntimeError("of this test")

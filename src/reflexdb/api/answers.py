@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from reflexdb.api.bodies import BackendName, InstanceSize, LogLevel, PauseSchedule, SyncMode, left_out
+from reflexdb.model.lifecycle import Action
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -20,6 +21,7 @@ Status = Literal[
 ]  # fmt: skip
 HealthStatus = Literal["ok", "degraded", "unreachable", "cap_exceeded"]
 BuildStatus = Literal["queued", "in_progress", "succeeded", "failed"]
+Outcome = Literal["pending", "in_progress", "succeeded", "failed"]
 
 
 class Answer(BaseModel):
@@ -183,7 +185,7 @@ class Source(Answer):
     position: str | None
 
 
-Trigger = Literal["api", "schedule", "reconcile"]
+Trigger = Literal["api", "schedule", "reconcile", "stripe"]
 
 
 class BuildDetail(Build):
@@ -216,7 +218,7 @@ class DeploymentRecord(Answer):
     startedAt: Time | None
     finishedAt: Time | None
     durationMs: int | None
-    outcome: Literal["pending", "in_progress", "succeeded", "failed"]
+    outcome: Outcome
     error: Failure | None
 
 
@@ -274,7 +276,9 @@ class InstanceStatus(Answer):
     hasPendingChanges: bool
     instance: Instance | None
     latestBuild: Build | None
-    actions: dict[str, ActionAvailability]
+    actions: Annotated[
+        dict[str, ActionAvailability], Field(json_schema_extra={"required": [action.value for action in Action]})
+    ]
 
 
 class AcceptedAction(Answer):

@@ -5,24 +5,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 import reflexdb
-from reflexdb.api import audit, builds, connections, databases, deployments, errors, instances, keys
+from reflexdb.api import (
+    admin,
+    admin_plans,
+    audit,
+    billing,
+    builds,
+    connections,
+    cors,
+    databases,
+    deployments,
+    errors,
+    instances,
+    keys,
+)
+from reflexdb.api.bounds import Bounds
+from reflexdb.api.conditions import Conditional
+from reflexdb.api.description import openapi
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
+from reflexdb.api.json_body import StrictJson
+from reflexdb.api.limits import Attempts, Quota
 from reflexdb.api.repeats import Repeatable
+from reflexdb.api.settings import ApiSettings
 from reflexdb.control.control import Control
 
-_PREFIX = "/v1"
 
-
-def create_app(control: Control) -> FastAPI:
-    """The application on a control that the caller starts and stops."""
+def routed() -> FastAPI:
+    """The routes alone: what can be described, and not yet be asked."""
     app = FastAPI(
         title="ReflexDB Control Plane API",
         version=reflexdb.__version__,
@@ -31,13 +45,26 @@ def create_app(control: Control) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    for room in (databases, instances, builds, deployments, keys, connections, audit, billing, admin, admin_plans):
+        app.include_router(room.router)
+    return app
+
+
+def create_app(control: Control, settings: ApiSettings | None = None) -> FastAPI:
+    """The application on a control that the caller starts and stops."""
+    settings = settings or ApiSettings()
+    app = routed()
     app.state.control = control
     errors.install(app)
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
+    app.add_middleware(Conditional, settings=control.rooms.settings)
+    app.add_middleware(StrictJson)
+    app.add_middleware(Quota, settings=settings)
     app.add_middleware(Gate, accounts=control.accounts)
+    app.add_middleware(Attempts, settings=settings)
+    app.add_middleware(Bounds, settings=settings)
+    cors.install(app, settings)
     app.add_middleware(Envelope)
-    for room in (databases, instances, builds, deployments, keys, connections, audit):
-        app.include_router(room.router)
     document = openapi(app)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
@@ -49,25 +76,3 @@ def create_app(control: Control) -> FastAPI:
         return {"status": "stopping" if control.stopping else "ok", "version": reflexdb.__version__}
 
     return app
-
-
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the routes, in the contract's form: paths under the server /v1, bearer keys, no 422."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        description="Database registrations, instance provisioning, builds and access control.",
-        routes=app.routes,
-        servers=[{"url": _PREFIX}],
-    )
-    document["paths"] = {path.removeprefix(_PREFIX): item for path, item in document["paths"].items()}
-    for item in document["paths"].values():
-        for operation in item.values():
-            operation["responses"].pop("422", None)
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    scheme = {"type": "http", "scheme": "bearer", "description": "A management key rmk_<id>.<secret>"}
-    document["components"]["securitySchemes"] = {"bearerAuth": scheme}
-    document["security"] = [{"bearerAuth": []}]
-    return document

@@ -14,7 +14,6 @@ from reflexdb.records.rows import AuditRow
 router = APIRouter(prefix="/v1/audit", tags=["Audit"])
 
 DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
 
 
 @router.get(
@@ -30,13 +29,13 @@ def list_audit(
     key: Annotated[str | None, Query()] = None,
     since: Annotated[bodies.Instant | None, Query()] = None,
     until: Annotated[bodies.Instant | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query()] = None,
 ) -> dict[str, Any]:
     """Every change that was accepted, most recent first, with the changed values before and after; no secrets."""
-    wanted = AuditFilter(action, target, key, since, until, paging.read_number(cursor))
+    wanted = AuditFilter(action, target, key, since, until, paging.read_number(request, cursor))
     rows, more = control.audit.entries(account, wanted, limit)
-    following = paging.number_cursor(rows[-1].number) if more else None
+    following = paging.number_cursor(request, rows[-1].number) if more else None
     paging.link_next(request, response, following)
     return {"entries": [_entry(row) for row in rows], "nextCursor": following}
 

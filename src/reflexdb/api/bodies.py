@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
 
 MAX_SERVER_ID = 4_294_967_295
 """The largest a MySQL server takes."""
@@ -109,8 +110,16 @@ class UpdateDatabaseBody(Body):
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
+_LOGIN: JsonDict = {
+    "if": {"properties": {"backend": {"const": "sqlite"}}, "required": ["backend"]},
+    "else": {"required": ["mysqlUser", "mysqlPassword"]},
+}
+"""A file has no users; every other source is logged in to. Checked by control, described here."""
+
+
 class TestConnectionBody(Body):
     __test__ = False
+    model_config = ConfigDict(json_schema_extra=_LOGIN)
     backend: BackendName = "mysql"
     mysqlHost: Text
     mysqlPort: Port = left_out()
@@ -147,4 +156,23 @@ class ResizeBody(Body):
 
 class NewKeyBody(Body):
     name: Name
+    expiresAt: Instant = left_out()
+
+
+class CheckoutBody(Body):
+    plan: Literal["pro", "teams", "enterprise"]
+
+
+class OverageBody(Body):
+    enabled: bool
+    spendingCapCents: Annotated[int, Field(ge=1)] = left_out()
+
+
+class PlanBody(Body):
+    plan: Literal["free", "pro", "teams", "enterprise"]
+
+
+class AdjustmentBody(Body):
+    amount: int
+    reason: Annotated[str, AfterValidator(_storable)] = left_out()
     expiresAt: Instant = left_out()

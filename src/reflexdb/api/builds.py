@@ -15,11 +15,11 @@ from fastapi.responses import StreamingResponse
 from reflexdb.api import answers, bodies, paging, past_views, views
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.control.control import Control
+from reflexdb.control.past import History
 from reflexdb.records.builds import BuildFilter
 
 router = APIRouter(prefix="/v1/databases/{id}/builds", tags=["Builds"])
 
-MAX_LIMIT = 1000
 _CHUNK_BYTES = 64 << 10
 _POLL_S = 0.2
 
@@ -42,17 +42,17 @@ def list_builds(
     deployable: Annotated[bool | None, Query()] = None,
     since: Annotated[bodies.Instant | None, Query()] = None,
     until: Annotated[bodies.Instant | None, Query()] = None,
-    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
-    cursor: Annotated[str | None, Query()] = None,
+    limit: paging.Limit = None,
+    cursor: paging.Cursor = None,
 ) -> dict[str, Any]:
     """All build records of the database, most recent first. One with `deployable: true` can be redeployed.
 
     Without query parameters the answer holds every build. With `limit` it may end earlier; the header Link then says
     where it goes on.
     """
-    wanted = BuildFilter(status=status, since=since, until=until, before=paging.read_number(cursor))
+    wanted = BuildFilter(status=status, since=since, until=until, before=paging.read_number(request, cursor))
     found = control.past.builds(account, id, wanted, deployable=deployable, limit=limit)
-    paging.link_next(request, response, paging.number_cursor(found.builds[-1][0].number) if found.more else None)
+    paging.link_next(request, response, _following(request, found))
     return views.history(found, control.rooms.settings)
 
 
@@ -89,6 +89,10 @@ async def get_log(
     path = await to_thread.run_sync(control.build_log_of, account, id, build_id)
     lines = _follow(control, Path(path), build_id) if follow else _rest(Path(path), 0)
     return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+
+
+def _following(request: Request, found: History) -> str | None:
+    return paging.number_cursor(request, found.builds[-1][0].number) if found.more else None
 
 
 async def _rest(path: Path, offset: int) -> AsyncIterator[bytes]:

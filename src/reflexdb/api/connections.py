@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
-from reflexdb.api import answers, bodies, views
+from reflexdb.api import answers, bodies, paging, views
+from reflexdb.api.conditions import tagged
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.api.databases import new_database
 from reflexdb.control.connections import NewConnection, check_credentials, default_port
@@ -29,16 +30,19 @@ _COLUMNS = {
 
 
 @router.get("", operation_id="listConnections", summary="List connections", responses=errors())
-def list_connections(account: Account, control: Controlled) -> list[answers.Connection]:
-    settings = control.rooms.settings
-    return [answers.Connection(**views.connection(row, settings)) for row in control.connections.of_customer(account)]
+def list_connections(
+    account: Account, control: Controlled, request: Request, response: Response, page: paging.Paged
+) -> list[answers.Connection]:
+    found = control.connections.of_customer(account, page)
+    shown = paging.cut(request, response, found, page, lambda row: (row.created_at, row.id))
+    return [answers.Connection(**views.connection(row, control.rooms.settings)) for row in shown]
 
 
 @router.post(
     "", status_code=201, operation_id="createConnection", summary="Create connection", responses=errors(400, 409)
 )
 def create_connection(
-    body: bodies.CreateConnectionBody, account: Account, control: Controlled
+    body: bodies.CreateConnectionBody, account: Account, control: Controlled, response: Response
 ) -> answers.CreatedConnection:
     """Creates a source connection and, if `instance` is given, a first database on it."""
     new = NewConnection(
@@ -54,20 +58,22 @@ def create_connection(
     )
     first = new_database(body.instance) if body.instance is not None else None
     connection_id, database_id = control.connections.create(account, new, first)
-    row = control.connections.get(account, connection_id)
-    database = views.database(control.databases.get(account, database_id)) if database_id else None
-    return answers.CreatedConnection.model_validate(
-        {"connection": views.connection(row, control.rooms.settings), "database": database}
-    )
+    view = control.connections.view(account, connection_id)
+    shown = tagged(response, views.connection_with_databases(view, control.rooms.settings))
+    database = next((each for each in shown.pop("databases") if each["id"] == database_id), None)
+    return answers.CreatedConnection.model_validate({"connection": shown, "database": database})
 
 
 @router.get("/{id}", operation_id="getConnection", summary="Get connection", responses=errors(404))
-def get_connection(id: str, account: Account, control: Controlled) -> answers.ConnectionWithDatabases:  # noqa: A002
+def get_connection(
+    id: str,  # noqa: A002
+    account: Account,
+    control: Controlled,
+    response: Response,
+) -> answers.ConnectionWithDatabases:
     """The connection with its databases."""
-    row = control.connections.get(account, id)
-    databases = [views.database(view) for view in control.databases.of_connection(row.id)]
-    shown = {**views.connection(row, control.rooms.settings), "databases": databases}
-    return answers.ConnectionWithDatabases.model_validate(shown)
+    shown = views.connection_with_databases(control.connections.view(account, id), control.rooms.settings)
+    return answers.ConnectionWithDatabases.model_validate(tagged(response, shown))
 
 
 @router.patch("/{id}", operation_id="updateConnection", summary="Update connection", responses=errors(400, 404, 409))
@@ -76,12 +82,16 @@ def update_connection(
     body: bodies.UpdateConnectionBody,
     account: Account,
     control: Controlled,
+    response: Response,
 ) -> answers.Connection:
     """New credentials are used from the next provision, rebuild or resume."""
     changes = {_COLUMNS[name]: value for name, value in body.sent().items()}
     control.connections.update(account, id, changes)
-    row = control.connections.get(account, id)
-    return answers.Connection(**views.connection(row, control.rooms.settings))
+    shown = tagged(
+        response, views.connection_with_databases(control.connections.view(account, id), control.rooms.settings)
+    )
+    shown.pop("databases")
+    return answers.Connection(**shown)
 
 
 @router.delete(

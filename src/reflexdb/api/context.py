@@ -35,6 +35,8 @@ def _control(request: Request) -> Control:
 Account = Annotated[str, Depends(_account)]
 Admin = Annotated[Speaker, Depends(_admin)]
 """Refused with 403 unless the speaker is the operator."""
+ADMIN_ONLY = Depends(_admin)
+"""The same for every route of a router."""
 Controlled = Annotated[Control, Depends(_control)]
 
 _MEANINGS = {

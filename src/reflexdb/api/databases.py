@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from reflexdb.api import answers, bodies, views
+from reflexdb.api import answers, bodies, paging, views
+from reflexdb.api.conditions import tag, tagged
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.control.databases import NewDatabase
 from reflexdb.model.errors import InvalidRequest
@@ -46,9 +47,18 @@ def new_database(body: bodies.FirstDatabaseBody) -> NewDatabase:
     response_model=list[answers.Database],
     response_model_exclude_unset=True,
 )
-def list_databases(account: Account, control: Controlled) -> list[dict[str, Any]]:
+def list_databases(
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    page: paging.Paged,
+    status: Annotated[answers.Status | None, Query()] = None,
+) -> list[dict[str, Any]]:
     """All databases of the account that are not deleted, each with the endpoint and health of its latest instance."""
-    return [views.database(view) for view in control.databases.of_customer(account)]
+    found = control.databases.of_customer(account, page, status)
+    shown = paging.cut(request, response, found, page, lambda view: (view.row.created_at, view.row.id))
+    return [views.database(view) for view in shown]
 
 
 @router.post(
@@ -60,10 +70,12 @@ def list_databases(account: Account, control: Controlled) -> list[dict[str, Any]
     response_model=answers.Database,
     response_model_exclude_unset=True,
 )
-def register_database(body: bodies.CreateDatabaseBody, account: Account, control: Controlled) -> dict[str, Any]:
+def register_database(
+    body: bodies.CreateDatabaseBody, account: Account, control: Controlled, response: Response
+) -> dict[str, Any]:
     """Registers a database under an existing connection. It starts as `registered`; provision builds and deploys it."""
     database_id = control.databases.create(account, body.connectionId, new_database(body))
-    return views.database(control.databases.get(account, database_id))
+    return tagged(response, views.database(control.databases.get(account, database_id)))
 
 
 @router.get(
@@ -74,8 +86,8 @@ def register_database(body: bodies.CreateDatabaseBody, account: Account, control
     response_model=answers.Database,
     response_model_exclude_unset=True,
 )
-def get_database(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
-    return views.database(control.databases.get(account, id))
+def get_database(id: str, account: Account, control: Controlled, response: Response) -> dict[str, Any]:  # noqa: A002
+    return tagged(response, views.database(control.databases.get(account, id)))
 
 
 @router.patch(
@@ -91,11 +103,12 @@ def update_database(
     body: bodies.UpdateDatabaseBody,
     account: Account,
     control: Controlled,
+    response: Response,
 ) -> dict[str, Any]:
     """Changes settings. What reaches a running instance only through reconfigure, resize or rebuild is pending."""
     plain = body.model_dump(exclude_unset=True)
     control.databases.update(account, id, {_COLUMNS[name]: _column(name, value) for name, value in plain.items()})
-    return views.database(control.databases.get(account, id))
+    return tagged(response, views.database(control.databases.get(account, id)))
 
 
 def _column(name: str, value: Any) -> Any:
@@ -118,7 +131,8 @@ def delete_database(id: str, account: Account, control: Controlled) -> None:  # 
     responses={200: {"description": "The stored file", "content": _YAML}, **errors(404)},
 )
 def get_config(id: str, account: Account, control: Controlled) -> Response:  # noqa: A002
-    return Response(control.databases.config(account, id), media_type="application/yaml")
+    text = control.databases.config(account, id)
+    return Response(text, media_type="application/yaml", headers={"ETag": tag(text)})
 
 
 @router.put(

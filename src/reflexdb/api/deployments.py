@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from reflexdb.api import answers, paging, past_views
 from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.records.jobs import JobFilter
 
 router = APIRouter(prefix="/v1/databases/{id}/deployments", tags=["Deployments"])
 
 DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
 
 
 @router.get(
@@ -28,13 +28,15 @@ def list_deployments(
     control: Controlled,
     request: Request,
     response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    status: Annotated[answers.Outcome | None, Query()] = None,
+    since: paging.Since = None,
+    limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query()] = None,
 ) -> dict[str, Any]:
     """Provision, rebuild, redeploy, reconfigure, resize, resume and restore, most recent first: from which build to
     which, who asked, when, and how it ended."""
-    before = paging.read_moment(cursor)
-    rows, more = control.past.deployments(account, id, limit=limit, before=before)
-    following = paging.moment_cursor(rows[-1].created_at, rows[-1].id) if more else None
+    wanted = JobFilter(status, since, paging.read_moment(request, cursor))
+    rows, more = control.past.deployments(account, id, wanted, limit=limit)
+    following = paging.moment_cursor(request, rows[-1].created_at, rows[-1].id) if more else None
     paging.link_next(request, response, following)
     return {"deployments": [past_views.deployment(row) for row in rows], "nextCursor": following}

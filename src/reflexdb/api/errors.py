@@ -18,12 +18,17 @@ from starlette.exceptions import HTTPException
 from reflexdb.api.envelope import stamp
 from reflexdb.model.errors import (
     Conflict,
+    HeadersTooLarge,
     InvalidConfig,
     KeyReused,
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    PreconditionFailed,
+    RateLimited,
     ReflexError,
+    TooLarge,
+    TooSlow,
     Unavailable,
     UserError,
 )
@@ -36,6 +41,11 @@ _STATUS: tuple[tuple[type[ReflexError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
     (KeyReused, 422),
+    (PreconditionFailed, 412),
+    (TooLarge, 413),
+    (HeadersTooLarge, 431),
+    (TooSlow, 408),
+    (RateLimited, 429),
     (Unavailable, 503),
     (UserError, 400),
 )
@@ -48,12 +58,13 @@ def answer(status: int, code: str, message: str, headers: Mapping[str, str] | No
     return JSONResponse({"error": code, "message": message}, status, dict(headers or {}))
 
 
-def from_error(exc: ReflexError) -> JSONResponse:
+def from_error(exc: ReflexError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
     message = exc.message
     if isinstance(exc, InvalidConfig) and exc.line:
         message = f"line {exc.line}, column {exc.column}: {message}"
-    headers = {"WWW-Authenticate": 'Bearer realm="reflexdb"'} if status == 401 else None
+    if status == 401:
+        headers = {"WWW-Authenticate": 'Bearer realm="reflexdb"'}
     return answer(status, exc.code, message, headers)
 
 
@@ -79,7 +90,7 @@ def _on_invalid(_request: Request, exc: Exception) -> JSONResponse:
 
 
 def _finding(finding: Mapping[str, Any]) -> str:
-    path = [_shown(part) for part in finding["loc"] if part != "body"]
+    path = [shown(part) for part in finding["loc"] if part != "body"]
     where = ".".join(path) or "the body"
     match finding["type"]:
         case "extra_forbidden":
@@ -93,7 +104,7 @@ def _finding(finding: Mapping[str, Any]) -> str:
     return f"{where}: {finding['msg']}"
 
 
-def _shown(part: object) -> str:
+def shown(part: object) -> str:
     """A field's name may be anything that was sent."""
     text = str(part)
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -9,6 +9,8 @@ open.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +21,8 @@ from reflexdb.control.origin import Origin, acting
 from reflexdb.model.errors import NotAuthenticated, ReflexError
 
 MAX_BODY_BYTES = 1 << 20
-_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json"})
+_HOW = "Send a management key, Authorization: Bearer rmk_<id>.<secret>, or a token of the configured issuer"
+_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
 _YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 
 
@@ -33,9 +36,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        client = scope.get("client")
+        who = Origin("api", address=client[0] if client else None, request_id=scope.get("state", {}).get("request_id"))
         try:
-            speaker = await to_thread.run_sync(self._speaker, headers.getlist("authorization"))
-        except ReflexError as exc:  # also where the records can't be asked
+            with acting(who):
+                speaker = await to_thread.run_sync(self._speaker, headers.getlist("authorization"))
+        except ReflexError as exc:  # also where the records, or the issuer's keys, can't be asked
             await from_error(exc)(scope, receive, send)
             return
         scope.setdefault("state", {})["account"] = speaker.customer_id
@@ -50,19 +56,15 @@ class Gate:
             expected = "application/yaml" if scope["method"] == "PUT" else "application/json"
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
-            client = scope.get("client")
-            who = Origin(
-                "api", speaker.key_id, speaker.name, client[0] if client else None, scope["state"].get("request_id")
-            )
-            with acting(who):
+            with acting(replace(who, key_id=speaker.key_id, key_name=speaker.name)):
                 await self._app(scope, _replay(body, receive), send)
 
     def _speaker(self, given: list[str]) -> Speaker:
         if len(given) != 1:
-            raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
+            raise NotAuthenticated(_HOW)
         scheme, _, credential = given[0].strip().partition(" ")
         if scheme.lower() != "bearer" or not credential.strip():
-            raise NotAuthenticated("Send a management key: Authorization: Bearer rmk_<id>.<secret>")
+            raise NotAuthenticated(_HOW)
         return self._accounts.speaker(credential.strip())
 
 

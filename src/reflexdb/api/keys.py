@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request, Response
 
-from reflexdb.api import answers, bodies, views
+from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.records.pages import KeyStatus
 
+OfStatus = Annotated[KeyStatus | None, Query()]
 router = APIRouter(prefix="/v1", tags=["Keys"])
 
 
@@ -19,8 +21,18 @@ router = APIRouter(prefix="/v1", tags=["Keys"])
     responses=errors(404),
     response_model=list[answers.ApiKey],
 )
-def list_api_keys(id: str, account: Account, control: Controlled) -> list[dict[str, Any]]:  # noqa: A002
-    return [views.api_key(row) for row in control.keys.of_database(account, id)]
+def list_api_keys(
+    id: str,  # noqa: A002
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    page: paging.Paged,
+    status: OfStatus = None,
+) -> list[dict[str, Any]]:
+    found = control.keys.of_database(account, id, page, status)
+    shown = paging.cut(request, response, found, page, lambda row: (row.created_at, row.id))
+    return [views.api_key(row) for row in shown]
 
 
 @router.post(
@@ -55,8 +67,17 @@ def revoke_api_key(id: str, keyId: str, account: Account, control: Controlled) -
     responses=errors(),
     response_model=list[answers.ManagementKey],
 )
-def list_management_keys(account: Account, control: Controlled) -> list[dict[str, Any]]:
-    return [views.management_key(row) for row in control.accounts.keys(account)]
+def list_management_keys(
+    account: Account,
+    control: Controlled,
+    request: Request,
+    response: Response,
+    page: paging.Paged,
+    status: OfStatus = None,
+) -> list[dict[str, Any]]:
+    found = control.accounts.keys(account, page, status)
+    shown = paging.cut(request, response, found, page, lambda row: (row.created_at, row.id))
+    return [views.management_key(row) for row in shown]
 
 
 @router.post(

@@ -1,7 +1,7 @@
 """Long lists in pages: an opaque cursor that says where the next page begins, and the Link header that carries it.
 
-Used by the list routes. A cursor is made here and read here; whatever else is sent as one is refused. It holds no
-secret and grants nothing: the account is checked as for any request.
+Used by the list routes. A cursor is sealed with the control plane's own key for one list of one account; whatever else
+is sent as one is refused. It grants nothing: the account is checked as for any request.
 """
 
 from __future__ import annotations
@@ -9,43 +9,69 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Depends, Query, Request, Response
 
-from reflexdb.model.errors import InvalidRequest
+from reflexdb.api import bodies
+from reflexdb.control.control import Control
+from reflexdb.model.errors import InvalidRequest, ReflexError
+from reflexdb.records.pages import Page
 
-_MAX_CURSOR_CHARS = 200
+MAX_LIMIT = 1000
+_MAX_CURSOR_CHARS = 400
+
+Limit = Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="The most to answer; the rest follows by Link")]
+Cursor = Annotated[str | None, Query(description="Where to go on: from the header Link of an earlier answer")]
+Since = Annotated[bodies.Instant | None, Query(description="Only what was created then or later")]
+
+Row = TypeVar("Row")
 
 
-def number_cursor(number: int) -> str:
-    return _written([number])
+def _page(request: Request, limit: Limit = None, cursor: Cursor = None, since: Since = None) -> Page:
+    return Page(limit, read_moment(request, cursor), since)
 
 
-def read_number(cursor: str | None) -> int | None:
+Paged = Annotated[Page, Depends(_page)]
+"""The query parameters limit, cursor and since of a list that is answered oldest first."""
+
+
+def cut(
+    request: Request, response: Response, rows: Sequence[Row], page: Page, place: Callable[[Row], tuple[datetime, str]]
+) -> Sequence[Row]:
+    """The rows of the page, without the one too many that was read; the header Link where there is more."""
+    if page.limit is None or len(rows) <= page.limit:
+        return rows
+    shown = rows[: page.limit]
+    link_next(request, response, moment_cursor(request, *place(shown[-1])))
+    return shown
+
+
+def number_cursor(request: Request, number: int) -> str:
+    return _written(request, [number])
+
+
+def read_number(request: Request, cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    match _read(cursor):
-        case [int(number)] if not isinstance(number, bool) and 0 <= number < 1 << 62:
+    match _read(request, cursor):
+        case [int(number)]:
             return number
     raise _refusal()
 
 
-def moment_cursor(time: datetime, id_: str) -> str:
-    return _written([time.astimezone(UTC).isoformat(), id_])
+def moment_cursor(request: Request, time: datetime, id_: str) -> str:
+    return _written(request, [time.astimezone(UTC).isoformat(), id_])
 
 
-def read_moment(cursor: str | None) -> tuple[datetime, str] | None:
+def read_moment(request: Request, cursor: str | None) -> tuple[datetime, str] | None:
     if cursor is None:
         return None
-    match _read(cursor):
+    match _read(request, cursor):
         case [str(time), str(id_)]:
-            try:
-                moment = datetime.fromisoformat(time)
-            except ValueError:
-                raise _refusal() from None
-            if moment.tzinfo is not None:
-                return moment, id_
+            return datetime.fromisoformat(time), id_
     raise _refusal()
 
 
@@ -56,18 +82,27 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
         response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
 
 
-def _written(value: list[object]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
+def _written(request: Request, value: list[object]) -> str:
+    control, name = _list(request)
+    sealed = control.rooms.secrets.seal(name, json.dumps(value).encode())
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
-def _read(cursor: str) -> object:
+def _read(request: Request, cursor: str) -> Any:
     if len(cursor) > _MAX_CURSOR_CHARS or not cursor.isascii():
         raise _refusal()
+    control, name = _list(request)
     try:
-        return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return json.loads(control.rooms.secrets.unseal(name, sealed))
+    except (binascii.Error, ValueError, ReflexError):
         raise _refusal() from None
 
 
+def _list(request: Request) -> tuple[Control, str]:
+    """Control, and the name of the list that a cursor belongs to."""
+    return request.app.state.control, f"cursor/{request.state.account}{request.url.path}"
+
+
 def _refusal() -> InvalidRequest:
-    return InvalidRequest("cursor is not one that this API gave; begin again without it")
+    return InvalidRequest("cursor is not one that this list gave; begin again without it")

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -26,10 +26,15 @@ import uvicorn
 from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
+from reflexdb.api.issuer_settings import issuer_settings
+from reflexdb.api.settings import ApiSettings
+from reflexdb.api.wire import protocol
+from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
+from reflexdb.model.issuer import IssuerSettings
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import write_private
 
@@ -39,6 +44,7 @@ CANNOT_SERVE = 2
 LEASE_LOST = 75
 """Exit status where another plane took over: whoever runs this one may start it again at once."""
 
+OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
 LEASE_VARIABLE = "REFLEXDB_LEASE_S"
 _GRACE_S = 5
@@ -59,10 +65,14 @@ def run(
     min_sync_interval_s: int | None = None,
     public_url: str | None = None,
     records: str | None = None,
+    oidc: Mapping[str, str | None] | None = None,
+    api: ApiSettings | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
-        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records))
+        issuer = issuer_settings(oidc or {}, os.environ)
+        limits = (api or ApiSettings()).checked()
+        _run(data_dir, host, port, ephemeral, min_sync_interval_s, public_url, records_url(records), issuer, limits)
     except (CannotServe, ReflexError, OSError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -76,18 +86,28 @@ def _run(
     min_sync_interval_s: int | None,
     public_url: str | None,
     records: URL | None,
+    issuer: IssuerSettings | None,
+    api: ApiSettings,
 ) -> None:
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
     with _locked(data_dir, shared=records is not None), _listening(host, port) as listener, _logging(data_dir):
         url = public_url or _url(host, listener)
-        settings = Settings(base_url=url.rstrip("/"), min_sync_interval_s=least, lease_s=_lease())
-        control = open_control(data_dir, settings, host, records)
+        settings = Settings(
+            base_url=url.rstrip("/"),
+            min_sync_interval_s=least,
+            issuer=issuer,
+            plans=read_plans(os.environ),
+            lease_s=_lease(),
+        )
+        control = open_control(data_dir, settings, host, records, read_payments(os.environ, settings.base_url))
         _welcome(control, data_dir, url)
-        _serve(control, listener, data_dir, url, ephemeral=ephemeral)
+        _serve(control, listener, data_dir, url, ephemeral=ephemeral, api=api)
 
 
-def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool) -> None:
+def _serve(
+    control: Control, listener: socket.socket, data_dir: Path, url: str, *, ephemeral: bool, api: ApiSettings
+) -> None:
     log = structlog.get_logger()
     control.on_lost = lambda: os._exit(LEASE_LOST)
     control.start()
@@ -100,7 +120,13 @@ def _serve(control: Control, listener: socket.socket, data_dir: Path, url: str, 
     tell()
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     config = uvicorn.Config(
-        create_app(control), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+        create_app(control, api),
+        http=protocol(api),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
     )
     try:
         with _signals_end_the_server_only():
@@ -162,13 +188,41 @@ class _Server(uvicorn.Server):
 
 
 def _welcome(control: Control, data_dir: Path, url: str) -> None:
-    first = control.accounts.ensure_first()
-    if first is None:
-        return
-    path = data_dir / "admin.key"
-    write_private(path, f"{first.key}\n".encode())
-    sys.stdout.write(f"Management key, shown this once and kept in {path}:\n\n    {first.key}\n\nServing at {url}\n")
+    path, operator_path = data_dir / "admin.key", data_dir / OPERATOR_KEY_FILE
+    first = control.accounts.ensure_first(_keeper(path))
+    made_operator = control.accounts.operators.ensure_first(_keeper(operator_path))
+    if first is not None:
+        sys.stdout.write(
+            f"Management key, shown this once and kept in {path}:\n\n    {first.key}\n\nServing at {url}\n"
+        )
+    if made_operator:
+        sys.stdout.write(f"Operator key, for `reflexdb admin`, kept in {operator_path}\n")
     sys.stdout.flush()
+
+
+def _keeper(path: Path) -> Callable[[str], None]:
+    return lambda key: write_private(path, f"{key}\n".encode())
+
+
+def reset_operator_key(data_dir: Path, records: str | None = None) -> Path:
+    """Make a new operator key, and every earlier one invalid; returns the file that has it.
+
+    For a directory on which no control plane runs. Exits like `run` where that is not so.
+    """
+    try:
+        if not (data_dir / "control.lock").exists():
+            raise CannotServe(f"no control plane has run on {data_dir}; `reflexdb serve` makes the first operator key")
+        path = _prepared(data_dir) / OPERATOR_KEY_FILE
+        with _locked(path.parent, shared=False):
+            control = open_control(path.parent, Settings(base_url=""), "127.0.0.1", records_url(records))
+            try:
+                control.accounts.operators.reset(_keeper(path))
+            finally:
+                control.rooms.store.close()
+    except (CannotServe, ReflexError) as exc:
+        sys.stderr.write(f"reflexdb admin reset-key: {exc}\n")
+        raise SystemExit(CANNOT_SERVE) from exc
+    return path
 
 
 def _min_sync_interval() -> int:

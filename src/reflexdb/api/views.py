@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from reflexdb.control.connections import SYNC_MODES
+from reflexdb.control.connections import SYNC_MODES, ConnectionView
 from reflexdb.control.databases import DatabaseView
 from reflexdb.control.past import History
 from reflexdb.control.rooms import Settings
@@ -38,6 +38,10 @@ def connection(row: ConnectionRow, settings: Settings) -> Json:
         "createdAt": instant(row.created_at),
         "updatedAt": instant(row.updated_at),
     }
+
+
+def connection_with_databases(view: ConnectionView, settings: Settings) -> Json:
+    return {**connection(view.row, settings), "databases": [database(each) for each in view.databases]}
 
 
 def database(view: DatabaseView) -> Json:

@@ -16,6 +16,8 @@ import typer
 
 from reflexdb import __version__
 from reflexdb.cli import (
+    account,
+    admin,
     audit,
     backup,
     config,
@@ -94,9 +96,12 @@ app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)
 app.command("audit")(audit.audit)
+app.command("account")(account.account)
+app.add_typer(account.billing_app, name="billing")
 app.add_typer(key.app, name="key")
 app.add_typer(management_key.app, name="management-key")
 app.command("query")(query.query)
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:

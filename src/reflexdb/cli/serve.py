@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from reflexdb.api import settings
+from reflexdb.cli import serve_oidc
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.output import note
 from reflexdb.cli.session import session
@@ -17,6 +19,24 @@ RECORDS_HELP = (
     "postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
     "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass."
 )
+
+Records = Annotated[
+    str | None,
+    typer.Option(
+        envvar="REFLEXDB_RECORDS",
+        help=RECORDS_HELP,
+    ),
+]
+
+
+def _number(name: str) -> Any:
+    """The option of a setting that is declared with the API's."""
+    setting = settings.setting(name)
+    return typer.Option(setting.option, envvar=setting.variable, min=setting.least, help=setting.help)
+
+
+def _default(name: str) -> int:
+    return settings.setting(name).default
 
 
 def serve(
@@ -30,16 +50,35 @@ def serve(
     min_sync_interval: Annotated[
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
-    records: Annotated[
-        str | None,
-        typer.Option(
-            envvar="REFLEXDB_RECORDS",
-            help=RECORDS_HELP,
-        ),
+    records: Records = None,
+    rate_limit: Annotated[int, _number("rate_limit")] = _default("rate_limit"),
+    rate_burst: Annotated[int, _number("rate_burst")] = _default("rate_burst"),
+    auth_failures: Annotated[int, _number("auth_failures")] = _default("auth_failures"),
+    max_requests: Annotated[int, _number("max_requests")] = _default("max_requests"),
+    max_connections: Annotated[int, _number("max_connections")] = _default("max_connections"),
+    request_timeout: Annotated[int, _number("request_timeout")] = _default("request_timeout"),
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(envvar=settings.CORS_ORIGIN_VARIABLE, help=settings.CORS_ORIGIN_HELP)
     ] = None,
+    cors_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--cors-credentials", envvar=settings.CORS_CREDENTIALS_VARIABLE, help=settings.CORS_CREDENTIALS_HELP
+        ),
+    ] = False,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Stop every instance at the end; else they go on serving.")
     ] = False,
+    oidc_issuer: serve_oidc.Issuer = None,
+    oidc_audience: serve_oidc.Audience = None,
+    oidc_client_id: serve_oidc.ClientId = None,
+    oidc_token_use: serve_oidc.TokenUse = None,
+    oidc_group_claim: serve_oidc.GroupClaim = None,
+    oidc_customer_claim: serve_oidc.CustomerClaim = None,
+    oidc_first_login: serve_oidc.FirstLogin = None,
+    oidc_jwks_url: serve_oidc.JwksUrl = None,
+    oidc_clock_skew: serve_oidc.ClockSkew = None,
+    oidc_refetch: serve_oidc.Refetch = None,
 ) -> None:
     """Run the control plane. The first start makes the account and prints its management key once."""
     # Imported here, so that every other command starts without the server's libraries.
@@ -47,6 +86,28 @@ def serve(
 
     place = data or session(context).data
     note(f"control plane on {place}, port {port or 'free'} of {host}; Ctrl-C ends it")
+    oidc = {
+        "issuer": oidc_issuer,
+        "audience": serve_oidc.words(oidc_audience),
+        "client_id": serve_oidc.words(oidc_client_id),
+        "token_use": oidc_token_use,
+        "group_claim": serve_oidc.words(oidc_group_claim),
+        "customer_claim": oidc_customer_claim,
+        "first_login": oidc_first_login,
+        "jwks_url": oidc_jwks_url,
+        "clock_skew": serve_oidc.number(oidc_clock_skew),
+        "refetch": serve_oidc.number(oidc_refetch),
+    }
+    limits = settings.ApiSettings(
+        rate_limit=rate_limit,
+        rate_burst=rate_burst,
+        auth_failures=auth_failures,
+        max_requests=max_requests,
+        max_connections=max_connections,
+        request_timeout=request_timeout,
+        cors_origins=tuple(cors_origin or ()),
+        cors_credentials=cors_credentials,
+    )
     run(
         place,
         host,
@@ -55,6 +116,8 @@ def serve(
         min_sync_interval_s=min_sync_interval,
         public_url=public_url,
         records=records_address(context, records),
+        oidc=oidc,
+        api=limits,
     )
 
 

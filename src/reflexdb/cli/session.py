@@ -17,6 +17,7 @@ import typer
 
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.client import ReflexClient
+from reflexdb.client.admin import OperatorClient
 from reflexdb.client.transport import is_loopback
 
 
@@ -47,19 +48,30 @@ class Session:
             raise CommandFailed(Exit.UNREACHABLE, f"{path} cannot be read: {error}") from error
         return str(url)
 
+    def operator(self) -> OperatorClient:
+        """The same for the operator: REFLEXDB_OPERATOR_KEY, a token in REFLEXDB_KEY, or the directory's operator key.
+
+        A management key is never the operator's, so one in REFLEXDB_KEY is passed over.
+        """
+        url = self.url or self._local_url()
+        given = os.environ.get("REFLEXDB_OPERATOR_KEY", "").strip() or os.environ.get("REFLEXDB_KEY", "").strip()
+        if given and not given.startswith("rmk_"):
+            return OperatorClient(url, given)
+        return OperatorClient(url, self._from_file(url, "operator.key", "REFLEXDB_OPERATOR_KEY to the operator key"))
+
     def _key(self, url: str) -> str:
-        key = os.environ.get("REFLEXDB_KEY", "").strip()
-        if key:
-            return key
+        given = os.environ.get("REFLEXDB_KEY", "").strip()
+        return given or self._from_file(url, "admin.key", "REFLEXDB_KEY to a management key")
+
+    def _from_file(self, url: str, name: str, remedy: str) -> str:
+        """The key in a file of the data directory, for a control plane on this machine and no other."""
         if not is_loopback(urlsplit(url).hostname or ""):
-            raise CommandFailed(Exit.UNAUTHORIZED, f"no key for {url}: set REFLEXDB_KEY to a management key")
-        path = self.data / "admin.key"
+            raise CommandFailed(Exit.UNAUTHORIZED, f"no key for {url}: set {remedy}")
+        path = self.data / name
         try:
             return path.read_text().strip()
         except OSError as error:
-            raise CommandFailed(
-                Exit.UNAUTHORIZED, f"no key: set REFLEXDB_KEY to a management key ({path}: {error.strerror})"
-            ) from error
+            raise CommandFailed(Exit.UNAUTHORIZED, f"no key: set {remedy} ({path}: {error.strerror})") from error
 
 
 def default_data() -> Path:

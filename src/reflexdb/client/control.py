@@ -10,13 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import Unreachable
 from reflexdb.client.transport import Transport
 from reflexdb.client.types import (
     Accepted,
+    Account,
+    Adjustment,
+    Adjustments,
     ApiKey,
     AuditEntries,
     AuditFilters,
@@ -45,7 +48,7 @@ class ReflexClient:
         self._http = Transport(url, key, timeout=timeout)
         self.url = self._http.url
 
-    def __enter__(self) -> ReflexClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -237,6 +240,11 @@ class ReflexClient:
 
     # Billing and administration
 
+    def account(self) -> Account:
+        """The plan with its limits, and what was used of it."""
+        answer: Account = self._call("GET", "account")
+        return answer
+
     def create_checkout_session(self, plan: str) -> str:
         """Where to send the user to pay."""
         return str(self._call("POST", "billing", "checkout", body={"plan": plan})["url"])
@@ -248,9 +256,23 @@ class ReflexClient:
         answer: dict[str, Any] = self._call("POST", "billing", "overage", body=body)
         return answer
 
-    def adjust_build_credits(self, customer_id: str, amount: int, reason: str | None = None) -> dict[str, Any]:
-        body = {"amount": amount} | ({"reason": reason} if reason else {})
-        answer: dict[str, Any] = self._call("POST", "admin", "customers", customer_id, "build-credits", body=body)
+    def adjust_build_credits(
+        self, customer_id: str, amount: int, reason: str | None = None, expires_at: str | None = None
+    ) -> Adjustment:
+        """The adjustment, with `totalAdjustment`: the sum of all that count now."""
+        given = {"reason": reason, "expiresAt": expires_at}
+        body = {"amount": amount} | {name: value for name, value in given.items() if value}
+        answer: Adjustment = self._call("POST", "admin", "customers", customer_id, "build-credits", body=body)
+        return answer
+
+    def build_credit_adjustments(self, customer_id: str) -> Adjustments:
+        """Newest first."""
+        answer: Adjustments = self._call("GET", "admin", "customers", customer_id, "build-credits")
+        return answer
+
+    def reset_customer_plan(self, customer_id: str) -> dict[str, Any]:
+        """Back to the plan that new accounts get."""
+        answer: dict[str, Any] = self._call("DELETE", "admin", "customers", customer_id, "plan")
         return answer
 
     def update_customer_plan(self, customer_id: str, plan: str) -> dict[str, Any]:

@@ -302,3 +302,62 @@ class ManagementKey(TypedDict):
     revokedAt: NotRequired[str | None]
     key: NotRequired[str]
     """Only in the answer of `create_management_key`, once."""
+
+
+class PlanLimits(TypedDict):
+    instanceSizes: list[str]
+    databases: int | None
+    buildCreditsPerMonth: int | None
+    customDomain: bool
+    overageMaxCents: int
+
+
+class BuildCredits(TypedDict):
+    month: str
+    included: int | None
+    adjustment: int
+    used: int
+    remaining: int | None
+    resetsAt: str
+
+
+class OverageState(TypedDict):
+    enabled: bool
+    spendingCapCents: int | None
+    spentCents: int
+    buildCents: int
+    whyNot: str | None
+
+
+class PaymentState(TypedDict):
+    state: str
+    subscriptionStatus: str | None
+    renewals: int
+
+
+class Account(TypedDict):
+    id: str
+    name: str
+    plan: str
+    limits: PlanLimits
+    databases: int
+    buildCredits: BuildCredits
+    overage: OverageState
+    payment: PaymentState
+
+
+class Adjustment(TypedDict):
+    id: str
+    customerId: str
+    amount: int
+    reason: str | None
+    expiresAt: str | None
+    totalAdjustment: NotRequired[int]
+    """In the answer that made it."""
+    createdAt: NotRequired[str]
+    """In lists."""
+
+
+class Adjustments(TypedDict):
+    adjustments: list[Adjustment]
+    totalAdjustment: int

@@ -1,27 +1,30 @@
-"""Accounts and the management keys that speak for them.
+"""Who speaks: from a credential to a person or program, and the customer it speaks for.
 
-A key is `rmk_<keyId>.<secret>`; the secret has 256 random bits, so one SHA-256 of it is kept and compared in constant
-time. Called by the API for every request and at first start. Refuses to know HTTP.
+Three kinds of credentials: a customer's management key (`rmk_`), the operator's own key (`rok_`), and a token of the
+configured OIDC issuer. Called by the API for every request and at first start. Refuses to know HTTP.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from sqlalchemy import Connection as Tx
+
+from reflexdb.control import credentials
 from reflexdb.control.audit import note, note_change
+from reflexdb.control.logins import Logins
+from reflexdb.control.operators import Operators
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
+from reflexdb.control.tokens import Tokens, looks_like_token
 from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page
 from reflexdb.records.rows import ManagementKey
 
 ADMIN_GROUP = "reflexdb-admins"
 """Who is in it runs the service: the operator's token, never an account's management key."""
-_USE_NOTED_EVERY = timedelta(seconds=5)
-"""Writing each use of a key would put a disk write into every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,32 @@ class Speaker:
 class Accounts:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self.operators = Operators(rooms)
+        issuer = rooms.settings.issuer
+        self._tokens = Tokens(issuer, rooms.fetch) if issuer else None
+        self._logins = Logins(rooms, issuer.first_login) if issuer else None
 
-    def ensure_first(self) -> NewKey | None:
-        """Create the account and its first key where there is none yet."""
-        customer_id = new_id()
+    def start(self) -> None:
+        """Get ready to check tokens, where there is an issuer; waits for nothing."""
+        if self._tokens is not None:
+            self._tokens.warm()
+
+    def ensure_first(self, keep: Callable[[str], None] = lambda _: None) -> NewKey | None:
+        """Create the account and its first key where there is none yet; `keep` has the key before it becomes valid."""
         with self._rooms.store.write() as tx:
             if accounts.first_customer(tx) is not None:
                 return None
-            accounts.add_customer(tx, id=customer_id, name="default", plan="free", created_at=self._rooms.now())
-        return self.create_key(customer_id, "first key", None)
+            customer_id = new_id()
+            accounts.add_customer(
+                tx,
+                id=customer_id,
+                name="default",
+                plan=self._rooms.settings.plans.default,
+                created_at=self._rooms.now(),
+            )
+            made = self._add_key(tx, customer_id, "first key", None)
+            keep(made.key)
+            return made
 
     def authenticate(self, credential: str) -> str:
         """The customer a credential speaks for; see `speaker`."""
@@ -67,51 +87,76 @@ class Accounts:
     def speaker(self, credential: str) -> Speaker:
         """Who a credential is.
 
-        Raises NotAuthenticated, with the same words whatever is wrong with the key itself.
+        Raises NotAuthenticated, with the same words whatever is wrong with the key itself; Unavailable where a token
+        can't be checked now. An operator is let in whatever becomes of the customer, to be able to change it back.
         """
-        prefix, _, rest = credential.partition("_")
-        key_id, dot, secret = rest.partition(".")
-        if prefix != "rmk" or not dot or not credential.isascii():
-            raise NotAuthenticated("This is not a management key: one looks like rmk_<id>.<secret>")
+        if credential.startswith(f"{credentials.OPERATOR}_"):
+            key, home = self.operators.verify(credential)
+            return Speaker(home.id, key.key_id, "operator", frozenset({ADMIN_GROUP}))
+        is_token = looks_like_token(credential) and not credential.startswith(f"{credentials.MANAGEMENT}_")
+        speaker = self._of_token(credential) if is_token else self._of_key(credential)
+        if not speaker.is_admin:
+            self._refuse_suspended(speaker.customer_id)
+        return speaker
+
+    def _of_key(self, credential: str) -> Speaker:
+        key_id, secret = credentials.take_apart(credentials.MANAGEMENT, credential)
         with self._rooms.store.read() as tx:
             row = accounts.management_key_by_key_id(tx, key_id)
-        stored = row.secret_hash if row else _hash("")
-        matches = hmac.compare_digest(stored, _hash(secret))
-        if row is None or not matches or row.revoked_at is not None:
+        if not credentials.matches(row.secret_hash if row else None, secret) or row is None or row.revoked_at:
             raise NotAuthenticated("This management key is not valid: it is unknown or revoked")
         now = self._rooms.now()
         if row.expires_at is not None and row.expires_at <= now:
             raise NotAuthenticated("This management key has expired; create another")
-        if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
+        if credentials.use_is_news(row.last_used_at, now):
             with self._rooms.store.write() as tx:
                 accounts.touch_management_key(tx, row.id, now)
         return Speaker(row.customer_id, row.key_id, row.name)
 
-    def keys(self, customer_id: str) -> list[ManagementKey]:
+    def _of_token(self, credential: str) -> Speaker:
+        if self._tokens is None or self._logins is None:
+            raise NotAuthenticated(
+                "Tokens are not accepted: no OIDC issuer is configured here; use a management key, rmk_<id>.<secret>"
+            )
+        token = self._tokens.read(credential)
+        customer_id = self._logins.customer_of(token, operator=ADMIN_GROUP in token.groups)
+        return Speaker(customer_id, token.handle, token.name, token.groups)
+
+    def _refuse_suspended(self, customer_id: str) -> None:
         with self._rooms.store.read() as tx:
-            return accounts.management_keys_of(tx, customer_id)
+            customer = accounts.customer(tx, customer_id)
+        if customer is None or customer.suspended_at is not None:
+            raise NotAuthenticated("This account is suspended; ask the operator of the control plane")
+
+    def keys(self, customer_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None) -> list[ManagementKey]:
+        now = self._rooms.now()
+        with self._rooms.store.read() as tx:
+            return accounts.management_keys_of(tx, customer_id, page, (status, now) if status else None)
 
     def create_key(self, customer_id: str, name: str, expires_at: datetime | None) -> NewKey:
-        now = self._rooms.now()
-        if expires_at is not None and expires_at <= now:
+        if expires_at is not None and expires_at <= self._rooms.now():
             raise InvalidRequest("expiresAt is in the past; a key with it could never be used")
-        row_id, key_id, secret = new_id(), secrets.token_hex(8), secrets.token_urlsafe(32)
         with self._rooms.store.write() as tx:
-            accounts.add_management_key(
-                tx,
-                id=row_id,
-                customer_id=customer_id,
-                key_id=key_id,
-                name=name,
-                secret_hash=_hash(secret),
-                created_at=now,
-                expires_at=expires_at,
-            )
-            row = accounts.management_key(tx, customer_id, row_id)
-            made = {"name": name, "key_id": key_id, "expires_at": expires_at}
-            note(tx, now, customer_id, "managementKey.create", row_id, after=made)
+            return self._add_key(tx, customer_id, name, expires_at)
+
+    def _add_key(self, tx: Tx, customer_id: str, name: str, expires_at: datetime | None) -> NewKey:
+        now, row_id = self._rooms.now(), new_id()
+        key_id, secret_hash, key = credentials.make(credentials.MANAGEMENT)
+        accounts.add_management_key(
+            tx,
+            id=row_id,
+            customer_id=customer_id,
+            key_id=key_id,
+            name=name,
+            secret_hash=secret_hash,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        made = {"name": name, "key_id": key_id, "expires_at": expires_at}
+        note(tx, now, customer_id, "managementKey.create", row_id, after=made)
+        row = accounts.management_key(tx, customer_id, row_id)
         assert row is not None
-        return NewKey(row, f"rmk_{key_id}.{secret}")
+        return NewKey(row, key)
 
     def revoke_key(self, customer_id: str, row_id: str) -> None:
         row_id = canonical_id(row_id, "management key")
@@ -123,7 +168,3 @@ class Accounts:
             accounts.revoke_management_key(tx, row_id, now)
             if row.revoked_at is None:
                 note_change(tx, now, customer_id, "managementKey.revoke", row, {"revoked_at": now})
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

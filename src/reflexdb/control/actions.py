@@ -15,12 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control import limits
 from reflexdb.control.audit import note
-from reflexdb.control.databases import found
+from reflexdb.control.conditions import must_hold
+from reflexdb.control.databases import database_view, found
 from reflexdb.control.images import Images
 from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
-from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound
+from reflexdb.model.errors import Conflict, InstanceUnreachable, NotFound, PlanConflict
 from reflexdb.model.lifecycle import (
     ALLOWED,
     GOALS,
@@ -79,7 +81,7 @@ class Actions:
 
     def redeploy(self, customer_id: str, database_id: str, build_id: str) -> Accepted:
         with self._rooms.store.read() as tx:
-            row = found(tx, customer_id, database_id)
+            row = self._meant(tx, customer_id, database_id)
             build = builds.get(tx, row.id, canonical_id(build_id, "build"))
         if build is None:
             raise NotFound("This database has no build with this buildId")
@@ -96,7 +98,7 @@ class Actions:
 
     def delete(self, customer_id: str, database_id: str) -> None:
         with self._rooms.store.write() as tx:
-            row = found(tx, customer_id, database_id)
+            row = self._meant(tx, customer_id, database_id)
             self._check(row, Action.DELETE)
             now = self._rooms.now()
             databases.change(tx, row.id, now, deleted_at=now)
@@ -132,7 +134,7 @@ class Actions:
             row = found(tx, customer_id, database_id)
         has_image = action is Action.REDEPLOY or self._has_image(row)
         with self._rooms.store.write() as tx:
-            row = found(tx, customer_id, database_id)
+            row = self._meant(tx, customer_id, database_id)
             allowed = availability(row.status, action, has_image=has_image)
             if not allowed.allowed:
                 raise Conflict(allowed.reason or "")
@@ -145,6 +147,8 @@ class Actions:
         self, tx: Tx, row: DatabaseRow, action: Action, build: BuildRow | None, changes: dict[str, Any], *, queued: bool
     ) -> Accepted:
         now = self._rooms.now()
+        if "instance_size" in changes:
+            limits.check_size(self._rooms, tx, row.customer_id, changes["instance_size"], PlanConflict)
         if queued:
             databases.change(tx, row.id, now, desired_state=GOALS[action].value, **changes)
             return Accepted(row.status.published, queued=True)
@@ -169,6 +173,7 @@ class Actions:
         if build_id is None and action in _BUILDS:
             build_id = new_id()
             builds.add(tx, id=build_id, database_id=row.id, status="queued", created_at=now, **who)
+            limits.charge_build(self._rooms, tx, row, build_id, first=action is Action.PROVISION)
         databases.change(tx, row.id, now, status=status.value, last_error=None, **changes)
         jobs.add(
             tx,
@@ -197,7 +202,7 @@ class Actions:
 
     def _at_once(self, customer_id: str, database_id: str, action: Action, order: Callable[[str], None]) -> DatabaseRow:
         with self._rooms.store.read() as tx:
-            row = found(tx, customer_id, database_id)
+            row = self._meant(tx, customer_id, database_id)
         self._check(row, action)
         try:
             order(row.id)
@@ -205,6 +210,12 @@ class Actions:
             raise Conflict(f"The instance does not answer, so {action.value} could not be done: {exc.message}") from exc
         with self._rooms.store.write() as tx:
             self._tell(tx, row, action.value, None)
+        return row
+
+    def _meant(self, tx: Tx, customer_id: str, database_id: str) -> DatabaseRow:
+        """The database, as the caller last saw it where the caller says so. Raises NotFound and PreconditionFailed."""
+        row = found(tx, customer_id, database_id)
+        must_hold(lambda: database_view(self._rooms, tx, row))
         return row
 
     def _tell(self, tx: Tx, before: DatabaseRow, done: str, build_id: str | None) -> None:

@@ -32,12 +32,13 @@ from reflexdb.records.secrets import SecretStore, write_private
 from reflexdb.records.store import Store, newest_revision
 from reflexdb.records.tables import customers
 
-KEY, SECRETS, ADMIN_KEY = "master.key", "secrets.bin", "admin.key"
+KEY, SECRETS = "master.key", "secrets.bin"
+KEPT_KEYS = {"admin": "admin.key", "operator": "operator.key"}
+"""Credentials in files of the directory: they are encrypted in a backup."""
 _CHUNK = 1 << 20
 _BLOB = re.compile(r"images/([0-9a-f]{64})")
 _LOG = re.compile(r"logs/([0-9a-f-]{36}\.log)")
 _TABLE = re.compile(r"records/([a-z_]+)\.jsonl")
-_SEALED = "backup/admin.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ def _write(writer: Writer, store: Store, data_dir: Path, key: bytes, *, images: 
         ).scalar_one()
     if secrets is not None:
         writer.add("secrets", [secrets])
-    with suppress(FileNotFoundError):
-        sealed = SecretStore(data_dir).seal(_SEALED, (data_dir / ADMIN_KEY).read_bytes())
-        writer.add("admin", [sealed])
+    for name, file in KEPT_KEYS.items():
+        with suppress(FileNotFoundError):
+            writer.add(name, [SecretStore(data_dir).seal(f"backup/{file}", (data_dir / file).read_bytes())])
     stored, missing = _write_images(writer, data_dir, digests if images else set())
     for path in sorted((data_dir / "logs" / "builds").glob("*.log")):
         if _LOG.fullmatch(f"logs/{path.name}"):
@@ -157,7 +158,7 @@ def _read(reader: Reader, building: Path, data_dir: Path, records: URL | None) -
     staged = building / ".records"
     for directory in (blobs, logs, staged):
         directory.mkdir(parents=True)
-    sealed = b""
+    sealed: dict[str, bytes] = {}
     for name, content in reader.members():
         if match := _TABLE.fullmatch(name):
             _copy(content, staged / match[1])
@@ -168,11 +169,11 @@ def _read(reader: Reader, building: Path, data_dir: Path, records: URL | None) -
         elif name == "secrets":
             _copy(content, building / SECRETS)
             (building / SECRETS).chmod(0o600)
-        elif name == "admin":
-            sealed = content.read()
+        elif name in KEPT_KEYS:
+            sealed[KEPT_KEYS[name]] = content.read()
     secrets = SecretStore(building)  # opens every entry with the key
-    if sealed:
-        write_private(building / ADMIN_KEY, secrets.unseal(_SEALED, sealed))
+    for file, value in sealed.items():
+        write_private(building / file, secrets.unseal(f"backup/{file}", value))
     DirectoryStore(building / "images").index()
     _load(staged, building, data_dir, records, reader.manifest["revision"])
     shutil.rmtree(staged)

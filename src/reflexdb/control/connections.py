@@ -15,11 +15,13 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 
 from reflexdb.control.audit import note, note_change
-from reflexdb.control.databases import NewDatabase, add_database, database_secret
+from reflexdb.control.conditions import must_hold
+from reflexdb.control.databases import DatabaseView, NewDatabase, add_database, database_secret, database_view
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.schema import Backend
 from reflexdb.records import connections, databases, deployments
+from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import ConnectionRow
 from reflexdb.sources.base import SourceAddress, TestResult
 
@@ -46,17 +48,29 @@ class NewConnection:
     sync_interval_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """A connection with its databases."""
+
+    row: ConnectionRow
+    databases: tuple[DatabaseView, ...]
+
+
 class Connections:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def of_customer(self, customer_id: str) -> list[ConnectionRow]:
+    def of_customer(self, customer_id: str, page: Page = EVERYTHING) -> list[ConnectionRow]:
         with self._rooms.store.read() as tx:
-            return connections.of_customer(tx, customer_id)
+            return connections.of_customer(tx, customer_id, page)
 
     def get(self, customer_id: str, connection_id: str) -> ConnectionRow:
         with self._rooms.store.read() as tx:
             return _found(tx, customer_id, connection_id)
+
+    def view(self, customer_id: str, connection_id: str) -> ConnectionView:
+        with self._rooms.store.read() as tx:
+            return self._view(tx, _found(tx, customer_id, connection_id))
 
     def create(self, customer_id: str, new: NewConnection, first: NewDatabase | None) -> tuple[str, str | None]:
         """The ids of the connection and of its first database: both are created, or neither."""
@@ -95,6 +109,7 @@ class Connections:
         self._check_sync(values.get("sync_mode"), values.get("sync_interval_s"))
         with self._rooms.store.write() as tx:
             row = _found(tx, customer_id, connection_id)
+            must_hold(lambda: self._view(tx, row))
             if values.get("name", row.name) != row.name:
                 _refuse_taken_name(tx, customer_id, values["name"])
             if "available_schemas" in values:
@@ -111,6 +126,7 @@ class Connections:
     def delete(self, customer_id: str, connection_id: str) -> None:
         with self._rooms.store.write() as tx:
             row = _found(tx, customer_id, connection_id)
+            must_hold(lambda: self._view(tx, row))
             using = databases.of_connection(tx, row.id)
             if using:
                 raise Conflict(f"{len(using)} database(s) use this connection; delete them first")
@@ -139,6 +155,10 @@ class Connections:
             used = connections.password_refs(tx) | deployments.password_refs(tx)
             used |= {database_secret(row.id) for row in databases.everyones(tx)}
             self._rooms.secrets.remove(self._rooms.secrets.names() - used)
+
+    def _view(self, tx: Tx, row: ConnectionRow) -> ConnectionView:
+        using = (database_view(self._rooms, tx, each) for each in databases.of_connection(tx, row.id))
+        return ConnectionView(row, tuple(using))
 
     def _keep_password(self, connection_id: str, password: str) -> str | None:
         if not password:

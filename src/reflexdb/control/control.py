@@ -16,14 +16,17 @@ import structlog
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
+from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
 from reflexdb.control.connections import Connections
+from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
 from reflexdb.control.leases import Leases
 from reflexdb.control.past import Past
+from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
@@ -56,11 +59,14 @@ class Control:
         self._threads: list[threading.Thread] = []
         images = Images(rooms.images)
         self.accounts = Accounts(rooms)
+        self.customers = Customers(rooms)
         self.connections = Connections(rooms)
         self.databases = Databases(rooms)
         self.keys = Keys(rooms)
         self.audit = Audit(rooms)
         self.repeats = Repeats(rooms)
+        self.billing = Billing(rooms)
+        self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
         worker = Worker(rooms, self.keys, self._stopping)
@@ -80,6 +86,7 @@ class Control:
         """Adopt the instances that run, then look after everything until `stop`."""
         self.leases.join(site_of(self.rooms.data_dir))
         self.connections.sweep_secrets()
+        self.accounts.start()
         with self.rooms.store.read() as tx:
             serving = deployments.all_serving(tx)
         mine = self.leases.claim({*self.rooms.deployer.known(), *serving})

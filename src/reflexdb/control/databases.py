@@ -14,18 +14,20 @@ from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control import limits
 from reflexdb.control.audit import note, note_change
+from reflexdb.control.conditions import must_hold
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import Conflict, InvalidRequest, NotAllowed, NotFound
+from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.lifecycle import Status
-from reflexdb.records import accounts, builds, connections, databases, deployments
+from reflexdb.records import builds, connections, databases, deployments
+from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, DeploymentRow
 
 _SECRET_BYTES = 32
 _NOT_PROVISIONED = frozenset({Status.REGISTERED, Status.FAILED, Status.STOPPED, Status.TERMINATED})
-_PLANS_WITH_DOMAIN = ("teams", "enterprise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,22 @@ class Databases:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def of_customer(self, customer_id: str) -> list[DatabaseView]:
+    def of_customer(
+        self, customer_id: str, page: Page = EVERYTHING, published: str | None = None
+    ) -> list[DatabaseView]:
+        """Those with the published status, where one is given."""
+        statuses = None if published is None else [each.value for each in Status if each.published == published]
         with self._rooms.store.read() as tx:
-            return [self._view(tx, row) for row in databases.of_customer(tx, customer_id)]
+            rows = databases.of_customer(tx, customer_id, page, statuses)
+            return [database_view(self._rooms, tx, row) for row in rows]
 
     def of_connection(self, connection_id: str) -> list[DatabaseView]:
         with self._rooms.store.read() as tx:
-            return [self._view(tx, row) for row in databases.of_connection(tx, connection_id)]
+            return [database_view(self._rooms, tx, row) for row in databases.of_connection(tx, connection_id)]
 
     def get(self, customer_id: str, database_id: str) -> DatabaseView:
         with self._rooms.store.read() as tx:
-            return self._view(tx, found(tx, customer_id, database_id))
+            return database_view(self._rooms, tx, found(tx, customer_id, database_id))
 
     def create(self, customer_id: str, connection_id: str, new: NewDatabase) -> str:
         connection_id = canonical_id(connection_id, "connection")
@@ -79,6 +86,7 @@ class Databases:
         """Change the named columns; refused as a whole where one of them can't be."""
         with self._rooms.store.write() as tx:
             row = found(tx, customer_id, database_id)
+            must_hold(lambda: database_view(self._rooms, tx, row))
             values = {name: value for name, value in changes.items() if getattr(row, name) != value}
             if "name" in values:
                 _refuse_taken(tx, row.connection_id, name=values["name"])
@@ -87,7 +95,10 @@ class Databases:
             if values.get("binlog_server_id") is not None:
                 _refuse_taken(tx, None, binlog_server_id=values["binlog_server_id"])
             if values.get("custom_domain") is not None:
-                _check_domain(tx, customer_id, values["custom_domain"])
+                limits.check_domain(self._rooms, tx, customer_id)
+                _refuse_taken(tx, None, custom_domain=values["custom_domain"])
+            if "instance_size" in values:
+                limits.check_size(self._rooms, tx, customer_id, values["instance_size"])
             if "pause_schedule" in values:
                 values["schedule_checked_at"] = self._rooms.now()
             if "tags" in values:
@@ -112,27 +123,11 @@ class Databases:
             parse_config(text)
         with self._rooms.store.write() as tx:
             row = found(tx, customer_id, database_id)
+            must_hold(lambda: row.config_text)
             now = self._rooms.now()
             databases.change(tx, row.id, now, config_text=text)
             if row.config_text != text:
                 note_change(tx, now, customer_id, "database.config", row, {"config_text": text})
-
-    def _view(self, tx: Tx, row: DatabaseRow) -> DatabaseView:
-        connection = connections.by_id(tx, row.connection_id)
-        serving = deployments.serving(tx, row.id)
-        history = builds.of_database(tx, row.id)
-        least = self._rooms.settings.min_sync_interval_s
-        pending = serving is not None and pending_changes(
-            row, connection, serving, builds.by_id(tx, serving.build_id), least
-        )
-        return DatabaseView(
-            row=row,
-            connection=connection,
-            settings=wanted(row, connection, sync_settings(row.config_text), least),
-            serving=serving,
-            latest_build=history[0] if history else None,
-            pending=pending,
-        )
 
     def _check_schema_change(self, tx: Tx, row: DatabaseRow, schema: str) -> None:
         if row.status not in _NOT_PROVISIONED or deployments.serving(tx, row.id) is not None:
@@ -143,6 +138,25 @@ class Databases:
 def database_secret(database_id: str) -> str:
     """The name under which the secret that signs a database's API keys is kept."""
     return f"database/{database_id}/hmac"
+
+
+def database_view(rooms: Rooms, tx: Tx, row: DatabaseRow) -> DatabaseView:
+    """Everything that is shown of a database, as the transaction sees it."""
+    connection = connections.by_id(tx, row.connection_id)
+    serving = deployments.serving(tx, row.id)
+    history = builds.of_database(tx, row.id)
+    least = rooms.settings.min_sync_interval_s
+    pending = serving is not None and pending_changes(
+        row, connection, serving, builds.by_id(tx, serving.build_id), least
+    )
+    return DatabaseView(
+        row=row,
+        connection=connection,
+        settings=wanted(row, connection, sync_settings(row.config_text), least),
+        serving=serving,
+        latest_build=history[0] if history else None,
+        pending=pending,
+    )
 
 
 def found(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow:
@@ -156,6 +170,7 @@ def found(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow:
 def add_database(rooms: Rooms, tx: Tx, customer_id: str, connection_id: str, new: NewDatabase) -> str:
     """Write a new database and its signing secret, in the caller's transaction; its id."""
     _check_schema(connections.by_id(tx, connection_id), new.schema_name)
+    limits.check_new_database(rooms, tx, customer_id, new.instance_size)
     _refuse_taken(tx, connection_id, name=new.name)
     if new.binlog_server_id is not None:
         _refuse_taken(tx, None, binlog_server_id=new.binlog_server_id)
@@ -195,10 +210,3 @@ def _refuse_taken(tx: Tx, connection_id: str | None, **value: object) -> None:
     if databases.taken(tx, column, wish, connection_id=connection_id):
         where = "on this connection" if connection_id else "by another database"
         raise Conflict(f"{_API_NAMES[column]} {wish!r} is already used {where}; choose another")
-
-
-def _check_domain(tx: Tx, customer_id: str, domain: str) -> None:
-    customer = accounts.customer(tx, customer_id)
-    if customer is None or customer.plan not in _PLANS_WITH_DOMAIN:
-        raise NotAllowed("reflexdbCustomDomain needs the plan teams or enterprise")
-    _refuse_taken(tx, None, custom_domain=domain)

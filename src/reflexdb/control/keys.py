@@ -22,6 +22,7 @@ from reflexdb.control.rooms import Rooms, new_id
 from reflexdb.deploy.base import ApiKeySet
 from reflexdb.model.errors import InvalidRequest, NotFound, ReflexError
 from reflexdb.records import api_keys, deployments
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page
 from reflexdb.records.rows import ApiKeyRow
 
 log = structlog.get_logger()
@@ -39,9 +40,13 @@ class Keys:
         self._stale: set[str] = set()
         self._lock = threading.Lock()
 
-    def of_database(self, customer_id: str, database_id: str) -> list[ApiKeyRow]:
+    def of_database(
+        self, customer_id: str, database_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None
+    ) -> list[ApiKeyRow]:
+        now = self._rooms.now()
         with self._rooms.store.read() as tx:
-            return api_keys.of_database(tx, found(tx, customer_id, database_id).id)
+            database_id = found(tx, customer_id, database_id).id
+            return api_keys.of_database(tx, database_id, page, (status, now) if status else None)
 
     def create(self, customer_id: str, database_id: str, name: str, expires_at: datetime | None) -> NewApiKey:
         now = self._rooms.now()

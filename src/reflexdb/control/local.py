@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from reflexdb.build.local import LocalBuilder
 from reflexdb.control.control import Control
+from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.control.rooms import Rooms, Settings
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
@@ -19,7 +20,9 @@ from reflexdb.records.store import Store
 from reflexdb.sources import open_source
 
 
-def open_control(data_dir: Path, settings: Settings, host: str, records: URL | None = None) -> Control:
+def open_control(
+    data_dir: Path, settings: Settings, host: str, records: URL | None = None, payments: Payments | None = None
+) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
     builder = LocalBuilder(data_dir)
@@ -33,5 +36,6 @@ def open_control(data_dir: Path, settings: Settings, host: str, records: URL | N
         deployer=LocalDeployer(data_dir, builder.store, host, shared=store.is_shared),
         open_source=open_source,
         settings=settings,
+        payments=payments or NoPayments(),
     )
     return Control(rooms)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Origin:
     trigger: str
-    """api, schedule or reconcile."""
+    """api, schedule, reconcile or stripe."""
     key_id: str | None = None
     key_name: str | None = None
     address: str | None = None

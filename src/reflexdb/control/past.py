@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 
 from reflexdb.control.build_log import log_path
@@ -20,6 +19,7 @@ from reflexdb.model.errors import NotFound, ReflexError
 from reflexdb.model.lifecycle import Action
 from reflexdb.records import builds, deployments, jobs
 from reflexdb.records.builds import BuildFilter
+from reflexdb.records.jobs import JobFilter
 from reflexdb.records.rows import BuildRow, DeploymentRow, JobRow
 
 LOG_TAIL_LINES = 20
@@ -100,12 +100,12 @@ class Past:
         )
 
     def deployments(
-        self, customer_id: str, database_id: str, *, limit: int, before: tuple[datetime, str] | None = None
+        self, customer_id: str, database_id: str, wanted: JobFilter, *, limit: int
     ) -> tuple[list[JobRow], bool]:
         """The jobs that put an instance in place, newest first, and whether there are older ones."""
         with self._rooms.store.read() as tx:
             row = found(tx, customer_id, database_id)
-            page = jobs.deploying(tx, row.id, DEPLOYING, limit=limit + 1, before=before)
+            page = jobs.deploying(tx, row.id, DEPLOYING, wanted, limit=limit + 1)
         return page[:limit], len(page) > limit
 
     def _tables(self, build: BuildRow) -> tuple[str, ...]:

@@ -16,8 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.build.base import Builder, ImageStore
+from reflexdb.control.fetch import fetch
+from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
+from reflexdb.model.issuer import IssuerSettings
+from reflexdb.model.plans import DEFAULT_PLANS, Plans
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
@@ -43,6 +47,9 @@ class Settings:
     region: str = "local"
     lease_s: float = DEFAULT_LEASE_S
     """Within this time the work of a control plane that died is taken over by another on the same records."""
+    issuer: IssuerSettings | None = None
+    """Whose tokens are accepted besides our own keys."""
+    plans: Plans = DEFAULT_PLANS
 
 
 def utc_now() -> datetime:
@@ -64,6 +71,9 @@ class Rooms:
     open_source: Callable[[SourceAddress], Source]
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    fetch: Callable[[str], bytes] = fetch
+    """One document from the web."""
+    payments: Payments = field(default_factory=NoPayments)
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
 

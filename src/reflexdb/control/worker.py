@@ -37,7 +37,7 @@ from reflexdb.model.errors import (
 )
 from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.model.schema import SourceSchema
-from reflexdb.records import builds, connections, databases, deployments, jobs
+from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
 from reflexdb.sources.base import TestResult
 
@@ -90,9 +90,10 @@ class Worker:
         now, build_id = self._rooms.now(), new_id()
         assert job.build_id is not None
         with self._rooms.store.write() as tx:
-            self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             who = origin().stamp()
             builds.add(tx, id=build_id, database_id=job.database_id, status="queued", created_at=now, **who)
+            build_credits.move(tx, job.build_id, to=build_id)
+            self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
         self._log(job)(f"FAILED: {INTERRUPTED}; started again as build {build_id}")
@@ -171,6 +172,8 @@ class Worker:
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
             )
+            if result.image.reused:
+                build_credits.refund(tx, job.build_id, finished)
             self._advance(tx, job, Event.BUILT)
 
     def _make_image(self, job: JobRow) -> BuildResult:
@@ -303,6 +306,7 @@ class Worker:
         now: datetime = self._rooms.now()
         seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
         builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **error)
+        build_credits.refund(tx, build.id, now)
 
     def _present(self, job_id: str) -> tuple[JobRow, DatabaseRow]:
         with self._rooms.store.read() as tx:

@@ -9,15 +9,14 @@ here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
-from reflexdb.model.document import Place, Word, compose, entries, items, kind, place, word
+from reflexdb.model.document import Place, Rule, Word, compose, entries, items, kind, place, record, word
 from reflexdb.model.plan import SyncSettings
-from reflexdb.model.suggest import did_you_mean, quoted
+from reflexdb.model.suggest import quoted
 
 MAX_INTERVAL_S = 86_400
 MAX_SAFETY_NET_S = 31_536_000
@@ -66,28 +65,11 @@ class SchemaConfig:
 def parse_config(text: str) -> SchemaConfig:
     """Read reflexdb.yaml. Raises InvalidConfig with the position of the first thing that is wrong."""
     root = compose(text)
-    values = _record(root, "The file", _FILE)
+    values = record(root, "The file", _FILE)
     if "version" not in values:
         raise place(root).error('The key "version" is missing; write "version: 1".')
     del values["version"]
     return SchemaConfig(**values)
-
-
-Rule = Callable[[yaml.Node, str], Any]
-"""Takes a value and its description for messages, returns what it means. Raises InvalidConfig."""
-
-
-def _record(node: yaml.Node, what: str, rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """A mapping with known keys, each read by its rule."""
-    values: dict[str, Any] = {}
-    for key, value in entries(node, what):
-        rule = rules.get(key.text)
-        if rule is None:
-            known = ", ".join(rules)
-            hint = did_you_mean(key.text, rules) or f" Known here: {known}."
-            raise key.at.error(f"{what} has no key {quoted(key.text)}.{hint}")
-        values[key.text] = rule(value, quoted(key.text))
-    return values
 
 
 def _version(node: yaml.Node, what: str) -> int:
@@ -124,7 +106,7 @@ def _words_by_name(value_rule: Callable[[yaml.Node, str], Word]) -> Rule:
 
 
 def _relations(node: yaml.Node, what: str) -> Relations:
-    values = _record(node, what, {"include": _names, "exclude": _names, "add": _added})
+    values = record(node, what, {"include": _names, "exclude": _names, "add": _added})
     if "include" in values and "exclude" in values:
         raise place(node).error(f'{what} has both "include" and "exclude"; keep one of them.')
     return Relations(**values)
@@ -135,7 +117,7 @@ def _added(node: yaml.Node, what: str) -> tuple[AddedRelation, ...]:
 
 
 def _added_relation(node: yaml.Node, what: str) -> AddedRelation:
-    values = _record(node, what, {"column": _name, "references": _name})
+    values = record(node, what, {"column": _name, "references": _name})
     for key in ("column", "references"):
         if key not in values:
             raise place(node).error(f'{what} lacks "{key}"; write {{column: parent_id, references: parents.id}}.')
@@ -149,7 +131,7 @@ def _reverse_relations(node: yaml.Node, what: str) -> tuple[Word, ...]:
     for key, _ in entries(node, what):
         if key.text in {"include", "add"}:
             raise key.at.error(f'{what} knows only "exclude".')
-    exclude: tuple[Word, ...] = _record(node, what, {"exclude": _names}).get("exclude", ())
+    exclude: tuple[Word, ...] = record(node, what, {"exclude": _names}).get("exclude", ())
     return exclude
 
 
@@ -174,7 +156,7 @@ def _tables(node: yaml.Node, what: str) -> tuple[TableConfig, ...]:
 
 
 def _table(node: yaml.Node, what: str) -> TableConfig:
-    values = _record(node, what, _TABLE)
+    values = record(node, what, _TABLE)
     if "name" not in values:
         raise place(node).error(f'{what} lacks "name", the table\'s name in the source.')
     if "reverse_relations" in values:
@@ -183,7 +165,7 @@ def _table(node: yaml.Node, what: str) -> TableConfig:
 
 
 def _sync(node: yaml.Node, what: str) -> SyncSettings:
-    values = _record(node, what, _SYNC)
+    values = record(node, what, _SYNC)
     names = {"interval": "interval_s", "safety_net": "safety_net_s"}
     return SyncSettings(**{names.get(key, key): value for key, value in values.items()})
 

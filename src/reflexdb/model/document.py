@@ -8,13 +8,14 @@ referred to cannot multiply), several documents and duplicate keys. It refuses t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
 from reflexdb.model.errors import InvalidConfig
-from reflexdb.model.suggest import quoted
+from reflexdb.model.suggest import did_you_mean, quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
@@ -115,6 +116,23 @@ def entries(node: yaml.Node, what: str) -> list[tuple[Word, yaml.Node]]:
         seen[key.text] = key.at
         found.append((key, value))
     return found
+
+
+Rule = Callable[[yaml.Node, str], Any]
+"""Takes a value and its description for messages, returns what it means. Raises InvalidConfig."""
+
+
+def record(node: yaml.Node, what: str, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """A mapping with known keys, each read by its rule."""
+    values: dict[str, Any] = {}
+    for key, value in entries(node, what):
+        rule = rules.get(key.text)
+        if rule is None:
+            known = ", ".join(rules)
+            hint = did_you_mean(key.text, rules) or f" Known here: {known}."
+            raise key.at.error(f"{what} has no key {quoted(key.text)}.{hint}")
+        values[key.text] = rule(value, quoted(key.text))
+    return values
 
 
 def items(node: yaml.Node, what: str) -> list[yaml.Node]:

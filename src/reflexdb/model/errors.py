@@ -1,15 +1,22 @@
 """Every error the product raises on purpose, in two dimensions: whose fault it is, and whether trying again can help.
 
     ReflexError
-    ├── UserError                 the caller asked for something that cannot be; never retried
+    ├── UserError                 the caller asked for something that cannot be
     │   ├── InvalidRequest        a body, parameter or file does not fit its schema
     │   │   └── InvalidConfig     reflexdb.yaml: carries line and column
     │   ├── InvalidSchema         the source's schema cannot be planned as configured; lists every finding
     │   ├── NotAuthenticated
     │   ├── NotAllowed
+    │   │   └── PlanForbids       more than the account's plan has
     │   ├── NotFound
     │   ├── Conflict              not possible in the present state
-    │   └── KeyReused             an Idempotency-Key that came with another request
+    │   │   └── PlanConflict      the same as PlanForbids, where the operation knows no 403
+    │   ├── KeyReused             an Idempotency-Key that came with another request
+    │   ├── PreconditionFailed    If-Match names a state that has changed since
+    │   ├── TooLarge              a body beyond what is taken
+    │   ├── HeadersTooLarge       an address or headers beyond what is taken
+    │   ├── TooSlow               (temporary) a body that did not arrive in time
+    │   └── RateLimited           (temporary) more requests than one caller may send
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
     │   ├── SourceDenied          wrong credentials or a missing grant
@@ -17,7 +24,8 @@
     │   ├── SourceData            a value that the declared type does not allow
     │   └── PositionLost          the changes that follow a position are no longer there
     ├── Unavailable               not configured here, or what it needs can't be reached
-    │   └── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
+    │   ├── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
+    │   └── Overloaded            (temporary) as much is being done as can be done at once
     └── SystemError_              our side
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
@@ -77,6 +85,12 @@ class NotAllowed(UserError):
     code = "forbidden"
 
 
+class PlanForbids(NotAllowed):
+    """More than the account's plan has; the message carries the numbers."""
+
+    code = "plan_limit"
+
+
 class NotFound(UserError):
     code = "not_found"
 
@@ -85,8 +99,36 @@ class Conflict(UserError):
     code = "conflict"
 
 
+class PlanConflict(Conflict):
+    """What PlanForbids says, for operations that are published without a 403."""
+
+    code = "plan_limit"
+
+
 class KeyReused(UserError):
     code = "idempotency_key_reused"
+
+
+class PreconditionFailed(UserError):
+    code = "precondition_failed"
+
+
+class TooLarge(UserError):
+    code = "too_large"
+
+
+class HeadersTooLarge(UserError):
+    code = "headers_too_large"
+
+
+class TooSlow(UserError):
+    code = "request_timeout"
+    temporary = True
+
+
+class RateLimited(UserError):
+    code = "rate_limited"
+    temporary = True
 
 
 class SourceError(ReflexError):
@@ -136,6 +178,11 @@ class RecordsUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    temporary = True
 
 
 class SystemError_(ReflexError):  # noqa: N801 - the plain name is Python's own

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import insert, or_, select, update
 
+from reflexdb.records.pages import EVERYTHING, KeyStatus, Page, of_key_status, paged
 from reflexdb.records.rows import ApiKeyRow, noun
 from reflexdb.records.tables import api_keys as table
 
@@ -20,9 +21,14 @@ def add(tx: Tx, **values: Any) -> None:
     tx.execute(insert(table).values(**values))
 
 
-def of_database(tx: Tx, database_id: str) -> list[ApiKeyRow]:
-    rows = tx.execute(select(table).where(table.c.database_id == database_id).order_by(table.c.created_at, table.c.id))
-    return [noun(ApiKeyRow, row) for row in rows]
+def of_database(
+    tx: Tx, database_id: str, page: Page = EVERYTHING, status: tuple[KeyStatus, datetime] | None = None
+) -> list[ApiKeyRow]:
+    """Of the status as it is at the time given with it."""
+    query = select(table).where(table.c.database_id == database_id)
+    if status is not None:
+        query = query.where(of_key_status(table, *status))
+    return [noun(ApiKeyRow, row) for row in tx.execute(paged(query, table, page))]
 
 
 def find(tx: Tx, database_id: str, key: str) -> ApiKeyRow | None:

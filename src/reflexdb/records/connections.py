@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import insert, select, update
 
+from reflexdb.records.pages import EVERYTHING, Page, paged
 from reflexdb.records.rows import ConnectionRow, noun
 from reflexdb.records.tables import connections as table
 
@@ -19,13 +20,9 @@ def add(tx: Tx, **values: Any) -> None:
     tx.execute(insert(table).values(**values))
 
 
-def of_customer(tx: Tx, customer_id: str) -> list[ConnectionRow]:
-    rows = tx.execute(
-        select(table)
-        .where(table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
-        .order_by(table.c.created_at, table.c.id)
-    )
-    return [noun(ConnectionRow, row) for row in rows]
+def of_customer(tx: Tx, customer_id: str, page: Page = EVERYTHING) -> list[ConnectionRow]:
+    query = select(table).where(table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
+    return [noun(ConnectionRow, row) for row in tx.execute(paged(query, table, page))]
 
 
 def get(tx: Tx, customer_id: str, connection_id: str) -> ConnectionRow | None:

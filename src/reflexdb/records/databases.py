@@ -5,12 +5,14 @@ Called by control; every function runs in the caller's transaction. Deleted ones
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
+from reflexdb.records.pages import EVERYTHING, Page, paged
 from reflexdb.records.rows import DatabaseRow, noun
 from reflexdb.records.tables import databases as table
 
@@ -19,13 +21,13 @@ def add(tx: Tx, **values: Any) -> None:
     tx.execute(insert(table).values(**values))
 
 
-def of_customer(tx: Tx, customer_id: str) -> list[DatabaseRow]:
-    rows = tx.execute(
-        select(table)
-        .where(table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
-        .order_by(table.c.created_at, table.c.id)
-    )
-    return [noun(DatabaseRow, row) for row in rows]
+def of_customer(
+    tx: Tx, customer_id: str, page: Page = EVERYTHING, statuses: Collection[str] | None = None
+) -> list[DatabaseRow]:
+    query = select(table).where(table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
+    if statuses is not None:
+        query = query.where(table.c.status.in_(statuses))
+    return [noun(DatabaseRow, row) for row in tx.execute(paged(query, table, page))]
 
 
 def of_connection(tx: Tx, connection_id: str) -> list[DatabaseRow]:
@@ -41,6 +43,11 @@ def everyones(tx: Tx) -> list[DatabaseRow]:
     """All that are not deleted, of every account: what the reconciler looks after."""
     rows = tx.execute(select(table).where(table.c.deleted_at.is_(None)).order_by(table.c.created_at, table.c.id))
     return [noun(DatabaseRow, row) for row in rows]
+
+
+def count(tx: Tx, customer_id: str) -> int:
+    mine = (table.c.customer_id == customer_id, table.c.deleted_at.is_(None))
+    return tx.execute(select(func.count()).select_from(table).where(*mine)).scalar_one()
 
 
 def get(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow | None:

@@ -10,11 +10,12 @@ owner was interrupted.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy import Connection as Tx
-from sqlalchemy import and_, func, insert, or_, select, update
 
 from reflexdb.records.rows import JobRow, noun
 from reflexdb.records.tables import jobs as table
@@ -46,13 +47,33 @@ def by_id(tx: Tx, job_id: str) -> JobRow:
     return noun(JobRow, tx.execute(select(table).where(table.c.id == job_id)).one())
 
 
-def deploying(
-    tx: Tx, database_id: str, actions: Collection[str], *, limit: int, before: tuple[datetime, str] | None = None
-) -> list[JobRow]:
-    """Newest first; `before` is the time and id of a job, and only those after it in this order are wanted."""
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs; `before` is the time and id of one, and only those after it, newest first, are wanted."""
+
+    outcome: str | None = None
+    since: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+def _ended(outcome: str) -> ColumnElement[bool]:
+    if outcome == "pending":
+        return and_(table.c.finished_at.is_(None), table.c.started_at.is_(None))
+    if outcome == "in_progress":
+        return and_(table.c.finished_at.is_(None), table.c.started_at.is_not(None))
+    good = or_(table.c.error.is_(None), table.c.error == "")
+    return and_(table.c.finished_at.is_not(None), good if outcome == "succeeded" else ~good)
+
+
+def deploying(tx: Tx, database_id: str, actions: Collection[str], wanted: JobFilter, *, limit: int) -> list[JobRow]:
+    """Newest first."""
     query = select(table).where(table.c.database_id == database_id, table.c.action.in_(actions))
-    if before is not None:
-        created, job_id = before
+    if wanted.outcome is not None:
+        query = query.where(_ended(wanted.outcome))
+    if wanted.since is not None:
+        query = query.where(table.c.created_at >= wanted.since)
+    if wanted.before is not None:
+        created, job_id = wanted.before
         query = query.where(or_(table.c.created_at < created, and_(table.c.created_at == created, table.c.id < job_id)))
     rows = tx.execute(query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit))
     return [noun(JobRow, row) for row in rows]

@@ -22,6 +22,7 @@ class Customer:
     name: str
     plan: str
     created_at: datetime
+    suspended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,27 @@ class ManagementKey:
     secret_hash: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRow:
+    id: str
+    customer_id: str
+    issuer: str
+    subject: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorKey:
+    id: str
+    key_id: str
+    secret_hash: str = field(repr=False)
+    created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
 
@@ -203,6 +225,36 @@ class AuditRow:
     target_id: str
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRow:
+    """What is known of an account's payments; the times are those of Stripe's events, which come in any order."""
+
+    customer_id: str
+    stripe_customer: str | None = None
+    subscription: str | None = None
+    subscription_created_at: datetime | None = None
+    subscription_told_at: datetime | None = None
+    subscription_status: str | None = None
+    subscription_plan: str | None = None
+    """What the subscription pays for now; None where it pays for nothing."""
+    payment_state: str | None = None
+    payment_told_at: datetime | None = None
+    renewals: int = 0
+    """Successful payments after the first."""
+    overage_enabled: bool = False
+    spending_cap_cents: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentRow:
+    id: str
+    customer_id: str
+    amount: int
+    reason: str | None
+    expires_at: datetime | None
+    created_at: datetime
 
 
 _Noun = TypeVar("_Noun")

@@ -76,6 +76,14 @@ def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, UtcTime, nullable=nullable)
 
 
+def _only_added(table: Table) -> None:
+    """The database itself refuses to change or remove a row."""
+    for dialect, statements in only_added_to(table.name).items():
+        for statement in statements:
+            ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+            event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
+
+
 def _origin_and_error() -> list[Column[str]]:
     """Who asked, and where it went wrong: null in what was written before these were kept."""
     return [
@@ -94,6 +102,7 @@ customers = Table(
     Column("name", Text, nullable=False),
     Column("plan", String(20), nullable=False),
     _time("created_at"),
+    _time("suspended_at", nullable=True),
 )
 
 management_keys = Table(
@@ -106,6 +115,30 @@ management_keys = Table(
     Column("secret_hash", String(64), nullable=False),
     _time("created_at"),
     _time("expires_at", nullable=True),
+    _time("last_used_at", nullable=True),
+    _time("revoked_at", nullable=True),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    _id(),
+    _ref("customer_id", "customers"),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _time("created_at"),
+    _time("last_used_at", nullable=True),
+)
+Index("logins_subject", logins.c.issuer, logins.c.subject, unique=True)
+
+operator_keys = Table(
+    "operator_keys",
+    metadata,
+    _id(),
+    Column("key_id", String(32), nullable=False, unique=True),
+    Column("secret_hash", String(64), nullable=False),
+    _time("created_at"),
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
 )
@@ -243,10 +276,7 @@ audit = Table(
     Column("after", JSON(none_as_null=True)),
 )
 Index("audit_of_customer", audit.c.customer_id, audit.c.number)
-for _dialect, _statements in only_added_to("audit").items():
-    for _statement in _statements:
-        _ddl = DDL(_statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
-        event.listen(audit, "after_create", _ddl.execute_if(dialect=_dialect))
+_only_added(audit)
 
 repeats = Table(
     "repeats",
@@ -311,3 +341,60 @@ jobs = Table(
     Column("from_build_id", String(36)),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
+
+billing = Table(
+    "billing",
+    metadata,
+    Column("customer_id", String(36), ForeignKey("customers.id"), primary_key=True),
+    Column("stripe_customer", String(255), unique=True),
+    Column("subscription", String(255)),
+    _time("subscription_created_at", nullable=True),
+    _time("subscription_told_at", nullable=True),
+    Column("subscription_status", String(40)),
+    Column("subscription_plan", String(20)),
+    Column("payment_state", String(20)),
+    _time("payment_told_at", nullable=True),
+    Column("renewals", Integer, nullable=False),
+    Column("overage_enabled", Boolean, nullable=False),
+    Column("spending_cap_cents", Integer),
+    _time("updated_at"),
+)
+
+stripe_events = Table(
+    "stripe_events",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("kind", String(80), nullable=False),
+    Column("subject", String(255)),
+    Column("customer_id", String(36), ForeignKey("customers.id")),
+    Column("outcome", String(20), nullable=False),
+    _time("created_at"),
+    _time("received_at"),
+)
+Index("stripe_events_subject", stripe_events.c.subject, stripe_events.c.kind)
+Index("stripe_events_received_at", stripe_events.c.received_at)
+
+build_charges = Table(
+    "build_charges",
+    metadata,
+    Column("build_id", String(36), ForeignKey("builds.id"), primary_key=True),
+    _ref("customer_id", "customers"),
+    Column("month", String(7), nullable=False),
+    Column("overage_cents", Integer, nullable=False),
+    _time("charged_at"),
+    _time("refunded_at", nullable=True),
+)
+Index("build_charges_of_month", build_charges.c.customer_id, build_charges.c.month)
+
+credit_adjustments = Table(
+    "credit_adjustments",
+    metadata,
+    _id(),
+    _ref("customer_id", "customers"),
+    Column("amount", Integer, nullable=False),
+    Column("reason", Text),
+    _time("expires_at", nullable=True),
+    _time("created_at"),
+)
+Index("credit_adjustments_of_customer", credit_adjustments.c.customer_id, credit_adjustments.c.created_at)
+_only_added(credit_adjustments)

@@ -1,0 +1,76 @@
+"""The live API asked by schemathesis, which makes up requests from the description and follows its links.
+
+Half a minute here; `make fuzz-api` looks for longer. What it is answered is judged a second time, like every answer of
+the tests (plugin.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.api.api import Api
+from tests.api.plane import plane_on
+
+SECONDS = int(os.environ.get("REFLEXDB_FUZZ_S", "25"))
+LONG_S = 120
+"""A busy machine may not come to the links in less."""
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "negative_data_rejection",
+    "use_after_free",
+    "ignored_auth",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+NO_LIMITS = "ApiSettings(rate_limit=0, auth_failures=0)"
+
+
+@pytest.mark.timeout(SECONDS * 3 + 120)
+def test_no_made_up_request_is_answered_otherwise_than_documented(tmp_path: Path) -> None:
+    source = tmp_path / "source.db"
+    with closing(sqlite3.connect(source)) as db, db:
+        db.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")
+        db.execute("INSERT INTO users VALUES (1, 'Ada')")
+    (tmp_path / "data").mkdir()
+    with plane_on(tmp_path / "data") as plane:
+        api = plane.start(ephemeral=True, api=NO_LIMITS)
+        outcome = fuzz(api, source, tmp_path)
+        assert outcome.returncode == 0, outcome.stdout[-20_000:]
+        covered = re.search(r"API Links: +(\d+) covered", outcome.stdout)
+        assert covered, outcome.stdout
+        assert SECONDS < LONG_S or int(covered[1]) > 0, "links were followed to what is there"
+
+
+def fuzz(api: Api, source: Path, place: Path) -> subprocess.CompletedProcess[str]:
+    url, [own] = str(api.client.base_url), api.get("/account/management-keys")
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.contract.fuzz_hooks",
+        "REFLEXDB_FUZZ_SOURCE": str(source),
+        "REFLEXDB_FUZZ_OWN_KEY": own["id"],
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]),
+    }
+    program = Path(sys.executable).parent / "schemathesis"
+    command = [
+        str(program), "run", f"{url}/v1/openapi.json", "--url", f"{url}/v1",
+        "--header", f"Authorization: Bearer {api.key}",
+        "--phases", "examples,coverage,fuzzing,stateful", "--checks", ",".join(CHECKS),
+        "--max-time", str(SECONDS), "--seed", "1", "--no-shrink", "--continue-on-failure",
+        "--request-timeout", "30", "--suppress-health-check", "all", "--warnings", "off",
+    ]  # fmt: skip
+    return subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, timeout=SECONDS * 3 + 90, check=False
+    )

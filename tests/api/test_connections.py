@@ -9,8 +9,6 @@ import pytest
 from reflexdb.control.control import Control
 from tests.api.api import Api, sqlite_connection
 
-pytestmark = pytest.mark.both_records
-
 MYSQL = {
     "name": "shop",
     "mysqlHost": "db.example",

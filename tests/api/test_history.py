@@ -17,8 +17,6 @@ from reflexdb.records import builds
 from tests.api.api import Api, sqlite_connection
 from tests.api.plane import Plane
 
-pytestmark = pytest.mark.both_records
-
 PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "package"]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import URL, create_engine, inspect
 
 from reflexdb.records import builds, databases, deployments, jobs
 from reflexdb.records.builds import BuildFilter
+from reflexdb.records.jobs import JobFilter
 from reflexdb.records.store import Store
 from tests.control.schemas import address, declared, schema
 from tests.control.test_records import NOW
@@ -82,7 +83,7 @@ def test_what_an_earlier_version_did_not_keep_is_null(first: Path | URL) -> None
     store = Store(first)
     with store.read() as tx:
         newest, oldest = builds.chosen(tx, "d", BuildFilter())
-        [rebuilt, provisioned] = jobs.deploying(tx, "d", ("provision", "rebuild"), limit=10)
+        [rebuilt, provisioned] = jobs.deploying(tx, "d", ("provision", "rebuild"), JobFilter(), limit=10)
         served = deployments.last_of_build(tx, "b2")
         row = databases.by_id(tx, "d")
     store.close()

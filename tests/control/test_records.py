@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import IntegrityError
 
 from reflexdb.model.errors import SystemError_
@@ -35,21 +35,25 @@ def store(where: Path | URL) -> Iterator[Store]:
     store = Store(where)
     with store.write() as tx:
         accounts.add_customer(tx, id="customer", name="a", plan="free", created_at=NOW)
-        connections.add(
-            tx, id="connection", customer_id="customer", name="c", backend="sqlite", host="/x", port=1, user="",
-            available_schemas=["main"], sync_mode="poll", sync_interval_s=30, created_at=NOW, updated_at=NOW,
-        )  # fmt: skip
+        add_connection(tx, "connection", "customer")
         add_database(tx, "database", "d")
     yield store
     store.close()
 
 
-def add_database(tx: object, database_id: str, name: str) -> None:
+def add_connection(tx: Connection, connection_id: str, customer_id: str) -> None:
+    connections.add(
+        tx, id=connection_id, customer_id=customer_id, name="c", backend="sqlite", host="/x", port=1, user="",
+        available_schemas=["main"], sync_mode="poll", sync_interval_s=30, created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+
+
+def add_database(tx: Connection, database_id: str, name: str, customer_id: str = "customer") -> None:
     databases.add(
-        tx, id=database_id, customer_id="customer", connection_id="connection", name=name, schema_name="main",
+        tx, id=database_id, customer_id=customer_id, connection_id="connection", name=name, schema_name="main",
         instance_size="nano", log_level="info", status="registered", region="local", tags=[], created_at=NOW,
         updated_at=NOW,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_migrations_arrive_at_the_tables(tmp_path: Path, where: Path | URL, records_kind: str) -> None:

@@ -94,7 +94,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, m
     monkeypatch.undo()
 
     assert store.get("a") == SecretStore(tmp_path).get("a") == b"old"
-    assert {path.name for path in tmp_path.iterdir()} == {"master.key", "secrets.bin"}
+    assert {path.name for path in tmp_path.iterdir()} == {".secrets.lock", "master.key", "secrets.bin"}
 
 
 def test_removing_what_is_not_there_writes_nothing(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def install(app: FastAPI) -> None:
 def _on_reflex_error(_request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, ReflexError)
     if not isinstance(exc, UserError):
-        log.error("request_failed", code=exc.code, error=exc.message)
+        log.error("request_failed", code=exc.code, error=str(exc))
     return from_error(exc)
 
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,8 +34,8 @@ from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
-from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
-from reflexdb.model.errors import ReflexError
+from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, Settings
+from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
 from reflexdb.records.address import records_url
@@ -44,8 +44,12 @@ from reflexdb.records.secrets import write_private
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
 
+LEASE_LOST = 75
+"""Exit status where another plane took over: whoever runs this one may start it again at once."""
+
 OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
+LEASE_VARIABLE = "REFLEXDB_LEASE_S"
 _GRACE_S = 5
 _BACKLOG = 512
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # compared with, not bound
@@ -91,7 +95,7 @@ def run(
             observing=observing or Observing(),
         )
         _run(data_dir, host, port, chosen, ephemeral=ephemeral)
-    except (CannotServe, ReflexError) as exc:
+    except (CannotServe, ReflexError, OSError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
 
@@ -100,7 +104,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
     data_dir = _prepared(data_dir)
     log_file, observing = data_dir / "logs" / "control.log", chosen.observing
     with (
-        _locked(data_dir),
+        _locked(data_dir, shared=chosen.records is not None),
         _listening(host, port) as listener,
         logging_to(log_file, observing.log_level, observing.log_form),
         opened(observing, os.environ) as telemetry,
@@ -111,6 +115,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             min_sync_interval_s=chosen.min_sync_interval_s,
             issuer=chosen.issuer,
             plans=read_plans(os.environ),
+            lease_s=_lease(),
         )
         payments = read_payments(os.environ, url)
         control = open_control(data_dir, settings, host, chosen.records, payments, telemetry)
@@ -132,19 +137,41 @@ def _serve(
     control: Control, config: uvicorn.Config, listener: socket.socket, where: Path, url: str, *, ephemeral: bool
 ) -> None:
     log = structlog.get_logger()
+    control.on_lost = lambda: os._exit(LEASE_LOST)
     control.start()
-    write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
+
+    def tell() -> None:
+        write_private(where, json.dumps({"url": url, "pid": os.getpid()}).encode())
+
+    control.on_takeover = tell  # it may have named the one that is gone
+    tell()
     log.info("serving", url=url, pid=os.getpid(), ephemeral=ephemeral)
     try:
         with _signals_end_the_server_only():
             _Server(config, control).run(sockets=[listener])
     finally:
-        where.unlink(missing_ok=True)
         control.stop()
+        _take_back(where, _other_plane(control))
         if ephemeral:
             control.rooms.deployer.stop_all()
         control.rooms.store.close()
         log.info("stopped", ephemeral=ephemeral)
+
+
+def _other_plane(control: Control) -> str | None:
+    with suppress(RecordsUnavailable, LeaseLost):
+        return control.leave()
+    return None
+
+
+def _take_back(where: Path, other: str | None) -> None:
+    """Say no longer that the control plane is here; where another goes on, name that one."""
+    with suppress(OSError, ValueError):
+        if json.loads(where.read_bytes())["pid"] != os.getpid():
+            return
+    where.unlink(missing_ok=True)
+    if other is not None:
+        write_private(where, json.dumps({"url": other, "pid": None}).encode())
 
 
 @contextmanager
@@ -204,7 +231,7 @@ def reset_operator_key(data_dir: Path, records: str | None = None) -> Path:
         if not (data_dir / "control.lock").exists():
             raise CannotServe(f"no control plane has run on {data_dir}; `reflexdb serve` makes the first operator key")
         path = _prepared(data_dir) / OPERATOR_KEY_FILE
-        with _locked(path.parent):
+        with _locked(path.parent, shared=False):
             control = open_control(path.parent, Settings(base_url=""), "127.0.0.1", records_url(records))
             try:
                 control.accounts.operators.reset(_keeper(path))
@@ -217,11 +244,19 @@ def reset_operator_key(data_dir: Path, records: str | None = None) -> Path:
 
 
 def _min_sync_interval() -> int:
-    text = os.environ.get(MIN_SYNC_INTERVAL_VARIABLE, "")
+    return _seconds(MIN_SYNC_INTERVAL_VARIABLE, DEFAULT_MIN_SYNC_INTERVAL_S, 1)
+
+
+def _lease() -> float:
+    return _seconds(LEASE_VARIABLE, int(DEFAULT_LEASE_S), 2)
+
+
+def _seconds(variable: str, default: int, least: int) -> int:
+    text = os.environ.get(variable, "")
     if not text:
-        return DEFAULT_MIN_SYNC_INTERVAL_S
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise CannotServe(f"{MIN_SYNC_INTERVAL_VARIABLE} must be a whole number of seconds, at least 1")
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise CannotServe(f"{variable} must be a whole number of seconds, at least {least}")
     return int(text)
 
 
@@ -239,15 +274,16 @@ def _prepared(data_dir: Path) -> Path:
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """One control plane per directory; the kernel releases the lock however the process ends."""
+def _locked(data_dir: Path, *, shared: bool) -> Iterator[None]:
+    """One control plane per directory, or several that share their records; the kernel releases the lock however the
+    process ends."""
     try:
         file: IO[str] = (data_dir / "control.lock").open("a")
     except OSError as exc:
         raise CannotServe(f"{data_dir} can't be the data directory: {exc.strerror}") from exc
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as exc:
             raise CannotServe(
                 f"another control plane runs on {data_dir}; end it first, or choose another --data"

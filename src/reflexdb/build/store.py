@@ -105,6 +105,18 @@ class DirectoryStore:
                 self._sweep()
             self._write_index()
 
+    def blobs(self, digest: str) -> list[Path]:
+        """The files of an image, none of them compared with its digest. Raises ImageDamaged."""
+        parts = _descriptors(digest, self._read(digest))
+        return [self._path(each) for each in (*(part["digest"] for part in parts), digest)]
+
+    def index(self) -> None:
+        """Make a layout of the blobs that were put here as files."""
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        with locked(self._root / ".lock"):
+            write_atomically(self._root / "oci-layout", _LAYOUT)
+            self._write_index()
+
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:
         """The binary and the manifest document, after every byte of the image was compared with its digest."""
         config, layer = _descriptors(digest, self._read(digest))

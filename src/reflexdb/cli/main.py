@@ -19,6 +19,7 @@ from reflexdb.cli import (
     account,
     admin,
     audit,
+    backup,
     config,
     connection,
     database,
@@ -72,6 +73,8 @@ def shared(
 
 
 app.command("serve")(serve.serve)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("demo")(demo)
 app.add_typer(connection.app, name="connection")
 app.add_typer(database.app, name="database")

@@ -16,13 +16,16 @@ from reflexdb.cli.session import session
 from reflexdb.model.observing import LogForm, LogLevel, Observing
 
 _HAS_PASSWORD = re.compile(r"//[^/@]*:[^/]*@|[?&]password=", re.IGNORECASE)
+RECORDS_HELP = (
+    "postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
+    "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass."
+)
 
 Records = Annotated[
     str | None,
     typer.Option(
         envvar="REFLEXDB_RECORDS",
-        help="postgresql://user@host:port/database to keep the records in; else a SQLite file with the data. "
-        "The password: in the file that REFLEXDB_RECORDS_PASSWORD_FILE names, in this variable, or in ~/.pgpass.",
+        help=RECORDS_HELP,
     ),
 ]
 

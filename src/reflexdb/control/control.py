@@ -1,13 +1,15 @@
 """Control as a whole: what the API calls, and the threads that carry it out.
 
 `Control(rooms)` puts the parts together; `start` adopts what runs and begins to reconcile; `stop` ends that and
-leaves instances running. One per data directory, which the caller has locked.
+leaves instances running. One per data directory, which the caller has locked; with records on PostgreSQL several, of
+which each looks after the databases that it holds a lease on.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -23,23 +25,28 @@ from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
+from reflexdb.control.leases import Leases
 from reflexdb.control.past import Past
 from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.rooms import Rooms, canonical_id
+from reflexdb.control.site import site_of
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
 from reflexdb.deploy.base import ApiKeySet
-from reflexdb.model.errors import NotFound
+from reflexdb.model.errors import LeaseLost, NotFound, RecordsUnavailable
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.records import builds, deployments, jobs
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sync.backoff import Backoff
 
 log = structlog.get_logger()
 
 _TICK, _POLL = Work(Kind.TICK, "tick"), Work(Kind.POLL, "poll")
+LONGEST_BACKOFF_S = 5.0
+"""Between two tries of a loop to reach the records."""
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -50,6 +57,8 @@ class Control:
         self.rooms = rooms
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._ended = threading.Event()
+        """Until then this plane says that it lives, also while it stops."""
         self._threads: list[threading.Thread] = []
         images = Images(rooms.images)
         self.accounts = Accounts(rooms)
@@ -63,9 +72,14 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
-        self._health = Health(rooms, self.keys)
         worker = Worker(rooms, self.keys, self._stopping)
-        self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake)
+        self.leases = Leases(rooms)
+        self._health = Health(rooms, self.keys, self.leases)
+        self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
+        self.on_lost: Callable[[], None] = self.begin_stop
+        """Called where another plane has taken over: this one must do nothing more."""
+        self.on_takeover: Callable[[], None] = lambda: None
+        """Called where this one has taken over from another."""
 
     @property
     def stopping(self) -> bool:
@@ -73,14 +87,19 @@ class Control:
 
     def start(self) -> None:
         """Adopt the instances that run, then look after everything until `stop`."""
+        self.leases.join(site_of(self.rooms.data_dir))
         self.connections.sweep_secrets()
         self.accounts.start()
-        self.rooms.deployer.supervise(self._credentials)
         with self.rooms.store.read() as tx:
             serving = deployments.all_serving(tx)
+        mine = self.leases.claim({*self.rooms.deployer.known(), *serving})
+        self.rooms.deployer.supervise(self._credentials, mine if self.leases.shared else None)
         for database_id in serving:
-            self.keys.mark_stale(database_id)
-        loops = (("reconciler", self._reconcile), ("health", self._watch))
+            if self.leases.holds(database_id):
+                self.keys.mark_stale(database_id)
+        loops = [("reconciler", self._reconcile), ("health", self._watch)]
+        if self.leases.shared:
+            loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
         for thread in self._threads:
             thread.start()
@@ -97,8 +116,14 @@ class Control:
         while self._reconciler.busy() and time.monotonic() < deadline:
             time.sleep(0.05)
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.name != "leases":
+                thread.join(max(0.0, deadline - time.monotonic()))
         self.rooms.deployer.close()
+        self._ended.set()
+
+    def leave(self) -> str | None:
+        """Leave the planes that share the records, after `stop`; the address of one that goes on."""
+        return self.leases.leave()
 
     def status(self, customer_id: str, database_id: str) -> tuple[DatabaseView, dict[Action, Availability]]:
         """Everything about one database, its instance looked at now."""
@@ -131,19 +156,58 @@ class Control:
         return address(deployment.settings, password), self.keys.accepted(database_id)
 
     def _reconcile(self) -> None:
-        while not self._stopping.is_set():
+        def tick() -> None:
             self._wake.clear()
-            try:
-                with self.rooms.watcher.doing(_TICK):
-                    self._reconciler.tick()
-            except Exception:
-                log.exception("tick_failed")
-            self._wake.wait(self.rooms.settings.tick_s)
+            with self.rooms.watcher.doing(_TICK):
+                self._reconciler.tick()
+
+        self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self.rooms.settings.health_interval_s):
+        def poll() -> None:
+            with self.rooms.watcher.doing(_POLL):
+                self._health.poll()
+
+        self._again_and_again(poll, "health_poll_failed", self._stopping, self._health_interval_s)
+
+    def _beat(self) -> None:
+        def beat() -> None:
+            if self.leases.beat():
+                self._wake.set()
+                self.on_takeover()
+
+        self._again_and_again(beat, "beat_failed", self._ended, self.leases.beat_s, until=self._ended)
+
+    @property
+    def _health_interval_s(self) -> float:
+        return self.rooms.settings.health_interval_s
+
+    def _again_and_again(
+        self,
+        work: Callable[[], None],
+        failed: str,
+        pause: threading.Event,
+        every_s: float,
+        until: threading.Event | None = None,
+    ) -> None:
+        """Until the end. While the records can't be reached it is said once, and tried less and less often."""
+        end = until or self._stopping
+        backoff, away = Backoff(every_s, max(every_s, LONGEST_BACKOFF_S)), False
+        while not end.is_set():
+            wait_s = every_s
             try:
-                with self.rooms.watcher.doing(_POLL):
-                    self._health.poll()
+                work()
+                if away:
+                    log.info("records_back", loop=failed)
+                backoff.reset()
+                away = False
+            except LeaseLost as exc:
+                log.critical("lease_lost", error=exc.message)
+                self.on_lost()
+            except RecordsUnavailable as exc:
+                if not away:
+                    log.warning("records_away", loop=failed, error=str(exc))
+                away, wait_s = True, backoff.next()
             except Exception:
-                log.exception("health_poll_failed")
+                log.exception(failed)
+            (end if away else pause).wait(wait_s)

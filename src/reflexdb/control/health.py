@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection as Tx
 
 from reflexdb.control.keys import Keys
+from reflexdb.control.leases import Leases
 from reflexdb.control.rooms import Rooms
 from reflexdb.deploy.base import Observation
 from reflexdb.records import api_keys, deployments
@@ -30,16 +31,19 @@ log = structlog.get_logger()
 
 
 class Health:
-    def __init__(self, rooms: Rooms, keys: Keys) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, leases: Leases) -> None:
         self._rooms = rooms
         self._keys = keys
         self._last = ""
         self._key_use: dict[str, dict[str, datetime]] = {}
+        self._leases = leases
 
     def poll(self) -> None:
-        """Observe serving deployments, each in its turn, and write what is new of them in one transaction."""
+        """Observe serving deployments of ours, each in its turn, and write what is new of them in one transaction."""
         with self._rooms.store.read() as tx:
-            serving = deployments.serving_of(tx, self._turn(sorted(deployments.serving_ids(tx))))
+            serving = deployments.serving_of(
+                tx, self._turn(sorted(filter(self._leases.holds, deployments.serving_ids(tx))))
+            )
         looks = {database_id: self._rooms.deployer.observe(database_id) for database_id in serving}
         seen = {each: look for each, look in looks.items() if self._differs(serving[each], look)}
         if seen:

@@ -1,7 +1,7 @@
 """Control with everything on this machine: records, secrets, images and instances under one directory.
 
 `open_control(data_dir, settings, host)` is where the local implementations of all edges meet; nothing else names
-them. The caller holds the lock on the directory.
+them. The caller holds the lock on the directory; with records on PostgreSQL several may share it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ def open_control(
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
     builder = LocalBuilder(data_dir)
+    store = Store(records or data_dir / "metadata.db")
     rooms = Rooms(
         data_dir=data_dir,
-        store=Store(records or data_dir / "metadata.db"),
+        store=store,
         secrets=SecretStore(data_dir),
         builder=builder,
         images=builder.store,
-        deployer=LocalDeployer(data_dir, builder.store, host),
+        deployer=LocalDeployer(data_dir, builder.store, host, shared=store.is_shared),
         open_source=open_source,
         settings=settings,
         payments=payments or NoPayments(),

@@ -17,26 +17,42 @@ import structlog
 from reflexdb.control.actions import Actions
 from reflexdb.control.decide import Job, Known, Step, decide, goal_action
 from reflexdb.control.images import Images
+from reflexdb.control.leases import Leases
 from reflexdb.control.origin import Origin, acting
 from reflexdb.control.rooms import Rooms
+from reflexdb.control.share import Share
 from reflexdb.control.worker import INTERRUPTED, Worker
 from reflexdb.model.errors import Conflict, ReflexError
 from reflexdb.model.lifecycle import STABLE, Status, availability
 from reflexdb.model.schedule import latest_due
 from reflexdb.records import builds, databases, deployments, jobs
 from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow
+from reflexdb.records.store import patience
 
 log = structlog.get_logger()
 
 _LOOK_EVERY_S = 5.0
 """How often the deployer is asked what runs when nothing is known to have changed."""
 
+PATIENCE_S = 120.0
+"""How long work at hand waits for records that are away, before it is given up and begun again later."""
+
 _REST_AFTER_CRASH_S = 5.0
 """A worker that crashed (a full disk) leaves an interrupted job; it is taken up again, but not in a tight loop."""
 
 
 class Reconciler:
-    def __init__(self, rooms: Rooms, actions: Actions, worker: Worker, images: Images, wake: threading.Event) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        actions: Actions,
+        worker: Worker,
+        images: Images,
+        wake: threading.Event,
+        leases: Leases,
+    ) -> None:
+        self._share = Share(rooms, leases, wake)
+        self._leases = leases
         self._rooms = rooms
         self._actions = actions
         self._worker = worker
@@ -50,22 +66,27 @@ class Reconciler:
         self._ended = False
 
     def tick(self) -> None:
-        """Look at every database once and carry out what is due."""
+        """Look at every database of ours once and carry out what is due."""
         with self._lock:
             busy = set(self._busy) | {each for each, until in self._resting.items() if until > time.monotonic()}
         with self._rooms.store.read() as tx:
             unfinished = jobs.unfinished(tx)
-        found = self._look([job for database_id, job in unfinished.items() if database_id not in busy])
+        waiting = [job for each, job in unfinished.items() if each not in busy and self._leases.holds(each)]
+        found = self._look(waiting)
         rows, serving, known = self._due(set(unfinished), found)
         for row in rows:
-            if row.id in busy:
+            if row.id in busy or not self._leases.holds(row.id):
                 continue
             try:
                 self._one(row, unfinished.get(row.id), serving.get(row.id), found)
             except (ReflexError, OSError):
                 log.exception("reconcile_failed", database=row.id)
         if found is not None:
-            self._retire_unknown(found.keys() - known)
+            self._retire_unknown({each for each in found.keys() - known if self._leases.holds(each)})
+        if self._leases.shared:
+            with self._lock:  # what has just been started, and what may have ended since the records were read
+                busy |= set(self._busy)
+            self._share.out(rows, unfinished, busy, self._can_run, looked=found is not None)
 
     def _due(
         self, with_jobs: set[str], found: dict[str, str] | None
@@ -88,10 +109,11 @@ class Reconciler:
         return {each for each in serving.keys() | found.keys() if serving.get(each) != found.get(each)}
 
     def _schedules_due(self) -> bool:
-        """Schedules are in minutes: they are read once in each, and after any work has ended."""
+        """Schedules are in minutes: they are read once in each, and after any work has ended. Where planes share the
+        work, the one that takes a database for its schedule looks at it later: then they are always read."""
         minute = int(self._rooms.now().timestamp() // 60)
         with self._lock:
-            due = self._ended or minute != self._minute
+            due = self._ended or minute != self._minute or self._leases.shared
             self._minute, self._ended = minute, False
         return due
 
@@ -149,6 +171,12 @@ class Reconciler:
             made = builds.images(tx, row.id)
         return any(map(self._images.usable, made))
 
+    def _can_run(self, row: DatabaseRow) -> bool:
+        """Whether a job of the database could go on here now."""
+        with self._lock:
+            room = len(self._busy) < self._rooms.settings.workers
+        return room and (row.status is not Status.QUEUED or self._build_slot())
+
     def _build_slot(self) -> bool:
         with self._lock:
             building = sum(1 for _, builds_now in self._busy.values() if builds_now)
@@ -187,7 +215,8 @@ class Reconciler:
 
     def _work(self, database_id: str, work: Callable[[], None]) -> None:
         try:
-            work()
+            with patience(PATIENCE_S):
+                work()
         except Exception:
             log.exception("work_crashed", database=database_id)
             with self._lock:

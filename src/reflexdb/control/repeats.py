@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from reflexdb.control.rooms import Rooms
 from reflexdb.model.errors import Conflict, KeyReused
-from reflexdb.records import repeats
+from reflexdb.records import leases, repeats
 from reflexdb.records.rows import RepeatRow
 
 KEPT_FOR = timedelta(hours=24)
@@ -53,10 +53,11 @@ class Repeats:
         """What the first request was answered; None while it is carried out. Raises Conflict where nobody will know."""
         with self._rooms.store.read() as tx:
             row = repeats.get(tx, customer_id, key)
+            elsewhere = row is not None and leases.is_alive(tx, row.owner)
         if row is None:
             raise Conflict("The first request with this Idempotency-Key was refused and did nothing; send it again")
         if row.status is None:
-            if row.owner != self._rooms.owner:
+            if row.owner != self._rooms.owner and not elsewhere:
                 raise Conflict(
                     "The first request with this Idempotency-Key was cut short; "
                     "look at what it did, then send what is still needed with a new key"

@@ -28,6 +28,7 @@ from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
 
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
+DEFAULT_LEASE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Settings:
     tick_s: float = 0.5
     """The longest the reconciler sleeps when nothing wakes it."""
     region: str = "local"
+    lease_s: float = DEFAULT_LEASE_S
+    """Within this time the work of a control plane that died is taken over by another on the same records."""
     issuer: IssuerSettings | None = None
     """Whose tokens are accepted besides our own keys."""
     plans: Plans = DEFAULT_PLANS

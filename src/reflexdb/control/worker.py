@@ -27,7 +27,15 @@ from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import Deployed, InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
-from reflexdb.model.errors import BuildFailed, DeployFailed, ImageDamaged, ReflexError, SourceMissing
+from reflexdb.model.errors import (
+    BuildFailed,
+    DeployFailed,
+    ImageDamaged,
+    LeaseLost,
+    RecordsUnavailable,
+    ReflexError,
+    SourceMissing,
+)
 from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
@@ -76,6 +84,8 @@ class Worker:
             try:
                 with self._telling.step(name, job):
                     step(job)
+            except (RecordsUnavailable, LeaseLost):
+                raise  # nobody could write it down; it goes on when the records are back, or elsewhere
             except ReflexError as exc:
                 self.fail(job, f"{name}{_inner_step(exc)}", exc.message, exc.code)
             except Exception:

@@ -7,7 +7,7 @@ exactly what runs. It refuses to know records, accounts and lifecycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -122,13 +122,28 @@ class Deployer(Protocol):
 
     def resume_sync(self, database_id: str) -> None: ...
 
-    def supervise(self, credentials: Callable[[str], tuple[SourceAddress, ApiKeySet]]) -> None:
+    def known(self) -> list[str]:
+        """Every database of which there is anything, also what a deployment that broke off has left."""
+        ...
+
+    def supervise(
+        self, credentials: Callable[[str], tuple[SourceAddress, ApiKeySet]], only: Collection[str] | None = None
+    ) -> None:
         """Adopt what runs and keep it running: restart a dead server or sync within 2 s, with backoff, until `close`.
-        Starts threads and returns.
+        Starts threads and returns. Where others share the directory, `only` says which databases are ours; more come
+        with `keep` and go with `leave`.
 
         `credentials` gives a database's source address (with password) and keys when a process must be started again;
         secrets are never on disk here.
         """
+        ...
+
+    def keep(self, database_id: str) -> None:
+        """This database is ours to supervise and change, from now on."""
+        ...
+
+    def leave(self, database_id: str) -> None:
+        """It is no longer; what runs goes on, for another to adopt."""
         ...
 
     def close(self) -> None:

@@ -165,9 +165,19 @@ class Unavailable(ReflexError):
 
 
 class RecordsUnavailable(Unavailable):
-    """The metadata database can't be read or written now; nothing was changed, unless it went away at the very end."""
+    """The metadata database can't be read or written now; nothing was changed, unless it went away at the very end.
+
+    `where` it is belongs to the operator: `str()` shows it, the message for callers does not.
+    """
 
     temporary = True
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.where})" if self.where else self.message
 
 
 class Overloaded(Unavailable):

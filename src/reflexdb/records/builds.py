@@ -5,7 +5,7 @@ Called by control; every function runs in the caller's transaction. Numbers coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -113,6 +113,17 @@ def by_id(tx: Tx, build_id: str) -> BuildRow:
 
 def change(tx: Tx, build_id: str, **values: Any) -> None:
     tx.execute(update(table).where(table.c.id == build_id).values(**values))
+
+
+def image_digests(tx: Tx) -> set[str]:
+    """Of every image that a build has made."""
+    return set(tx.execute(select(table.c.image_digest).where(table.c.image_digest.is_not(None)).distinct()).scalars())
+
+
+def move_images(tx: Tx, uri: Callable[[str], str]) -> None:
+    """Every image is in another store now, which says where."""
+    for digest in image_digests(tx):
+        tx.execute(update(table).where(table.c.image_digest == digest).values(image_uri=uri(digest)))
 
 
 def note_phase(tx: Tx, build_id: str, name: str, started: datetime, finished: datetime | None) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 WAIT_MS = 10_000
 """How long a writer waits for the one before it."""
-IDLE_MS = 5_000
+IDLE_MS = 8_000
 """A process that is stopped within a transaction loses it after this long, shorter than others wait for it."""
 STATEMENT_MS = 60_000
 WRITE_LOCK = 0x7265_666C_6578

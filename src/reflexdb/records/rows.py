@@ -206,6 +206,16 @@ class RepeatRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaneRow:
+    id: str
+    url: str
+    host: str
+    """The processes that can see each other: one boot of one machine or container."""
+    process: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     number: int
     customer_id: str

@@ -3,18 +3,20 @@ metadata.
 
 `SecretStore(directory)` keeps `secrets.bin`, encrypted with AES-256-GCM under `master.key` (created at first use,
 mode 0600). A name is bound to its value as associated data, so entries cannot be exchanged. Every change replaces the
-file as a whole: a crash leaves the old or the new one. One process at a time (control holds the lock on the data
-directory); any thread.
+file as a whole: a crash leaves the old or the new one. Any thread, and any process that shares the directory: a
+change is made under a lock on what the file holds then, and a file that another has replaced is read again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import threading
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -33,8 +35,12 @@ class SecretStore:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "secrets.bin"
         self._lock = threading.Lock()
-        self._cipher = AESGCM(_master_key(directory / "master.key", fresh=not self._path.exists()))
-        self._entries = self._read()
+        self._lock_path = directory / ".secrets.lock"
+        with self._alone():
+            self._cipher = AESGCM(_master_key(directory / "master.key", fresh=not self._path.exists()))
+            self._entries: dict[str, bytes] = {}
+            self._identity: tuple[int, int, int] | None = None
+            self._refresh()
 
     def seal(self, name: str, value: bytes) -> bytes:
         """Encrypt for a place of the caller's own; only `unseal` with the same name opens it."""
@@ -51,12 +57,14 @@ class SecretStore:
     def put_all(self, values: Mapping[str, bytes]) -> None:
         """All of them, or none where it is cut short."""
         sealed = {name: self.seal(name, value) for name, value in values.items()}
-        with self._lock:
+        with self._lock, self._alone():
+            self._refresh()
             self._replace({**self._entries, **sealed})
 
     def get(self, name: str) -> bytes:
         """Raises SystemError_ where it is missing or was changed."""
         with self._lock:
+            self._refresh()
             sealed = self._entries.get(name)
         if sealed is None:
             raise SystemError_(f"The secret {name} is missing from {self._path}; enter it again")
@@ -64,11 +72,13 @@ class SecretStore:
 
     def names(self) -> set[str]:
         with self._lock:
+            self._refresh()
             return set(self._entries)
 
     def remove(self, names: Iterable[str]) -> None:
         gone = set(names)
-        with self._lock:
+        with self._lock, self._alone():
+            self._refresh()
             if gone & self._entries.keys():
                 self._replace({name: value for name, value in self._entries.items() if name not in gone})
 
@@ -79,6 +89,23 @@ class SecretStore:
             raise SystemError_(
                 f"The secret {name} in {self._path} can't be decrypted: it was changed, or master.key is another one"
             ) from exc
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock_path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _refresh(self) -> None:
+        """Read the file again where it is another one than last time."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return
+        identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if identity != self._identity:
+            self._entries = self._read()
+            self._identity = identity
 
     def _read(self) -> dict[str, bytes]:
         if not self._path.exists():
@@ -98,6 +125,8 @@ class SecretStore:
         encoded = {name: b64encode(value).decode("ascii") for name, value in entries.items()}
         write_private(self._path, json.dumps({"version": _VERSION, "entries": encoded}).encode())
         self._entries = entries
+        stat = self._path.stat()
+        self._identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -22,7 +22,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, SystemError_
@@ -85,9 +85,10 @@ class Store:
                 _roll_back(tx)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Commits at the end, rolls back on any exception. Writers wait for each other."""
-        with self._timed("write"), translated(self.where), self._begun(self._place.begin_write) as tx:
+    def write(self, *, serial: bool = True) -> Iterator[Connection]:
+        """Commits at the end, rolls back on any exception. Writers wait for each other, unless one statement is all."""
+        statements = self._place.begin_write if serial else self._place.begin_write[:1]
+        with self._timed("write"), translated(self.where), self._begun(statements) as tx:
             try:
                 if self._fence is not None and tx.execute(_HELD, {"id": self._fence}).first() is None:
                     raise LeaseLost("This control plane was taken for dead and another took its work; it ends")
@@ -128,6 +129,13 @@ class Store:
                     f"The records ({self.where}) were written by a newer version of ReflexDB; use that one"
                 ) from exc
 
+    def empty(self) -> None:
+        """Remove every table: of a database that was filled only in part."""
+        with self.write() as tx:
+            found = MetaData()
+            found.reflect(bind=tx)
+            found.drop_all(tx)
+
     @contextmanager
     def _begun(self, statements: tuple[str, ...]) -> Iterator[Connection]:
         """A connection with a transaction begun, which may be tried several times: nothing has been done yet."""
@@ -164,7 +172,7 @@ class Store:
         try:
             lock = self._path.with_suffix(".lock").open("w")
         except OSError as exc:
-            raise RecordsUnavailable(f"The records ({self.where}) can't be opened: {exc.strerror}") from exc
+            raise RecordsUnavailable(f"The records can't be opened: {exc.strerror}", self.where) from exc
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

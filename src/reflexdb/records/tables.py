@@ -307,6 +307,36 @@ repeats = Table(
 )
 Index("repeats_created_at", repeats.c.created_at)
 
+site = Table(
+    "site",
+    metadata,
+    _id(),
+    Column("directory", Text, nullable=False),
+)
+"""The one data directory that these records belong to: where the secrets, images and instances are."""
+
+planes = Table(
+    "planes",
+    metadata,
+    _id(),
+    Column("url", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    _time("expires_at"),
+)
+"""The control planes that share the records; one is alive until `expires_at`, by this database's clock."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("holder", String(36), ForeignKey("planes.id"), nullable=False),
+)
+Index("leases_holder", leases.c.holder)
+
+TRANSIENT = (planes, leases)
+"""Who works now: not part of a backup."""
+
 jobs = Table(
     "jobs",
     metadata,

@@ -14,7 +14,7 @@ def only_added_to(table: str) -> dict[str, list[str]]:
         for verb in ("UPDATE", "DELETE")
     ]
     function = (
-        f"CREATE FUNCTION {table}_refuses() RETURNS trigger LANGUAGE plpgsql AS "
+        f"CREATE OR REPLACE FUNCTION {table}_refuses() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION '{refusal}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
     )
     postgresql = [

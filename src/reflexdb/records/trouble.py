@@ -49,7 +49,7 @@ def translated(where: str) -> Iterator[None]:
     except IntegrityError:
         raise
     except PoolTimeout as exc:
-        raise RecordsUnavailable(f"The records ({where}) have no connection free; try again") from exc
+        raise RecordsUnavailable("The records have no connection free; try again", where) from exc
     except DBAPIError as exc:
         raise _ours(exc, where) from exc
 
@@ -62,21 +62,23 @@ def _ours(exc: DBAPIError, where: str) -> ReflexError | DBAPIError:
         return InvalidRequest("A value is too long, too large or holds a NUL character, and can't be stored")
     state = getattr(exc.orig, "sqlstate", None) or ""
     if state in _POSTGRESQL:
-        return RecordsUnavailable(f"The records ({where}) {_POSTGRESQL[state]}")
+        return RecordsUnavailable(f"The records {_POSTGRESQL[state]}", where)
     if isinstance(exc, ProgrammingError) and not exc.connection_invalidated:
-        return exc
+        if state:
+            return exc
+        return RecordsUnavailable("The records can't be reached: the address has an option libpq does not know", where)
     said = str(exc.orig)
     if any(words in said for words in _REFUSED_LOGIN):
-        return RecordsUnavailable(f"The records ({where}) {_POSTGRESQL['28P01']}")
+        return RecordsUnavailable(f"The records {_POSTGRESQL['28P01']}", where)
     if "does not exist" in said and not state:
-        return RecordsUnavailable(f"The records ({where}) are not there: PostgreSQL has no such database or user")
-    return RecordsUnavailable(f"The records ({where}) can't be reached; see that PostgreSQL runs, then try again")
+        return RecordsUnavailable("The records are not there: PostgreSQL has no such database or user", where)
+    return RecordsUnavailable("The records can't be reached; see that PostgreSQL runs, then try again", where)
 
 
 def _from_sqlite(exc: DBAPIError, name: str, where: str) -> ReflexError | DBAPIError:
     if name.startswith(_DAMAGED):
-        return SystemError_(f"{where} is damaged; restore it from a backup")
+        return SystemError_("The metadata database is damaged; restore it from a backup")
     for prefix, words in _SQLITE.items():
         if name.startswith(prefix):
-            return RecordsUnavailable(f"The records ({where}) {words}")
+            return RecordsUnavailable(f"The records {words}", where)
     return exc

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
 from reflexdb.deploy.local.listening import ports_for
 from reflexdb.deploy.local.observation import observe
+from reflexdb.deploy.local.running import Running
 from reflexdb.deploy.local.steps import Deployment, Where
 from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
 from reflexdb.sync.commands import command
@@ -50,7 +51,10 @@ class LocalDeployer:
         public_host: str | None = None,
         load_limit_s: float = LOAD_LIMIT_S,
         ports: Sequence[int] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
+        """`shared`: other deployers on the same directory supervise other databases."""
         self._layout = Layout(data_dir / "instances")
         self._store = store
         public = public_host or ("127.0.0.1" if host in _ANY_ADDRESS else host)
@@ -60,6 +64,9 @@ class LocalDeployer:
         self._keepers: dict[str, Keeper] = {}
         self._credentials: Callable[[str], Credentials] | None = None
         self._supervising: IO[bytes] | None = None
+        self._shared = shared
+        self._ours: set[str] = set()
+        """Where the directory is shared."""
         self._log = structlog.get_logger()
 
     def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Deployed:
@@ -102,6 +109,9 @@ class LocalDeployer:
             keeper.stop()
 
     def set_keys(self, database_id: str, keys: ApiKeySet) -> None:
+        if not self._is_ours(database_id):
+            self._hand_keys(database_id, keys)
+            return
         database = self._database(database_id)
         if self._layout.current(database_id) is None and database.candidate is None:
             raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
@@ -117,11 +127,15 @@ class LocalDeployer:
     def resume_sync(self, database_id: str) -> None:
         self._pause(database_id, False)
 
-    def supervise(self, credentials: Callable[[str], Credentials]) -> None:
+    def known(self) -> list[str]:
+        return self._layout.databases()
+
+    def supervise(self, credentials: Callable[[str], Credentials], only: Collection[str] | None = None) -> None:
         self._hold_lock()
         with self._lock:
             self._credentials = credentials
-        for database_id in {*self._layout.databases(), *self._databases}:
+            self._ours = set(only or ())
+        for database_id in {*self._layout.databases(), *self._databases} if only is None else only:
             self._database(database_id)
         with self._lock:
             for database in self._databases.values():
@@ -130,6 +144,22 @@ class LocalDeployer:
         deadline = time.monotonic() + ADOPT_S
         for keeper in keepers:
             keeper.adopted.wait(max(deadline - time.monotonic(), 0))
+
+    def keep(self, database_id: str) -> None:
+        with self._lock:
+            self._ours.add(database_id)
+        self._database(database_id)
+
+    def leave(self, database_id: str) -> None:
+        with self._lock:
+            self._ours.discard(database_id)
+            keeper = self._keepers.pop(database_id, None)
+            database = self._databases.pop(database_id, None)
+        if keeper is not None:
+            keeper.stop()
+        if database is not None:
+            with database.changing:
+                database.release()
 
     def close(self) -> None:
         with self._lock:
@@ -167,6 +197,17 @@ class LocalDeployer:
                 self._keep(self._databases[database_id])
             return self._databases[database_id]
 
+    def _is_ours(self, database_id: str) -> bool:
+        with self._lock:
+            return not self._shared or database_id in self._ours
+
+    def _hand_keys(self, database_id: str, keys: ApiKeySet) -> None:
+        """To whatever serves a database that another looks after; nothing of it is held on to."""
+        directory, record = self._layout.current(database_id), self._layout.record(database_id)
+        if directory is None or record is None:
+            raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
+        Running(directory, record).send_keys(keys)
+
     def _keep(self, database: Database) -> None:
         if database.id not in self._keepers:
             keeper = self._keepers[database.id] = Keeper(database)
@@ -201,7 +242,7 @@ class LocalDeployer:
         if self._supervising is None:
             lock = (self._layout.root / LOCK_NAME).open("ab")
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as exc:
                 lock.close()
                 raise Conflict(f"another control plane supervises {self._layout.root}; stop it first") from exc

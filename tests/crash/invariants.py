@@ -26,7 +26,7 @@ from tests.crash.house import PEOPLE, House
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KNOWN_FILES = """
-admin.key cache cache/images cache/images/<hash> cache/work cache/work/.lock control.json control.lock images
+admin.key cache cache/images cache/images.lock cache/images/<hash> cache/work cache/work/.lock control.json control.lock images
 images/.lock images/blobs images/blobs/sha256 images/blobs/sha256/<hash> images/index.json images/oci-layout instances
 instances/.supervised logs logs/builds logs/builds/<id>.log logs/control.log master.key metadata.db metadata.db-shm
 metadata.db-wal metadata.lock secrets.bin
@@ -120,7 +120,7 @@ def _of_the_instance(house: House, status: dict[str, Any]) -> Iterator[str]:
     plan = DirectoryStore(house.data / "images").plan(build["image_digest"])
     titles = [column.name for table in plan.tables for column in table.columns if column.name.startswith("title")]
     try:
-        answers = [house.query(instance["endpointUrl"]), house.query(instance["endpointUrl"], f"posts {{ {titles[0]} }}")]
+        answers = [house.query(instance["endpointUrl"]), house.query(instance["endpointUrl"], f"posts {{ {titles[-1]} }}")]
     except OSError as exc:
         yield f"a query failed: {exc!r}"
         return

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -77,10 +78,8 @@ class Child:
 
 
 def main() -> None:
-    import reflexdb.cli.main  # noqa: F401 - everything, before the first fork
-    import reflexdb.sources.sqlite  # noqa: F401
-
     sys.dont_write_bytecode = True
+    _warm_up()
     for line in sys.stdin:
         data, fate = map(Path, json.loads(line))
         _bury()
@@ -88,6 +87,22 @@ def main() -> None:
         if pid == 0:
             os._exit(_be_a_control_plane(data, fate))
         print(pid, flush=True)
+
+
+def _warm_up() -> None:
+    """Import what a start would, before the first fork, by doing all of a start that needs no thread."""
+    import uvicorn.protocols.http.auto
+    import uvicorn.protocols.websockets.auto  # noqa: F401
+
+    import reflexdb.sources.sqlite  # noqa: F401
+    from reflexdb.api.app import create_app
+    from reflexdb.control.local import open_control
+    from reflexdb.control.rooms import Settings
+
+    with tempfile.TemporaryDirectory() as directory:
+        control = open_control(Path(directory), Settings(base_url="http://127.0.0.1"), "127.0.0.1")
+        create_app(control).openapi()
+        control.rooms.store.close()
 
 
 def _bury() -> None:

@@ -1,31 +1,22 @@
-"""kill -9 before every single step of every action, and the next control plane finds its way to the truth.
-
-`make crash` walks every step; without it a sample of steps, evenly spread and begun at a place that is printed and can
-be given again, is taken: REFLEXDB_CRASH_SEED.
-"""
+"""kill -9 before every single step of every action, and the next control plane finds its way to the truth."""
 
 from __future__ import annotations
 
-import os
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.api.api import STABLE, Api, until
+from tests.api.api import Api, until
+from tests.crash.chosen import PARTS, WHOLE, chosen
 from tests.crash.house import House, Life
 from tests.crash.invariants import complaints
 from tests.crash.nursery import Nursery
 
-SEED = int(os.environ.get("REFLEXDB_CRASH_SEED") or random.randrange(10**6))
-WHOLE = os.environ.get("REFLEXDB_CRASH") == "all"
-PARTS = 4 if WHOLE else 1
-"""The whole walk is split, so that several processes can take a part each."""
 MOST_STEPS = 1_000
-REST_LIMIT_S = 20.0
+REST_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -127,21 +118,12 @@ def test_killed_at_any_step_an_action_ends_in_the_truth(house: House, action: Ac
     bring_to(house, api, action.before)
     life, api = killed_at(house, api, action, MOST_STEPS)
     assert not life.killed
-    steps = _chosen(action, part, len(life.trail))
-    print(f"{action.name}: {len(life.trail)} steps; seed {SEED}: {steps}")
-    for step in steps:
+    for step in chosen(action.name, len(life.trail), action.samples, part, PARTS):
         api = _back(house, api, action)
         try:
             life, api = killed_at(house, api, action, step)
         except AssertionError as exc:
             raise AssertionError(f"{action.name}, killed at step {step}: {exc}") from exc
-
-
-def _chosen(action: Action, part: int, total: int) -> list[int]:
-    if WHOLE:
-        return list(range(1 + part, total + 1, PARTS))
-    offset = random.Random(f"{SEED} {action.name}").random()
-    return [1 + int((index + offset) * total / action.samples) for index in range(action.samples)]
 
 
 def _back(house: House, api: Api, action: Action) -> Api:

@@ -36,7 +36,7 @@ from reflexdb.control.rooms import DEFAULT_MIN_SYNC_INTERVAL_S, Settings
 from reflexdb.model.errors import ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.records.address import records_url
-from reflexdb.records.secrets import write_private
+from reflexdb.records.secrets import sweep_private, write_private
 
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
@@ -88,6 +88,7 @@ def _run(
     least = _min_sync_interval() if min_sync_interval_s is None else min_sync_interval_s
     data_dir = _prepared(data_dir)
     with _locked(data_dir), _listening(host, port) as listener, _logging(data_dir):
+        sweep_private(data_dir)
         url = public_url or _url(host, listener)
         settings = Settings(
             base_url=url.rstrip("/"), min_sync_interval_s=least, issuer=issuer, plans=read_plans(os.environ)

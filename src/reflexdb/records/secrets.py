@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 from base64 import b64decode, b64encode
@@ -25,6 +26,7 @@ from reflexdb.model.errors import SystemError_
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _VERSION = 1
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
 class SecretStore:
@@ -114,6 +116,13 @@ def write_private(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def sweep_private(directory: Path) -> None:
+    """Remove what a `write_private` that was killed left: it may hold a key. Only while nobody else writes there."""
+    for path in directory.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _master_key(path: Path, *, fresh: bool) -> bytes:

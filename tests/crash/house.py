@@ -230,4 +230,3 @@ class House:
             if not left:
                 return
             time.sleep(0.02)
-

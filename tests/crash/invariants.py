@@ -120,7 +120,10 @@ def _of_the_instance(house: House, status: dict[str, Any]) -> Iterator[str]:
     plan = DirectoryStore(house.data / "images").plan(build["image_digest"])
     titles = [column.name for table in plan.tables for column in table.columns if column.name.startswith("title")]
     try:
-        answers = [house.query(instance["endpointUrl"]), house.query(instance["endpointUrl"], f"posts {{ {titles[-1]} }}")]
+        answers = [
+            house.query(instance["endpointUrl"]),
+            house.query(instance["endpointUrl"], f"posts {{ {titles[-1]} }}"),
+        ]
     except OSError as exc:
         yield f"a query failed: {exc!r}"
         return

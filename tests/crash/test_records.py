@@ -32,7 +32,9 @@ def leftovers(house: House) -> list[str]:
     """Temporary files, and secrets that no record points to or that a record points to in vain."""
     files = [path for path in everything_in(house.data) if _TEMPORARY.search(path)]
     kept = set(json.loads((house.data / "secrets.bin").read_text())["entries"]) if house.database else set()
-    wanted = {f"database/{row['id']}/hmac" for row in house.records("SELECT id FROM databases WHERE deleted_at IS NULL")}
+    wanted = {
+        f"database/{row['id']}/hmac" for row in house.records("SELECT id FROM databases WHERE deleted_at IS NULL")
+    }
     wanted |= {
         row["password_ref"]
         for row in house.records("SELECT password_ref FROM connections WHERE deleted_at IS NULL")
@@ -112,7 +114,9 @@ def _has_new_user(api: Api, house: House, number: int) -> bool:
 
 
 REQUESTS = [
-    Request("a connection with its first database", lambda api, _, n: api("POST", "/connections", _connection(n)), _made),
+    Request(
+        "a connection with its first database", lambda api, _, n: api("POST", "/connections", _connection(n)), _made
+    ),
     Request("a new password", _new_password, _has_new_user),
     Request("a deletion", lambda api, house, n: api("DELETE", f"/databases/{house.victim}"), _deleted),
 ]

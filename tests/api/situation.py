@@ -36,8 +36,13 @@ class Situation:
     database: str
     build: str = field(default_factory=new_id)
 
-    def put(self, status: Status, *, has_image: bool = True, desired: Desired | None = None) -> None:
-        """Forget what was, and be in `status` with nothing under way."""
+    def put(
+        self, status: Status, *, has_image: bool = True, desired: Desired | None = None, served: bool = True
+    ) -> None:
+        """Forget what was, and be in `status` with nothing under way.
+
+        Without `served` no deployment is on record, and a reconciler finds nothing amiss where none runs.
+        """
         store, now = self.control.rooms.store, self.control.rooms.now()
         images = self.control.rooms.images
         assert isinstance(images, DirectoryStore)
@@ -52,7 +57,7 @@ class Situation:
             databases.change(tx, self.database, now, last_error=None, deleted_at=None, **values)
             builds.add(tx, id=self.build, database_id=self.database, status="succeeded", created_at=now)
             builds.change(tx, self.build, image_digest=digest, image_uri=images.uri(digest), finished_at=now)
-            if status in _SERVED_ONCE:
+            if served and status in _SERVED_ONCE:
                 row = databases.by_id(tx, self.database)
                 settings = wanted(row, connections.by_id(tx, row.connection_id), SyncSettings(), 5)
                 times = {"created_at": now, "updated_at": now, "serving_at": now}

@@ -69,6 +69,8 @@ class Control:
 
     def start(self) -> None:
         """Adopt the instances that run, then look after everything until `stop`."""
+        for name in self.rooms.secrets.damaged:
+            log.error("secret_damaged", name=name)
         self.connections.sweep_secrets()
         self.accounts.start()
         self.rooms.deployer.supervise(self._credentials)

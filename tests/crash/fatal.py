@@ -1,6 +1,6 @@
 """The n-th step of a process is its last: it ends itself with SIGKILL just before the step would take effect.
 
-Installed in a control plane before it starts. A step is whatever outlives the process: a file made, written, renamed
+Or, where the order says `full`, from the n-th step on the disk is full, until the order is taken away. Installed in a control plane before it starts. A step is whatever outlives the process: a file made, written, renamed
 or removed, a process started or signalled, a socket bound or connected, a transaction committed. Between two steps
 nothing durable happens, so being killed before a step is being killed after the one before it.
 
@@ -10,8 +10,10 @@ came before. Threads that only look (health, keepers) do not count: they would m
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -20,12 +22,14 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 ORDER = "order"
 TRAIL = "trail"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_ELSEWHERE = ("/dev/", "/proc/")
+_ELSEWHERE = (os.devnull, "/proc/")
 _LOOKING = ("health", "keeper-")
+_NEEDS_SPACE = ("open ", "os.mkdir ", "os.symlink ", "COMMIT")
 _FILES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 _OTHERS = {"subprocess.Popen", "socket.bind", "socket.connect"}
 
@@ -38,6 +42,7 @@ class Fate:
         self._trail = str(place / TRAIL)
         self._lock = threading.Lock()
         self._last: int | None = None
+        self._full = False
         self._descriptor = -1
         self._count = 0
         self._before = ""
@@ -46,7 +51,7 @@ class Fate:
     def install(self) -> None:
         sys.addaudithook(self._audit)
         sqlalchemy.event.listen(Engine, "before_cursor_execute", self._statement)
-        sqlalchemy.event.listen(Engine, "after_cursor_execute", self._statement)
+        sqlalchemy.event.listen(Engine, "after_cursor_execute", self._done)
         signal.pidfd_send_signal = self._before_calling("signal", signal.pidfd_send_signal)  # type: ignore[assignment]
 
     def step(self, name: str) -> None:
@@ -65,9 +70,19 @@ class Fate:
         self._count += 1
         self._before = name
         os.write(self._descriptor, f"{self._count} {threading.current_thread().name} {name}\n".encode())
-        if self._count == self._last:
+        if self._full:
+            self._refuse(name)
+        elif self._count == self._last:
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()  # no other thread gets past here either: it waits for the lock
+
+    def _refuse(self, name: str) -> None:
+        """As a full disk does; what needs no space goes on."""
+        if self._count < (self._last or 0) or not name.startswith(_NEEDS_SPACE) or not Path(self._order).exists():
+            return
+        if name == "COMMIT":
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _ordered(self) -> bool:
         if self._last is None:
@@ -75,7 +90,8 @@ class Fate:
                 descriptor = os.open(self._order, os.O_RDONLY)
             except FileNotFoundError:
                 return False
-            self._last = int(os.read(descriptor, 20))
+            number, _, kind = os.read(descriptor, 40).decode().partition(" ")
+            self._last, self._full = int(number), kind == "full"
             os.close(descriptor)
             self._descriptor = os.open(self._trail, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
         return True
@@ -91,6 +107,10 @@ class Fate:
     def _statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement == "COMMIT":
             self.step("COMMIT")
+
+    def _done(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement == "COMMIT":
+            self.step("committed")
 
     def _before_calling(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any) -> Any:

@@ -111,10 +111,10 @@ class House:
             self.child.close()
             self.child = None
 
-    def order(self, last: int) -> None:
-        """The steps counted from now on, and the last of them."""
+    def order(self, last: int, kind: str = "") -> None:
+        """The steps are counted from now on; this is the last of them, or from it on the disk is `full`."""
         fresh = self.fate / "order.new"
-        fresh.write_text(str(last))
+        fresh.write_text(f"{last} {kind}")
         fresh.rename(self.fate / ORDER)
 
     def trail(self) -> list[str]:
@@ -155,6 +155,12 @@ class House:
             elif time.monotonic() - since > QUIET_S:
                 return False
         raise AssertionError(f"neither dead nor at rest after {ACT_LIMIT_S} s: {self.trail()[-3:]}")
+
+    def stuck(self) -> bool:
+        """Whether nothing moves for a while, at rest or not."""
+        before = len(self.trail())
+        time.sleep(QUIET_S)
+        return len(self.trail()) == before
 
     def at_rest(self) -> bool:
         busy = self.records("SELECT 1 FROM jobs WHERE finished_at IS NULL")

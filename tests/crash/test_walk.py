@@ -67,7 +67,7 @@ def at_peace(house: House, api: Api) -> str:
         return not found
 
     try:
-        until(lambda: house.at_rest(), "rest")
+        until(house.at_rest, "rest")
         until(peace, "peace", REST_LIMIT_S)
     except AssertionError as exc:
         raise AssertionError("; ".join(found) or "no rest") from exc

@@ -63,7 +63,7 @@ def filled(page: str, parts: Parts) -> str:
     for name, make in parts.items():
         head, begin, rest = page.partition(f"<!-- printed: {name} -->\n")
         _, end, tail = rest.partition("<!-- end -->")
-        assert begin and end, f"the page has no place for {name}"
+        assert end, f"the page has no place for {name}"
         page = f"{head}{begin}\n{make()}\n\n{end}{tail}"
     return page
 

@@ -71,7 +71,7 @@ def test_one_damaged_secret_does_not_cost_the_others(tmp_path: Path, damage: str
     store.put("c", b"new")
 
     assert (store.damaged, store.get("b"), SecretStore(tmp_path).get("c")) == (("a",), b"yours", b"new")
-    with pytest.raises(SystemError_, match="The secret a in .* can't be decrypted"):
+    with pytest.raises(SystemError_, match=r"The secret a in .* can't be decrypted"):
         store.get("a")
 
 

@@ -1,6 +1,8 @@
 """The n-th step of a process is its last: it ends itself with SIGKILL just before the step would take effect.
 
-Or, where the order says `full`, from the n-th step on the disk is full, until the order is taken away. Installed in a control plane before it starts. A step is whatever outlives the process: a file made, written, renamed
+Or, where the order says `full`, from the n-th step on the disk is full, until the order is taken away.
+
+Installed in a control plane before it starts. A step is whatever outlives the process: a file made, written, renamed
 or removed, a process started or signalled, a socket bound or connected, a transaction committed. Between two steps
 nothing durable happens, so being killed before a step is being killed after the one before it.
 

@@ -25,16 +25,19 @@ from tests.crash.house import PEOPLE, House
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_KNOWN_FILES = """
-admin.key cache cache/images cache/images.lock cache/images/<hash> cache/work cache/work/.lock control.json control.lock images
-images/.lock images/blobs images/blobs/sha256 images/blobs/sha256/<hash> images/index.json images/oci-layout instances
-instances/.supervised logs logs/builds logs/builds/<id>.log logs/control.log master.key metadata.db metadata.db-shm
-metadata.db-wal metadata.lock secrets.bin
-""".split()
-_INSTANCE = """
-current <id> <id>/instance.json <id>/reflex-server <id>/server.log <id>/server.sock <id>/sync.json <id>/sync.lock <id>/sync.log
-<id>/sync.sock
-""".split()
+_KNOWN_FILES = {
+    *("admin.key", "control.json", "control.lock", "master.key", "secrets.bin"),
+    *("metadata.db", "metadata.db-shm", "metadata.db-wal", "metadata.lock"),
+    *("cache", "cache/images", "cache/images.lock", "cache/images/<hash>", "cache/work", "cache/work/.lock"),
+    *("images", "images/.lock", "images/index.json", "images/oci-layout"),
+    *("images/blobs", "images/blobs/sha256", "images/blobs/sha256/<hash>"),
+    *("instances", "instances/.supervised"),
+    *("logs", "logs/builds", "logs/builds/<id>.log", "logs/control.log"),
+}
+_INSTANCE = {
+    *("current", "<id>", "<id>/instance.json", "<id>/reflex-server", "<id>/server.log", "<id>/server.sock"),
+    *("<id>/sync.json", "<id>/sync.lock", "<id>/sync.log", "<id>/sync.sock"),
+}
 
 
 def complaints(house: House, api: Api) -> list[str]:
@@ -199,7 +202,7 @@ def _of_files(house: House, status: dict[str, Any]) -> Iterator[str]:
 def everything_in(directory: Path) -> list[str]:
     found = []
     for place, directories, files in os.walk(directory):
-        found += [os.path.relpath(os.path.join(place, name), directory) for name in [*directories, *files]]
+        found += [str((Path(place) / name).relative_to(directory)) for name in [*directories, *files]]
     return sorted(found)
 
 

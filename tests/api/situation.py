@@ -20,6 +20,7 @@ from reflexdb.records.tables import builds as builds_table
 from reflexdb.records.tables import databases as databases_table
 from reflexdb.records.tables import deployments as deployments_table
 from reflexdb.records.tables import jobs as jobs_table
+from reflexdb.records.tables import metadata
 from tests.build.images import image
 
 _SERVED_ONCE = frozenset(
@@ -50,6 +51,10 @@ class Situation:
         if images.verify(digest) is not has_image:
             images.put(image()) if has_image else images.remove(digest)
         with store.write() as tx:
+            mine = select(builds_table.c.id).where(builds_table.c.database_id == self.database)
+            for table in metadata.tables.values():  # whoever else refers to a build: what it cost, say
+                if "build_id" in table.c and "database_id" not in table.c:
+                    tx.execute(delete(table).where(table.c.build_id.in_(mine)))
             for table in (jobs_table, deployments_table, builds_table):
                 tx.execute(delete(table).where(table.c.database_id == self.database))
             wish = desired.value if desired else None

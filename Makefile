@@ -53,6 +53,10 @@ acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, r
 fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes up: make fuzz-api FUZZ_S=600
 	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(PYTEST_ARGS)
 
+.PHONY: crash
+crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it
+	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(PYTEST_ARGS)
+
 .PHONY: check
 check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness
 

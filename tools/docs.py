@@ -1,4 +1,4 @@
-"""Prints the pages that are made from code, so that they cannot say anything else: `docs/reference/*.md`.
+"""Prints what is made from code, so that it cannot say anything else: pages of `docs/reference`, parts of others.
 
 Called by `make format` to write them and by `make check` and the tests with `--check`, which ends with 1 and names
 every page that is not current. Knows where each fact lives, and no fact itself.
@@ -18,7 +18,9 @@ from reflexdb.api import settings
 from reflexdb.cli.exits import MEANINGS
 from reflexdb.cli.main import app
 from reflexdb.control.billing_config import SETTINGS
-from reflexdb.model import errors, plans
+from reflexdb.model import errors, lifecycle, plans, sizes
+
+Parts = dict[str, Callable[[], str]]
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETION = ("install_completion", "show_completion")
@@ -45,7 +47,25 @@ def pages() -> dict[Path, str]:
         "docs/reference/plans.md": plans_page,
         "docs/reference/settings.md": settings_page,
     }
-    return {ROOT / name: make() for name, make in makers.items()}
+    parts: dict[str, Parts] = {
+        "docs/explain/lifecycle.md": {
+            "actions": lifecycle.markdown,
+            "events": lambda: f"```mermaid\n{lifecycle.mermaid()}\n```",
+            "sizes": sizes.markdown,
+        },
+    }
+    whole = {ROOT / name: make() for name, make in makers.items()}
+    return whole | {ROOT / name: filled((ROOT / name).read_text(), made) for name, made in parts.items()}
+
+
+def filled(page: str, parts: Parts) -> str:
+    """A page that people write, with every part between `<!-- printed: NAME -->` and `<!-- end -->` made anew."""
+    for name, make in parts.items():
+        head, begin, rest = page.partition(f"<!-- printed: {name} -->\n")
+        _, end, tail = rest.partition("<!-- end -->")
+        assert end, f"the page has no place for {name}"
+        page = f"{head}{begin}\n{make()}\n\n{end}{tail}"
+    return page
 
 
 def cli_page() -> str:

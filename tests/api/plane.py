@@ -17,7 +17,7 @@ from sqlalchemy import URL
 from tests.api.api import Api, until
 from tests.servers.records import as_text
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 120.0
 _SERVE = """
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 
 from reflexdb.model.errors import SystemError_
 from reflexdb.records import secrets
-from reflexdb.records.secrets import SecretStore
+from reflexdb.records.secrets import SecretStore, sweep_private
 
 
 def test_a_secret_survives_a_restart(tmp_path: Path) -> None:
@@ -57,6 +57,34 @@ def test_a_damaged_file_is_refused_in_words(tmp_path: Path, damage: bytes) -> No
 
     with pytest.raises(SystemError_, match=r"secrets\.bin"):
         SecretStore(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["", "!", "AAAA", "A" * 80])
+def test_one_damaged_secret_does_not_cost_the_others(tmp_path: Path, damage: str) -> None:
+    store = SecretStore(tmp_path)
+    store.put("a", b"mine")
+    store.put("b", b"yours")
+    document = json.loads((tmp_path / "secrets.bin").read_text())
+    document["entries"]["a"] = damage
+    (tmp_path / "secrets.bin").write_text(json.dumps(document))
+    store = SecretStore(tmp_path)
+    store.put("c", b"new")
+
+    assert (store.damaged, store.get("b"), SecretStore(tmp_path).get("c")) == (("a",), b"yours", b"new")
+    with pytest.raises(SystemError_, match=r"The secret a in .* can't be decrypted"):
+        store.get("a")
+
+
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    store = SecretStore(tmp_path)
+    store.put("a", b"mine")
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    for name in (".admin.key.0123abcd", ".secrets.bin.ffffffff"):
+        (tmp_path / name).write_bytes(b"rmk_secret")
+    (tmp_path / ".profile").touch()
+    sweep_private(tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, ".profile"])
 
 
 def test_a_lost_master_key_is_never_silently_replaced(tmp_path: Path) -> None:

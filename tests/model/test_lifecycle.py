@@ -38,6 +38,18 @@ terminated         | Y |   |   |   |   |   |   |   | Y |   |   |
 """
 """Written out a second time, from the specification, so that a change of the code's table is a change of two places."""
 
+EVENTS = {
+    Action.PROVISION: Event.PROVISION,
+    Action.REBUILD: Event.REBUILD,
+    Action.REDEPLOY: Event.DEPLOY,
+    Action.RECONFIGURE: Event.DEPLOY,
+    Action.RESIZE: Event.DEPLOY,
+    Action.PAUSE: Event.PAUSE,
+    Action.RESUME: Event.RESUME,
+    Action.TERMINATE: Event.TERMINATE,
+}
+"""The move that an action begins where it is done at once; a resize begins one only while running."""
+
 
 def published_rules() -> dict[tuple[Status, Action], Rule]:
     rules = {}
@@ -90,19 +102,14 @@ def test_only_what_has_a_goal_is_ever_queued() -> None:
 
 def test_what_may_be_asked_at_once_has_a_move() -> None:
     """An allowed action whose event the table of moves lacks would crash instead of starting."""
-    events = {
-        Action.PROVISION: Event.PROVISION,
-        Action.REBUILD: Event.REBUILD,
-        Action.REDEPLOY: Event.DEPLOY,
-        Action.RECONFIGURE: Event.DEPLOY,
-        Action.PAUSE: Event.PAUSE,
-        Action.RESUME: Event.RESUME,
-        Action.TERMINATE: Event.TERMINATE,
-    }
     for status, rules in ALLOWED.items():
         for action, rule in rules.items():
-            if action in events and rule is not Rule.QUEUED:
-                assert advance(status, events[action])
+            if (
+                action in EVENTS
+                and rule is not Rule.QUEUED
+                and (action is not Action.RESIZE or status is Status.RUNNING)
+            ):
+                assert advance(status, EVENTS[action])
 
 
 def test_two_statuses_are_published_as_building() -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from reflexdb.model.lifecycle import Action
 from reflexdb.model.schedule import latest_due
@@ -52,3 +54,49 @@ def test_looking_every_minute_or_once_a_day_comes_to_the_same() -> None:
 
     assert acted == [Action.RESUME, Action.PAUSE] * 3
     assert acted[-1] is latest_due(NIGHTS, start, now)
+
+
+MINUTES_A_DAY = 24 * 60
+A_WHILE = 9 * MINUTES_A_DAY
+"""Longer than any schedule's period: where a simulation began no longer matters."""
+
+minutes = st.integers(0, MINUTES_A_DAY - 1)
+days = st.lists(st.integers(0, 6), max_size=7, unique=True)
+
+
+def simulated(pause: int, resume: int, days: list[int], since: int, now: int) -> Action | None:
+    """Minute after minute from a Sunday's midnight on: a pause on its days; a resume where a pause went before."""
+    paused, newest = False, None
+    for minute in range(since - A_WHILE, now + 1):
+        day, of_the_day = divmod(minute, MINUTES_A_DAY)
+        action = None
+        if of_the_day == pause and (not days or day % 7 in days):
+            action, paused = Action.PAUSE, True
+        elif of_the_day == resume and paused:
+            action, paused = Action.RESUME, False
+        if action and minute > since:
+            newest = action
+    return newest
+
+
+@settings(max_examples=60, deadline=None)
+@given(minutes, minutes, days, st.integers(0, 14 * MINUTES_A_DAY), st.integers(1, 9 * MINUTES_A_DAY))
+def test_it_is_what_a_simulation_of_every_minute_comes_to(
+    pause: int, resume: int, days: list[int], since: int, length: int
+) -> None:
+    assume(pause != resume)
+    sunday = at(5, 0)
+    schedule = {"pauseAt": clock(pause), "resumeAt": clock(resume), "days": days}
+    begin, end = (sunday + timedelta(minutes=each) for each in (since, since + length))
+
+    assert latest_due(schedule, begin, end) is simulated(pause, resume, days, since, since + length)
+
+
+def clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def test_where_both_fall_on_one_minute_it_resumes() -> None:
+    always = {"pauseAt": "12:00", "resumeAt": "12:00", "days": []}
+
+    assert latest_due(always, at(14, 11), at(15, 12)) is Action.RESUME

@@ -39,7 +39,7 @@ from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
 from reflexdb.records.address import records_url
-from reflexdb.records.secrets import write_private
+from reflexdb.records.secrets import sweep_private, write_private
 
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
@@ -109,6 +109,8 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
         logging_to(log_file, observing.log_level, observing.log_form),
         opened(observing, os.environ) as telemetry,
     ):
+        if chosen.records is None:  # where planes share the directory, another may be writing
+            sweep_private(data_dir)
         url = (chosen.public_url or _url(host, listener)).rstrip("/")
         settings = Settings(
             base_url=url,

@@ -22,7 +22,7 @@ import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Image, Log, Passed
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.emit import emit
-from reflexdb.build.files import newest_first, scratch_directory, write_atomically
+from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
@@ -106,9 +106,12 @@ class LocalBuilder:
         """Keep which image the inputs made; the oldest of very many are forgotten and would be built again."""
         known = self._cache / "images"
         known.mkdir(parents=True, exist_ok=True)
-        write_atomically(known / key, digest.encode("ascii"))
-        for path in newest_first(known)[REMEMBERED_IMAGES:]:
-            path.unlink(missing_ok=True)
+        with locked(self._cache / "images.lock"):
+            for left in known.glob(f"{TEMPORARY_PREFIX}*"):
+                left.unlink(missing_ok=True)
+            write_atomically(known / key, digest.encode("ascii"))
+            for path in newest_first(known)[REMEMBERED_IMAGES:]:
+                path.unlink(missing_ok=True)
 
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
         with phases.run("engine"):

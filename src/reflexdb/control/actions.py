@@ -150,7 +150,7 @@ class Actions:
         if "instance_size" in changes:
             limits.check_size(self._rooms, tx, row.customer_id, changes["instance_size"], PlanConflict)
         if queued:
-            databases.change(tx, row.id, now, desired_state=GOALS[action].value, **changes)
+            databases.change(tx, row.id, now, **(changes | {"desired_state": GOALS[action].value}))
             return Accepted(row.status.published, queued=True)
         if action is Action.RESIZE and row.status is not Status.RUNNING:
             # Nothing to start: a deployment under way compares the size with its own before it ends.

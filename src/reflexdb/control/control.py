@@ -88,6 +88,8 @@ class Control:
     def start(self) -> None:
         """Adopt the instances that run, then look after everything until `stop`."""
         self.leases.join(site_of(self.rooms.data_dir))
+        for name in self.rooms.secrets.damaged:
+            log.error("secret_damaged", name=name)
         self.connections.sweep_secrets()
         self.accounts.start()
         with self.rooms.store.read() as tx:

@@ -101,6 +101,7 @@ class Databases:
             if values.get("binlog_server_id") is not None:
                 _refuse_taken(tx, None, binlog_server_id=values["binlog_server_id"])
             if values.get("custom_domain") is not None:
+                _refuse_encoded(values["custom_domain"])
                 limits.check_domain(self._rooms, tx, customer_id)
                 _refuse_taken(tx, None, custom_domain=values["custom_domain"])
             if "instance_size" in values:
@@ -215,3 +216,9 @@ def _refuse_taken(tx: Tx, connection_id: str | None, **value: object) -> None:
     if databases.taken(tx, column, wish, connection_id=connection_id):
         where = "on this connection" if connection_id else "by another database"
         raise Conflict(f"{_API_NAMES[column]} {wish!r} is already used {where}; choose another")
+
+
+def _refuse_encoded(domain: str) -> None:
+    """Such a name stands for other letters, and could look like anybody's."""
+    if domain[2:4] == "--":
+        raise InvalidRequest("reflexdbCustomDomain must not have -- as its third and fourth characters; choose another")

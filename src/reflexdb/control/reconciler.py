@@ -238,14 +238,15 @@ class Reconciler:
     def _follow_schedule(self, row: DatabaseRow, schedule: Mapping[str, Any]) -> None:
         """Carry out the latest action that is due, where the status allows it; it counts as done either way."""
         now = self._rooms.now()
-        due = latest_due(schedule, row.schedule_checked_at or now, now)
-        if due is None:
+        since = row.schedule_checked_at or now
+        due = latest_due(schedule, since, now)
+        if due is None and since <= now:
             return
-        if availability(row.status, due, has_image=False).allowed:
+        if due is not None and availability(row.status, due, has_image=False).allowed:
             log.info("schedule", database=row.id, due=due.value)
             with acting(Origin("schedule")):
                 self._actions.pursue(row, due)
-        with self._rooms.store.write() as tx:
+        with self._rooms.store.write() as tx:  # also where the clock was set back, or nothing would be due until then
             databases.note_schedule_checked(tx, row.id, now)
 
     def _clear_desired(self, row: DatabaseRow) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import threading
 from base64 import b64decode, b64encode
@@ -27,6 +28,7 @@ from reflexdb.model.errors import SystemError_
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _VERSION = 1
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
 class SecretStore:
@@ -41,6 +43,8 @@ class SecretStore:
             self._entries: dict[str, bytes] = {}
             self._identity: tuple[int, int, int] | None = None
             self._refresh()
+        self.damaged = self._damaged()
+        """Names of what could not be read at the start; everything else can."""
 
     def seal(self, name: str, value: bytes) -> bytes:
         """Encrypt for a place of the caller's own; only `unseal` with the same name opens it."""
@@ -85,7 +89,7 @@ class SecretStore:
     def _open(self, name: str, sealed: bytes) -> bytes:
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
-        except InvalidTag as exc:
+        except (InvalidTag, ValueError) as exc:
             raise SystemError_(
                 f"The secret {name} in {self._path} can't be decrypted: it was changed, or master.key is another one"
             ) from exc
@@ -114,12 +118,21 @@ class SecretStore:
             document = json.loads(self._path.read_text("utf-8"))
             if document["version"] != _VERSION:
                 raise ValueError(document["version"])
-            entries = {str(name): b64decode(value, validate=True) for name, value in document["entries"].items()}
+            return {str(name): _decoded(value) for name, value in document["entries"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise SystemError_(f"{self._path} is damaged; restore it from a backup") from exc
-        for name, sealed in entries.items():
-            self._open(name, sealed)
-        return entries
+
+    def _damaged(self) -> tuple[str, ...]:
+        """Raises SystemError_ where none can be read: then it is the key that is wrong."""
+        found: dict[str, SystemError_] = {}
+        for name, sealed in self._entries.items():
+            try:
+                self._open(name, sealed)
+            except SystemError_ as exc:
+                found[name] = exc
+        if found and len(found) == len(self._entries):
+            raise next(iter(found.values()))
+        return tuple(found)
 
     def _replace(self, entries: dict[str, bytes]) -> None:
         encoded = {name: b64encode(value).decode("ascii") for name, value in entries.items()}
@@ -147,6 +160,21 @@ def write_private(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def sweep_private(directory: Path) -> None:
+    """Remove what a `write_private` that was killed left: it may hold a key. Only while nobody else writes there."""
+    for path in directory.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _decoded(value: str) -> bytes:
+    """Nothing where it is no base64: one that is damaged must not cost the others."""
+    try:
+        return b64decode(value, validate=True)
+    except ValueError:
+        return b""
 
 
 def _master_key(path: Path, *, fresh: bool) -> bytes:

@@ -6,6 +6,7 @@ from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import Source, SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
+from reflexdb.sources.mysql.binlog.follower import MySQLFollower
 from reflexdb.sources.mysql.source import MySQLSource
 from reflexdb.sources.postgres.follow import PostgresFollower
 from reflexdb.sources.postgres.source import PostgresSource
@@ -36,6 +37,8 @@ def open_source(address: SourceAddress) -> Source:
 
 def follower(address: SourceAddress, schema: str, options: FollowOptions) -> Follower | None:
     """What follows the changes of a schema at this address; None for a kind that has no stream of them."""
+    if address.backend is Backend.MYSQL:
+        return MySQLFollower(address, options.server_id)
     if address.backend is Backend.POSTGRES:
         return PostgresFollower(address, schema, options.name)
     return None

@@ -12,10 +12,9 @@ from typing import Any
 from pymysql.connections import Connection
 
 from reflexdb.sources.base import ChangeCaptureReadiness, TestResult
+from reflexdb.sources.mysql.binlog.preflight import VARIABLES, judge
 
 SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
-_VARIABLES = ("log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "server_id", "log_bin_compress",
-              "binlog_transaction_compression", "binlog_row_value_options", "gtid_mode")  # fmt: skip
 
 
 def probe(connection: Connection[Any]) -> TestResult:
@@ -34,7 +33,7 @@ def probe(connection: Connection[Any]) -> TestResult:
         )
         row = cursor.fetchone()
         size = float(row[0]) / 1e9 if row and row[0] is not None else 0.0
-        cursor.execute("SHOW GLOBAL VARIABLES WHERE Variable_name IN %s", (_VARIABLES,))
+        cursor.execute("SHOW GLOBAL VARIABLES WHERE Variable_name IN %s", (VARIABLES,))
         variables = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
         cursor.execute("SHOW GRANTS")
         grants = [str(row[0]).upper() for row in cursor.fetchall()]
@@ -49,33 +48,9 @@ def capture_readiness(variables: dict[str, str], grants: list[str], user: str, v
     log_bin = variables.get("log_bin", "").upper() in ("ON", "1")
     log_format = variables.get("binlog_format")
     server_id = int(variables["server_id"]) if variables.get("server_id", "").isdigit() else None
-    issues = []
-    if not log_bin:
-        issues.append(
-            "The binary log is off (log_bin). Put `log_bin` under [mysqld] in the server's configuration and "
-            "restart it."
-        )
-    if log_format is not None and log_format.upper() != "ROW":
-        issues.append(
-            f"binlog_format is {log_format}. Run: SET GLOBAL binlog_format = 'ROW'; (and set it in the configuration)"
-        )
-    if not server_id:
-        issues.append(
-            "server_id is 0. Run: SET GLOBAL server_id = 1; (a number no other server in the replication has)"
-        )
-    for name, good, statement in (
-        ("binlog_row_image", "FULL", "SET GLOBAL binlog_row_image = 'FULL';"),
-        ("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata = 'FULL';"),
-        ("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = '';"),
-        ("binlog_transaction_compression", "OFF", "SET GLOBAL binlog_transaction_compression = OFF;"),
-        ("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF;"),
-    ):
-        value = variables.get(name)
-        if value is not None and value.upper() != good:
-            issues.append(f"{name} is {value}. Run: {statement}")
-    issues.extend(_missing_grants(grants, user, version))
-    ready = log_bin and (log_format or "").upper() == "ROW"
-    return ChangeCaptureReadiness(log_bin, log_format, server_id, ready, tuple(issues))
+    judged = judge({"server_id": "0"} | variables)
+    blockers = (*judged.blockers, *_missing_grants(grants, user, version))
+    return ChangeCaptureReadiness(log_bin, log_format, server_id, not blockers, (*blockers, *judged.warnings))
 
 
 def _missing_grants(grants: list[str], user: str, version: str) -> list[str]:

@@ -1,0 +1,318 @@
+"""Decodes TABLE_MAP and row events into changes of planned tables, and says which tables become stale by them.
+
+Used by transactions.py, one per stream. A table's layout is compiled once for each form of its TABLE_MAP and used again
+for as long as the server sends the same. Tables that do not matter are passed over without being decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from sys import getsizeof
+from typing import Any
+
+from reflexdb.model.errors import SourceData
+from reflexdb.model.plan import PlannedTable
+from reflexdb.sources.batching import VALUE_BYTES, too_large
+from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.mysql.binlog.events import Header, Kind, inflate
+from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, culprit, image, pairs, raw_image, singles
+from reflexdb.sources.mysql.binlog.layout import Drift, Layout, bare_layout, layout
+from reflexdb.sources.mysql.binlog.reader import Reader
+from reflexdb.sources.mysql.binlog.statements import Name
+from reflexdb.sources.mysql.binlog.tablemap import TableMap, table_id, table_map
+from reflexdb.sources.mysql.binlog.tables import Watch, Watched
+
+_WRITES = {Kind.WRITE_ROWS_V1, Kind.WRITE_ROWS, Kind.WRITE_ROWS_COMPRESSED_V1, Kind.WRITE_ROWS_COMPRESSED}
+_UPDATES = {Kind.UPDATE_ROWS_V1, Kind.UPDATE_ROWS, Kind.UPDATE_ROWS_COMPRESSED_V1, Kind.UPDATE_ROWS_COMPRESSED}
+_DELETES = {Kind.DELETE_ROWS_V1, Kind.DELETE_ROWS, Kind.DELETE_ROWS_COMPRESSED_V1, Kind.DELETE_ROWS_COMPRESSED}
+_SECOND_VERSION = {Kind.WRITE_ROWS, Kind.UPDATE_ROWS, Kind.DELETE_ROWS, Kind.WRITE_ROWS_COMPRESSED,
+                   Kind.UPDATE_ROWS_COMPRESSED, Kind.DELETE_ROWS_COMPRESSED}  # fmt: skip
+_COMPRESSED = {kind for kind in Kind if "ROWS_COMPRESSED" in kind.name}
+_NO_FOREIGN_KEY_CHECKS = 0x02
+_DUMMY_TABLE = 0xFFFFFF
+_PART = 4096
+"""Changes in one Rows at most."""
+_INFLATED = 1 << 30
+_MAPS = 2_000
+"""Compiled tables that are kept."""
+
+
+class _Table:
+    """A table as one TABLE_MAP describes it."""
+
+    def __init__(self, watched: Watched, found: TableMap, watch: Watch) -> None:
+        self.watched = watched
+        self.width = len(found.columns)
+        self.drift: str | None = None
+        self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
+        described = watch.described(watched.name)
+        try:
+            if self.planned is None or watched.stale is not None:
+                self.layout = bare_layout(found, described)
+            else:
+                self.layout = layout(found, self.planned, described, watch.catalog.charsets, mariadb=watch.mariadb)
+        except Drift as drift:
+            self.layout = Layout((), (), {})
+            self.drift = str(drift)
+        self._images: dict[tuple[bytes, str], Image] = {}
+        self.key_columns: tuple[int, ...] = ()
+        if self.planned is not None and self.layout.planned:
+            self.key_columns = tuple(self.layout.planned[index] for index in self.planned.primary_key)
+
+    def rows(self, present: bytes) -> Image:
+        return self._made(present, "rows", lambda: image(self.layout.fields, self.layout.planned, present))
+
+    def keys(self, present: bytes) -> Image:
+        return self._made(present, "keys", lambda: image(self.layout.fields, self.key_columns, present))
+
+    def raw(self, names: tuple[str, ...], present: bytes) -> Image:
+        """The bytes of named columns; a column that is not known counts as changed with any other."""
+        wanted = [self.layout.by_name[name] for name in names if name in self.layout.by_name]
+        return self._made(present, "\0".join(names), lambda: raw_image(self.layout.fields, wanted, present))
+
+    def _made(self, present: bytes, what: str, make: Callable[[], Image]) -> Image:
+        if (present, what) not in self._images:
+            if len(self._images) > 256:
+                self._images.clear()
+            self._images[present, what] = make()
+        return self._images[present, what]
+
+
+class RowEvents:
+    """What row events and statements do to the planned tables."""
+
+    kinds = tuple(_WRITES | _UPDATES | _DELETES)
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._by_id: dict[int, _Table | None] = {}
+        self._by_map: dict[bytes, _Table | None] = {}
+        self._touched: set[int] = set()
+        """Planned tables whose rows this transaction changed so far."""
+        self._stale: set[int] = set()
+        """Planned tables this transaction made stale."""
+        self._gone: set[int] = set()
+        """Planned tables that were redefined: nothing of them is handed out any more."""
+
+    def end(self) -> None:
+        """A transaction ended."""
+        self._touched.clear()
+        self._stale.clear()
+        if len(self._by_id) > _MAPS:
+            self._by_id.clear()
+
+    def forget(self) -> None:
+        """The server began to write anew: its numbers of tables mean nothing any more."""
+        self._by_id.clear()
+
+    def table_map(self, body: bytes) -> Iterable[Event]:
+        """Remember which table a number stands for; an event only where the table changed its definition."""
+        text = body[6:]
+        if text not in self._by_map:
+            if len(self._by_map) > _MAPS:
+                self._by_map.clear()
+            self._by_map[text] = self._compiled(body)
+        table = self._by_map[text]
+        self._by_id[table_id(body)] = table
+        if table is not None and table.drift is not None and table.watched.index is not None:
+            return self._redefine(table.watched.index, table.drift)
+        return ()
+
+    def _compiled(self, body: bytes) -> _Table | None:
+        reader = Reader(body, 8)
+        schema = reader.take(reader.integer(1) + 1)[:-1].decode("utf-8", "surrogateescape")
+        name = reader.take(reader.integer(1) + 1)[:-1].decode("utf-8", "surrogateescape")
+        watched = self._watch.find((schema, name))
+        if watched is None:
+            return None
+        return _Table(watched, table_map(body, mariadb=self._watch.mariadb), self._watch)
+
+    def take(self, header: Header, body: bytes) -> Iterator[Event]:
+        """The changes of one row event. Raises one of MALFORMED, or SourceData."""
+        number = table_id(body)
+        if number not in self._by_id:
+            if number == _DUMMY_TABLE:
+                return
+            raise ValueError("rows come without the description of their table")
+        table = self._by_id[number]
+        if table is None:
+            return
+        flags = int.from_bytes(body[6:8], "little")
+        reader = Reader(body, 8)
+        if header.kind in _SECOND_VERSION:
+            reader.take(max(reader.integer(2) - 2, 0))
+        if reader.packed() != table.width:
+            raise ValueError("rows have another number of columns than their table")
+        bitmap = (table.width + 7) // 8
+        before = reader.take(bitmap)
+        after = reader.take(bitmap) if header.kind in _UPDATES else before
+        data = reader.rest()
+        if header.kind in _COMPRESSED:
+            data = inflate(data, _INFLATED)
+        yield from self._consequences(table, header.kind, flags, (before, after), data)
+        index = table.watched.index
+        if index is None or index in self._gone or index in self._stale:
+            return
+        if table.watched.stale is not None:
+            yield from self.stale([index], table.watched.stale)
+            return
+        self._touched.add(index)
+        yield from self._changes(table, index, header.kind, (before, after), data)
+
+    def _consequences(
+        self, table: _Table, kind: int, flags: int, present: tuple[bytes, bytes], data: bytes
+    ) -> Iterator[Event]:
+        """What becomes stale by these rows elsewhere: views, and tables the engine changes without the log."""
+        watched = table.watched
+        name = watched.name[1]
+        yield from self.stale(watched.views, f"rows of {name!r} changed, of which it is made")
+        if flags & _NO_FOREIGN_KEY_CHECKS or table.drift is not None:
+            return
+        if kind in _DELETES:
+            yield from self.stale(watched.deletes, f"rows of {name!r} were deleted, and foreign keys act on it")
+        elif kind in _UPDATES:
+            for update in watched.updates:
+                if all(index in self._stale or index in self._gone for index in update.tables):
+                    continue
+                old, new = (table.raw(update.columns, bits) for bits in present)
+                if any(UNCHANGED not in after and before != after for before, after in pairs(data, 0, old, new)):
+                    yield from self.stale(update.tables, f"keys of {name!r} changed, and foreign keys act on it")
+
+    def _changes(
+        self, table: _Table, index: int, kind: int, present: tuple[bytes, bytes], data: bytes
+    ) -> Iterator[Event]:
+        before, after = present
+        try:
+            if kind in _WRITES:
+                if not _has(after, table.layout.planned):
+                    yield from self.stale([index], "a row came without all of its columns")
+                    return
+                yield from _parts(index, Op.INSERT, ((None, row) for row in singles(data, 0, table.rows(after))))
+            elif kind in _DELETES:
+                _require_keys(before, table.key_columns)
+                yield from _parts(index, Op.DELETE, ((key, None) for key in singles(data, 0, table.keys(before))))
+            else:
+                _require_keys(before, table.key_columns)
+                changed: Iterable[tuple[Row, Row]] = pairs(data, 0, table.keys(before), table.rows(after))
+                if not _has(after, table.layout.planned):
+                    changed = _with_keys(changed, table.planned)
+                yield from _parts(index, Op.UPDATE, changed)
+        except MALFORMED as error:
+            raise self._unreadable(table, kind, present, data, error) from error
+        if len(data) > VALUE_BYTES:
+            self._refuse_large(table, kind, present, data)
+
+    def _unreadable(
+        self, table: _Table, kind: int, present: tuple[bytes, bytes], data: bytes, error: Exception
+    ) -> SourceData:
+        assert table.planned is not None
+        column = culprit(table.layout.fields, present, data, is_update=kind in _UPDATES)
+        where = f"Column {column!r} of table" if column else "Table"
+        return SourceData(
+            f"{where} {table.planned.source_name!r} has a change in the binary log that cannot be decoded ({error}). "
+            "Correct the value, or exclude the column in reflexdb.yaml."
+        )
+
+    @staticmethod
+    def _refuse_large(table: _Table, kind: int, present: tuple[bytes, bytes], data: bytes) -> None:
+        """Only an event of that size can hold a value of that size."""
+        assert table.planned is not None
+        rows: Iterable[Row]
+        if kind in _WRITES:
+            rows = singles(data, 0, table.rows(present[1]))
+        elif kind in _UPDATES:
+            rows = (new for _, new in pairs(data, 0, table.keys(present[0]), table.rows(present[1])))
+        else:
+            return
+        for row in rows:
+            for column, value in zip(table.planned.columns, row, strict=True):
+                if isinstance(value, str | bytes) and getsizeof(value) > VALUE_BYTES:
+                    size = len(value) if isinstance(value, bytes) else len(value.encode())
+                    if size > VALUE_BYTES:
+                        raise too_large(table.planned, column.source_name, size)
+
+    def stale(self, tables: Iterable[int], reason: str) -> Iterator[Event]:
+        """Each of these tables must be read again; said once in a transaction."""
+        for index in tables:
+            if index not in self._stale and index not in self._gone:
+                self._stale.add(index)
+                yield Stale(index, reason)
+
+    def all_stale(self, reason: str) -> Iterator[Event]:
+        return self.stale(range(len(self._watch.plan.tables)), reason)
+
+    def undone(self) -> Iterator[Event]:
+        """Some or all of what this transaction logged does not count."""
+        return self.stale(sorted(self._touched), "a transaction was rolled back after it was logged")
+
+    def stale_tables(self, names: Iterable[Name], reason: str) -> Iterator[Event]:
+        for name in names:
+            index = self._watch.index(name)
+            yield from self.stale(() if index is None else (index,), reason)
+            yield from self._stale_views(name)
+
+    def truncated(self, name: Name) -> Iterator[Event]:
+        index = self._watch.index(name)
+        if index is not None and index not in self._gone:
+            yield Truncated(index)
+        yield from self._stale_views(name)
+
+    def redefined(self, names: Iterable[Name], what: str) -> Iterator[Event]:
+        """The definitions of these tables changed."""
+        names = tuple(names)
+        for name in names:
+            index = self._watch.index(name)
+            if index is not None:
+                yield from self._redefine(index, what)
+            yield from self._stale_views(name)
+        if "REFERENCES" in what.upper() or "RENAME" in what.upper():
+            self._watch.refresh(names)
+
+    def schema_dropped(self, schema: str, what: str) -> Iterator[Event]:
+        for index in self._watch.in_schema(schema):
+            yield from self._redefine(index, what)
+
+    def changed_already(self) -> Iterator[Event]:
+        """Tables that are not as planned at the beginning of the stream."""
+        for event in self._watch.changed_already():
+            assert event.table is not None
+            yield from self._redefine(event.table, event.what)
+
+    def _redefine(self, index: int, what: str) -> Iterator[Event]:
+        if index not in self._gone:
+            self._gone.add(index)
+            yield Redefined(index, what)
+
+    def _stale_views(self, name: Name) -> Iterator[Event]:
+        watched = self._watch.find(name)
+        if watched is not None:
+            yield from self.stale(watched.views, f"table {name[1]!r} changed, of which it is made")
+
+
+def _has(present: bytes, columns: Iterable[int]) -> bool:
+    return all(present[index >> 3] >> (index & 7) & 1 for index in columns)
+
+
+def _require_keys(present: bytes, key: tuple[int, ...]) -> None:
+    if not _has(present, key):
+        raise ValueError("a change came without its primary key; run SET GLOBAL binlog_row_image = 'FULL'")
+
+
+def _parts(table: int, op: Op, changes: Iterable[tuple[Row | None, Row | None]]) -> Iterator[Rows]:
+    changes = iter(changes)
+    while part := list(islice(changes, _PART)):
+        keys, rows = zip(*part, strict=True)
+        yield Rows(table, [op] * len(part), list(keys), list(rows))
+
+
+def _with_keys(changes: Iterable[tuple[Row, Row]], planned: PlannedTable | None) -> Iterator[tuple[Row, Row]]:
+    """Rows of which not all columns came: what is missing of the key is as it was."""
+    assert planned is not None
+    places = list(zip(planned.primary_key, range(len(planned.primary_key)), strict=True))
+    for key, row in changes:
+        values: list[Any] = list(row)
+        for column, part in places:
+            if values[column] is UNCHANGED:
+                values[column] = key[part]
+        yield key, tuple(values)

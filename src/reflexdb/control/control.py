@@ -15,6 +15,7 @@ from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
 from reflexdb.control.build_log import log_path
+from reflexdb.control.capture import Capture
 from reflexdb.control.connections import Connections
 from reflexdb.control.databases import Databases, DatabaseView, found
 from reflexdb.control.health import Health
@@ -33,6 +34,8 @@ from reflexdb.records import builds, deployments, jobs
 from reflexdb.sources.base import SourceAddress
 
 log = structlog.get_logger()
+
+_RELEASE_EVERY_S = 60.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -53,6 +56,7 @@ class Control:
         self.repeats = Repeats(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
+        self._capture = Capture(rooms)
         self._health = Health(rooms, self.keys)
         worker = Worker(rooms, self.keys, self._stopping)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake)
@@ -69,7 +73,7 @@ class Control:
             serving = deployments.all_serving(tx)
         for database_id in serving:
             self.keys.mark_stale(database_id)
-        loops = (("reconciler", self._reconcile), ("health", self._watch))
+        loops = (("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
         for thread in self._threads:
             thread.start()
@@ -128,6 +132,15 @@ class Control:
             except Exception:
                 log.exception("tick_failed")
             self._wake.wait(self.rooms.settings.tick_s)
+
+    def _release(self) -> None:
+        """What could not be removed from a source when its instance ended is tried again."""
+        while not self._stopping.is_set():
+            try:
+                self._capture.release()
+            except Exception:
+                log.exception("release_failed")
+            self._stopping.wait(_RELEASE_EVERY_S)
 
     def _watch(self) -> None:
         while not self._stopping.wait(self.rooms.settings.health_interval_s):

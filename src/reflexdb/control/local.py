@@ -14,7 +14,7 @@ from reflexdb.control.rooms import Rooms, Settings
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
-from reflexdb.sources import open_source
+from reflexdb.sources import follower, open_source
 
 
 def open_control(data_dir: Path, settings: Settings, host: str) -> Control:
@@ -29,6 +29,7 @@ def open_control(data_dir: Path, settings: Settings, host: str) -> Control:
         images=builder.store,
         deployer=LocalDeployer(data_dir, builder.store, host),
         open_source=open_source,
+        follower=follower,
         settings=settings,
     )
     return Control(rooms)

@@ -21,6 +21,7 @@ from reflexdb.model.errors import NotFound
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
+from reflexdb.sources.changes import Follower, FollowOptions
 
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
 
@@ -59,6 +60,7 @@ class Rooms:
     images: ImageStore
     deployer: Deployer
     open_source: Callable[[SourceAddress], Source]
+    follower: Callable[[SourceAddress, str, FollowOptions], Follower | None]
     settings: Settings
     now: Callable[[], datetime] = utc_now
     owner: str = field(default_factory=new_id)

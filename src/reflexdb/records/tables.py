@@ -191,6 +191,7 @@ deployments = Table(
     _time("serving_at", nullable=True),
     _time("retired_at", nullable=True),
     Column("source_position", Text),
+    Column("capture_schema", Text),
 )
 Index(
     "deployments_serving",

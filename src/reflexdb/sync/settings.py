@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,9 +16,7 @@ from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import FollowOptions
 
-UNFOLLOWED = FollowOptions("reflexdb", 1)
 SETTINGS_NAME = "sync.json"
 PAUSED_NAME = "sync.paused"
 SECRET_BYTES_MAX = 64 * 1024
@@ -36,8 +34,9 @@ class SyncProcessSettings:
     safety_net_s: int
     """Seconds between thorough reloads; 0 for never."""
     log_level: str = "info"
-    follow: FollowOptions = UNFOLLOWED
-    """How the source's follower presents itself, where the mode is not poll."""
+    follow_name: str = ""
+    """How a mode that follows presents itself at the source (`FollowOptions`); no two that run may share it."""
+    server_id: int = 0
 
     def save(self, directory: Path) -> None:
         document = {
@@ -50,7 +49,8 @@ class SyncProcessSettings:
             "intervalS": self.interval_s,
             "safetyNetS": self.safety_net_s,
             "logLevel": self.log_level,
-            "follow": asdict(self.follow),
+            "followName": self.follow_name,
+            "serverId": self.server_id,
         }
         replace_file(directory / SETTINGS_NAME, json.dumps(document).encode())
 
@@ -69,7 +69,8 @@ class SyncProcessSettings:
                 interval_s=document["intervalS"],
                 safety_net_s=document["safetyNetS"],
                 log_level=document["logLevel"],
-                follow=FollowOptions(**document["follow"]) if "follow" in document else UNFOLLOWED,
+                follow_name=document.get("followName", ""),
+                server_id=document.get("serverId", 0),
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidRequest(f"{directory / SETTINGS_NAME} cannot be read as sync's settings: {exc!r}") from exc

@@ -95,7 +95,8 @@ class Deployment:
             spec.sync_interval_s,
             spec.safety_net_s,
             spec.log_level,
-            spec.follow,
+            spec.follow.name,
+            spec.follow.server_id,
         ).save(self._directory)
         candidate = Running(self._directory, record)
         with database.lock:

@@ -26,7 +26,11 @@ def test_a_connection_comes_back_as_it_was_created(api: Api) -> None:
     assert {name: connection[name] for name in MYSQL if name != "mysqlPassword"} == {
         name: value for name, value in MYSQL.items() if name != "mysqlPassword"
     }
-    assert (connection["backend"], connection["mysqlPort"], connection["allowedSyncModes"]) == ("mysql", 3306, ["poll"])
+    assert (connection["backend"], connection["mysqlPort"], connection["allowedSyncModes"]) == (
+        "mysql",
+        3306,
+        ["poll", "binlog"],
+    )
     assert api.get("/connections") == [connection]
     assert api.get(f"/connections/{connection['id']}") == {**connection, "databases": []}
 
@@ -76,7 +80,14 @@ def test_a_login_is_needed_except_for_sqlite(api: Api, source: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("backend", "mssql"), ("backend", "oracle"), ("syncMode", "binlog"), ("syncInterval", 4), ("syncInterval", 3601)],
+    [
+        ("backend", "mssql"),
+        ("backend", "oracle"),
+        ("syncMode", "logical"),
+        ("syncMode", "cdc"),
+        ("syncInterval", 4),
+        ("syncInterval", 3601),
+    ],
 )
 def test_what_this_server_does_not_offer_is_refused(api: Api, field: str, value: object) -> None:
     refused = api("POST", "/connections", {**MYSQL, field: value}, expect=400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from reflexdb.api.app import create_app
-from reflexdb.control import rooms as rooms_module
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.repeats import Repeats
@@ -133,13 +133,7 @@ def test_a_key_is_forgotten_after_a_day(control: Control) -> None:
     assert first is not None
     customer, now = first.row.customer_id, utc_now()
     times = iter([now, now + timedelta(hours=23), now + timedelta(hours=25)])
-    rooms = rooms_module.Rooms(
-        **{
-            name: getattr(control.rooms, name)
-            for name in ("data_dir", "store", "secrets", "builder", "images", "deployer", "open_source", "settings")
-        },
-        now=lambda: next(times),
-    )
+    rooms = replace(control.rooms, now=lambda: next(times))
     repeats = Repeats(rooms)
 
     assert [repeats.begin(customer, "k", b"digest") for _ in range(3)] == [True, False, True]

@@ -21,6 +21,7 @@ from reflexdb.deploy.local import LocalDeployer, processes
 from reflexdb.deploy.local.processes import Role
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.changes import FollowOptions
 from tests.sync.waiting import until
 
 SECRET = hashlib.sha256(b"the tests' signing secret").digest()
@@ -74,6 +75,7 @@ class Site:
             plan=self.image.plan,
             source=self.address(),
             sync_mode="poll",
+            follow=FollowOptions("reflexdb_test", 1),
             sync_interval_s=0.2,
             safety_net_s=0,
             memory_cap_mb=64,

@@ -11,6 +11,7 @@ from reflexdb.api.conditions import tagged
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.api.databases import new_database
 from reflexdb.control.connections import NewConnection, check_credentials, default_port
+from reflexdb.control.wanted import AUTO
 from reflexdb.model.errors import SourceError
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
@@ -53,7 +54,7 @@ def create_connection(
         available_schemas=tuple(body.availableSchemas),
         user=body.mysqlUser or "",
         password=body.mysqlPassword or "",
-        sync_mode=body.syncMode,
+        sync_mode=body.syncMode if "syncMode" in body.model_fields_set else AUTO,
         sync_interval_s=body.syncInterval,
     )
     first = new_database(body.instance) if body.instance is not None else None

@@ -6,13 +6,15 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from reflexdb.control.capture import POLL
 from reflexdb.control.connections import SYNC_MODES, ConnectionView
 from reflexdb.control.databases import DatabaseView
 from reflexdb.control.listing import ListedDatabase
 from reflexdb.control.past import History
 from reflexdb.control.rooms import Settings
-from reflexdb.control.wanted import published
+from reflexdb.control.wanted import AUTO, published
 from reflexdb.model.lifecycle import Action, Availability
+from reflexdb.model.schema import Backend
 from reflexdb.records.rows import ApiKeyRow, BuildRow, ConnectionRow, DeploymentRow, ManagementKey
 from reflexdb.sources.base import TestResult
 
@@ -34,7 +36,7 @@ def connection(row: ConnectionRow, settings: Settings) -> Json:
         "mysqlPort": row.port,
         "availableSchemas": list(row.available_schemas),
         "mysqlUser": row.user,
-        "allowedSyncModes": list(SYNC_MODES),
+        "allowedSyncModes": list(SYNC_MODES[Backend(row.backend)]),
         "minSyncInterval": settings.min_sync_interval_s,
         "createdAt": instant(row.created_at),
         "updatedAt": instant(row.updated_at),
@@ -53,7 +55,7 @@ def database(view: DatabaseView | ListedDatabase) -> Json:
         "connectionId": row.connection_id,
         "name": row.name,
         "mysqlDb": row.schema_name,
-        "syncMode": view.settings["syncMode"],
+        "syncMode": _sync_mode(view),
         "syncInterval": math.ceil(view.settings["syncInterval"]),
         "taskCpu": view.settings["taskCpu"],
         "taskMemoryMb": view.settings["taskMemoryMb"],
@@ -73,6 +75,14 @@ def database(view: DatabaseView | ListedDatabase) -> Json:
         "createdAt": instant(row.created_at),
         "updatedAt": instant(row.updated_at),
     }
+
+
+def _sync_mode(view: DatabaseView | ListedDatabase) -> str:
+    """Where the connection leaves it open: as the instance runs, and poll while there is none."""
+    mode: str = view.settings["syncMode"]
+    if mode != AUTO:
+        return mode
+    return str(view.serving.settings["syncMode"]) if view.serving else POLL
 
 
 def instance(row: DeploymentRow) -> Json:
@@ -142,7 +152,7 @@ def status(view: DatabaseView, actions: dict[Action, Availability], settings: Se
         "database": {**database(view), "phase": view.row.status.value},
         "connection": {
             "minSyncInterval": settings.min_sync_interval_s,
-            "allowedSyncModes": list(SYNC_MODES),
+            "allowedSyncModes": list(SYNC_MODES[Backend(view.connection.backend)]),
             "availableSchemas": list(view.connection.available_schemas),
         },
         "deployedInstanceConfig": published(serving.settings) if serving else None,

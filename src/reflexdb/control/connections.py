@@ -18,6 +18,7 @@ from reflexdb.control.audit import note, note_change
 from reflexdb.control.conditions import must_hold
 from reflexdb.control.databases import DatabaseView, NewDatabase, add_database, database_secret, database_view
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
+from reflexdb.control.wanted import AUTO
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.schema import Backend
 from reflexdb.records import connections, databases, deployments
@@ -25,8 +26,12 @@ from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import ConnectionRow
 from reflexdb.sources.base import SourceAddress, TestResult
 
-SYNC_MODES = ("poll",)
-"""How this release follows a source."""
+SYNC_MODES = {
+    Backend.MYSQL: ("poll", "binlog"),
+    Backend.POSTGRES: ("poll", "logical"),
+    Backend.SQLITE: ("poll",),
+}
+"""How this release keeps an instance equal to its source."""
 
 _DEFAULT_PORT = {Backend.POSTGRES: 5432}
 _ORDINARY_PORT = 3306
@@ -75,7 +80,7 @@ class Connections:
     def create(self, customer_id: str, new: NewConnection, first: NewDatabase | None) -> tuple[str, str | None]:
         """The ids of the connection and of its first database: both are created, or neither."""
         check_credentials(new.backend, new.user, new.password)
-        self._check_sync(new.sync_mode, new.sync_interval_s)
+        self._check_sync(new.backend, new.sync_mode, new.sync_interval_s)
         connection_id, now = new_id(), self._rooms.now()
         with self._rooms.store.write() as tx:
             _refuse_taken_name(tx, customer_id, new.name)
@@ -106,10 +111,10 @@ class Connections:
         """Change the named columns; `password` among them goes to the secret store."""
         values = dict(changes)
         password = values.pop("password", None)
-        self._check_sync(values.get("sync_mode"), values.get("sync_interval_s"))
         with self._rooms.store.write() as tx:
             row = _found(tx, customer_id, connection_id)
             must_hold(lambda: self._view(tx, row))
+            self._check_sync(Backend(row.backend), values.get("sync_mode"), values.get("sync_interval_s"))
             if values.get("name", row.name) != row.name:
                 _refuse_taken_name(tx, customer_id, values["name"])
             if "available_schemas" in values:
@@ -167,9 +172,12 @@ class Connections:
         self._rooms.secrets.put(name, password.encode())
         return name
 
-    def _check_sync(self, mode: str | None, interval_s: int | None) -> None:
-        if mode is not None and mode not in SYNC_MODES:
-            raise InvalidRequest(f"syncMode {mode} is not offered by this release; use one of: {', '.join(SYNC_MODES)}")
+    def _check_sync(self, backend: Backend, mode: str | None, interval_s: int | None) -> None:
+        offered = SYNC_MODES[backend]
+        if mode is not None and mode != AUTO and mode not in offered:
+            raise InvalidRequest(
+                f"syncMode {mode} is not offered for {backend.value} by this release; use one of: {', '.join(offered)}"
+            )
         least = self._rooms.settings.min_sync_interval_s
         if interval_s is not None and interval_s < least:
             raise InvalidRequest(

@@ -19,6 +19,7 @@ from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
 from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
+from reflexdb.control.capture import Capture
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
@@ -47,6 +48,7 @@ log = structlog.get_logger()
 _TICK, _POLL = Work(Kind.TICK, "tick"), Work(Kind.POLL, "poll")
 LONGEST_BACKOFF_S = 5.0
 """Between two tries of a loop to reach the records."""
+_RELEASE_EVERY_S = 60.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -72,6 +74,7 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
+        self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
         self._health = Health(rooms, self.keys, self.leases)
@@ -99,7 +102,7 @@ class Control:
         for database_id in serving:
             if self.leases.holds(database_id):
                 self.keys.mark_stale(database_id)
-        loops = [("reconciler", self._reconcile), ("health", self._watch)]
+        loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -164,6 +167,10 @@ class Control:
                 self._reconciler.tick()
 
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
+
+    def _release(self) -> None:
+        """What could not be removed from a source when its instance ended is tried again."""
+        self._again_and_again(self._capture.release, "release_failed", self._stopping, _RELEASE_EVERY_S)
 
     def _watch(self) -> None:
         def poll() -> None:

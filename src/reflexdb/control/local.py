@@ -18,7 +18,7 @@ from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
-from reflexdb.sources import open_source
+from reflexdb.sources import follower, open_source
 
 
 def open_control(
@@ -41,6 +41,7 @@ def open_control(
         images=builder.store,
         deployer=LocalDeployer(data_dir, builder.store, host, shared=store.is_shared),
         open_source=open_source,
+        follower=follower,
         settings=settings,
         payments=payments or NoPayments(),
         watcher=watcher or Nobody(),

@@ -26,6 +26,7 @@ from reflexdb.model.plans import DEFAULT_PLANS, Plans
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
+from reflexdb.sources.changes import Follower, FollowOptions
 
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
 DEFAULT_LEASE_S = 20.0
@@ -70,6 +71,7 @@ class Rooms:
     images: ImageStore
     deployer: Deployer
     open_source: Callable[[SourceAddress], Source]
+    follower: Callable[[SourceAddress, str, FollowOptions], Follower | None]
     settings: Settings
     now: Callable[[], datetime] = utc_now
     fetch: Callable[[str], bytes] = fetch

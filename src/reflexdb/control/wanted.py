@@ -51,6 +51,9 @@ def wanted(database: DatabaseRow, connection: ConnectionRow, sync: SyncSettings,
     }
 
 
+AUTO = "auto"
+"""A connection's sync mode where it asks for none: whatever the source allows when an instance is deployed."""
+
 PUBLISHED = ("instanceSize", "taskCpu", "taskMemoryMb", "syncMode", "syncInterval", "logLevel", "safetyNet")
 
 
@@ -64,6 +67,8 @@ def pending_changes(
 ) -> bool:
     """Whether a reconfigure, resize or rebuild would change what runs."""
     now = wanted(database, connection, sync_settings(build.config_text), min_interval_s)
+    if now["syncMode"] == AUTO:
+        now["syncMode"] = deployment.settings["syncMode"]
     return (
         now != dict(deployment.settings)
         or connection.password_ref != deployment.password_ref

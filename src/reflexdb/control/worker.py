@@ -18,6 +18,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
+from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
@@ -56,6 +57,7 @@ class Worker:
         self._rooms = rooms
         self._keys = keys
         self._stopping = stopping
+        self._capture = Capture(rooms)
         self._journal = Journal(rooms)
         self._telling = Telling(rooms)
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
@@ -217,9 +219,9 @@ class Worker:
         assert job.build_id is not None
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id)
-        spec, settings = self._spec(row, connection, build)
-        self._note_start(job, spec, settings, connection.password_ref)
         note = self._log(job)
+        spec, settings = self._spec(row, connection, build, note)
+        self._note_start(job, spec, settings, connection.password_ref)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         try:
             with self._phase(job, "deploy"):
@@ -248,27 +250,32 @@ class Worker:
                 build_id=spec.build_id,
                 settings=settings,
                 password_ref=ref,
+                capture_schema=None if spec.sync_mode == POLL else spec.plan.schema,
                 created_at=now,
                 updated_at=now,
             )
             jobs.change(tx, job.id, deployment_id=spec.deployment_id)
 
     def _spec(
-        self, row: DatabaseRow, connection: ConnectionRow, build: BuildRow
+        self, row: DatabaseRow, connection: ConnectionRow, build: BuildRow, note: Callable[[str], None]
     ) -> tuple[InstanceSpec, dict[str, Any]]:
         if build.image_digest is None:
             raise ImageDamaged(f"Build {build.id} has no image; rebuild")
         plan = self._rooms.images.plan(build.image_digest)
         settings = wanted(row, connection, plan.sync, self._rooms.settings.min_sync_interval_s)
         source = address(settings, source_address(self._rooms, connection).password)
+        deployment_id = new_id()
+        follow = options_for(deployment_id, row.binlog_server_id)
+        settings["syncMode"] = self._capture.choose(settings["syncMode"], plan, source, follow, note)
         spec = InstanceSpec(
             database_id=row.id,
-            deployment_id=new_id(),
+            deployment_id=deployment_id,
             build_id=build.id,
             image_digest=build.image_digest,
             plan=plan,
             source=source,
             sync_mode=settings["syncMode"],
+            follow=follow,
             sync_interval_s=settings["syncInterval"],
             safety_net_s=settings["safetyNet"],
             memory_cap_mb=settings["taskMemoryMb"],
@@ -293,6 +300,7 @@ class Worker:
             )
             self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
             jobs.finish(tx, job.id, now)
+        self._capture.release(job.database_id)
         self._keys.mark_stale(job.database_id)  # a key made during the deployment is not in its set
         self._telling.ended(job)
         log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
@@ -305,6 +313,7 @@ class Worker:
             self._advance(tx, job, Event.RETIRED)
             jobs.finish(tx, job.id, now)
         self._telling.ended(job)
+        self._capture.release(job.database_id)
         log.info("retired", database=job.database_id, job_action=job.action)
 
     def _advance(self, tx: Tx, job: JobRow, event: Event, **changes: Any) -> DatabaseRow:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.changes import FollowOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class InstanceSpec:
     plan: Plan
     source: SourceAddress
     sync_mode: str
+    """poll, or the mode of the source's follower."""
+    follow: FollowOptions
     sync_interval_s: float
     safety_net_s: int
     memory_cap_mb: int

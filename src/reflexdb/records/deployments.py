@@ -95,10 +95,18 @@ def retire_others(tx: Tx, database_id: str, now: datetime, *, but: str = "") -> 
     )
 
 
+def unreleased(tx: Tx, database_id: str | None = None) -> list[DeploymentRow]:
+    """Retired ones that may have left something at their source, of one database or of all."""
+    query = select(table).where(table.c.retired_at.is_not(None), table.c.capture_schema.is_not(None))
+    if database_id is not None:
+        query = query.where(table.c.database_id == database_id)
+    return [noun(DeploymentRow, row) for row in tx.execute(query)]
+
+
 def password_refs(tx: Tx) -> set[str]:
-    rows = tx.execute(
-        select(table.c.password_ref).where(table.c.retired_at.is_(None), table.c.password_ref.is_not(None))
-    )
+    """Passwords that running deployments, and the clearing up after retired ones, still need."""
+    needed = table.c.retired_at.is_(None) | table.c.capture_schema.is_not(None)
+    rows = tx.execute(select(table.c.password_ref).where(needed, table.c.password_ref.is_not(None)))
     return {row.password_ref for row in rows}
 
 

@@ -152,6 +152,8 @@ class DeploymentRow:
     retired_at: datetime | None
     source_position: str | None
     """Where in the source's history the newest snapshot that was seen is; None where the source has no such notion."""
+    capture_schema: str | None
+    """The schema at whose source something of this deployment's may be left; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

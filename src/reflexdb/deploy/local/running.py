@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,7 @@ class Running:
     def start_sync(self, address: SourceAddress) -> None:
         """Launch it with the settings of the deployment and this address. Raises OSError or InvalidRequest."""
         settings = SyncProcessSettings.load(self.directory)
-        self.sync = launch.start_sync(
-            self.directory,
-            SyncProcessSettings(
-                settings.plan, address, settings.mode, settings.interval_s, settings.safety_net_s, settings.log_level
-            ),
-        )
+        self.sync = launch.start_sync(self.directory, replace(settings, address=address))
 
     def channel(self, timeout_s: float = ASK_S) -> PrivateChannel:
         """A new connection with the greeting done. Raises InstanceUnreachable."""

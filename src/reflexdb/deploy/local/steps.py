@@ -96,7 +96,14 @@ class Deployment:
         record = Record.of(spec, binary.name, self._where.host, port, _url(self._where.public_host, port))
         record.save(self._directory)
         SyncProcessSettings(
-            spec.plan, spec.source, spec.sync_mode, spec.sync_interval_s, spec.safety_net_s, spec.log_level
+            spec.plan,
+            spec.source,
+            spec.sync_mode,
+            spec.sync_interval_s,
+            spec.safety_net_s,
+            spec.log_level,
+            spec.follow.name,
+            spec.follow.server_id,
         ).save(self._directory)
         candidate = Running(self._directory, record)
         with database.lock:
@@ -108,8 +115,6 @@ class Deployment:
             words = last_words(self._directory / SERVER_LOG)
             raise DeployFailed("launch", f"{exc.message}; its last words: {words}") from exc
         candidate.send_keys(spec.api_keys)
-        if spec.sync_mode != "poll":
-            self._log(f"Sync mode {spec.sync_mode} is not supported yet; using poll")
         self._log("Starting sync")
         candidate.start_sync(spec.source)
         return candidate

@@ -25,7 +25,7 @@ _PART_ROWS = 4096
 _ACKNOWLEDGE_EVERY_S = 1.0
 _LOOK_EVERY_S = 5.0
 """How long a dropped or exchanged table may go unnoticed."""
-_IDLE_COMMIT_EVERY_S = 5.0
+_IDLE_COMMIT_EVERY_S = 0.2
 """While nothing planned changes, the position still moves so often: the server need not keep what others write."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,133 @@
+"""Following a source from the outside: what is committed there is answered at once, and nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.acceptance.plane import Endpoint, Plane, wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+MODES = {"postgres": "logical", "mysql": "binlog"}
+POLL_S = 600
+"""So long that nothing seen in a test was polled."""
+
+
+def address(backend: str, database: Any) -> dict[str, Any]:
+    return {
+        "backend": backend,
+        "mysqlHost": database.host,
+        "mysqlPort": database.port,
+        "mysqlUser": database.user,
+        "mysqlPassword": database.password,
+    }
+
+
+@pytest.fixture(params=sorted(MODES))
+def source(request: pytest.FixtureRequest) -> tuple[str, Any]:
+    """A shop at a real server: accounts that refer to each other's orders."""
+    backend = str(request.param)
+    name = "postgres_database" if backend == "postgres" else "mariadb_database"
+    database = request.getfixturevalue(name)
+    database.execute("CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(40) NOT NULL)")
+    database.execute(
+        "CREATE TABLE orders (id INT PRIMARY KEY, customer_id INT NOT NULL, cents BIGINT NOT NULL, "
+        "FOREIGN KEY (customer_id) REFERENCES customers (id) ON DELETE CASCADE)"
+    )
+    database.execute("INSERT INTO customers VALUES (1, 'Ada'), (2, 'Zoë')")
+    database.execute("INSERT INTO orders VALUES (1, 1, 100), (2, 1, 250), (3, 2, 75)")
+    return backend, database
+
+
+def serve(plane: Plane, label: str, source: tuple[str, Any], **more: Any) -> tuple[str, Endpoint]:
+    backend, database = source
+    given = {**address(backend, database), **more}
+    registered = plane.register(f"{label}-{backend}", given, database.schema, interval=POLL_S)
+    plane.act(registered, "provision")
+    plane.require_running(registered)
+    return registered, Endpoint(plane.database(registered)["endpointUrl"], plane.key(registered))
+
+
+def left_at(source: tuple[str, Any]) -> list[Any]:
+    """What of ours is at the source."""
+    backend, database = source
+    if backend != "postgres":
+        return []
+    query = (
+        "SELECT slot_name FROM pg_replication_slots WHERE database = current_database() "
+        "UNION ALL SELECT pubname FROM pg_publication"
+    )
+    return [row[0] for row in database.execute(query)]
+
+
+def test_what_is_committed_is_answered_without_polling(plane: Plane, source: tuple[str, Any]) -> None:
+    backend, database = source
+    registered, endpoint = serve(plane, "following", source)
+    assert plane.database(registered)["syncMode"] == MODES[backend]
+
+    def orders() -> Any:
+        return endpoint.query("customers { name orders { id cents } }")
+
+    database.execute("UPDATE orders SET cents = cents + 1 WHERE id = 2")
+    database.execute("INSERT INTO orders VALUES (4, 2, 10)")
+    database.execute("UPDATE customers SET name = 'Åsa' WHERE id = 2")
+    expected = [
+        {"name": "Ada", "orders": [{"id": 1, "cents": 100}, {"id": 2, "cents": 251}]},
+        {"name": "Åsa", "orders": [{"id": 3, "cents": 75}, {"id": 4, "cents": 10}]},
+    ]
+    wait_until(lambda: orders() == expected, "the changes are answered", 20)
+    database.execute("DELETE FROM customers WHERE id = 1")  # and by the cascade its orders
+    wait_until(lambda: [row["id"] for row in endpoint.query("orders { id }")] == [3, 4], "the cascade is answered", 30)
+    plane.act(registered, "terminate")
+    wait_until(lambda: left_at(source) == [], "nothing is left at the source", 90)
+
+
+def test_a_rebuild_and_a_pause_lose_no_change_and_leave_nothing(plane: Plane, source: tuple[str, Any]) -> None:
+    _, database = source
+    registered, endpoint = serve(plane, "rebuilt", source)
+    database.execute("INSERT INTO orders VALUES (5, 1, 5)")
+    plane.act(registered, "rebuild")
+    plane.require_running(registered)
+    database.execute("INSERT INTO orders VALUES (6, 1, 6)")
+    wait_until(lambda: endpoint.query("orders { count() }") == {"count()": 5}, "both inserts are answered", 20)
+    wait_until(lambda: len(left_at(source)) in (0, 2), "only the serving instance's slot and publication are left", 90)
+    plane.act(registered, "pause")
+    database.execute("INSERT INTO orders VALUES (7, 2, 7)")
+    wait_until(lambda: left_at(source) == [], "a paused database holds nothing at its source", 90)
+    plane.act(registered, "resume")
+    plane.require_running(registered)
+    wait_until(lambda: endpoint.query("orders { count() }") == {"count()": 6}, "the insert is answered", 20)
+    plane.act(registered, "terminate")
+
+
+def test_who_asks_for_poll_is_polled(plane: Plane, source: tuple[str, Any]) -> None:
+    registered, _ = serve(plane, "polled", source, syncMode="poll")
+    assert plane.database(registered)["syncMode"] == "poll"
+    assert left_at(source) == []
+    plane.act(registered, "terminate")
+
+
+def test_what_stands_in_the_way_is_said_with_its_remedy(plane: Plane, postgres_database: Any) -> None:
+    database = postgres_database
+    user = f"reader_{database.schema}"
+    database.execute("CREATE TABLE things (id INT PRIMARY KEY)")
+    database.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'a-reader'")
+    try:
+        database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
+        given = {**address("postgres", database), "mysqlUser": user, "mysqlPassword": "a-reader"}
+        left_open = plane.register("denied-open", given, database.schema)
+        plane.act(left_open, "provision")
+        plane.require_running(left_open)
+        log = plane.build_log(left_open, plane.history(left_open)["builds"][0]["id"])
+        assert plane.database(left_open)["syncMode"] == "poll"
+        assert f'ALTER ROLE "{user}" REPLICATION' in log
+        asked = plane.register("denied-asked", {**given, "syncMode": "logical"}, database.schema)
+        plane.act(asked, "provision")
+        found = plane.database(asked)
+        assert found["status"] == "failed"
+        assert f'ALTER ROLE "{user}" REPLICATION' in found["lastError"]
+        plane.act(left_open, "terminate")
+    finally:
+        database.execute(f"DROP OWNED BY {user}")
+        database.execute(f"DROP ROLE {user}")

@@ -2,7 +2,8 @@
 // standard output.
 //
 // An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table
-// (u32), R carries rows, C commits, P moves the position, L sets limits (five u64), Q asks, A asks with
+// (u32), R carries rows, C commits, X begins changes (u64 memory cap in bytes), which D carries, T and R within
+// them replace a table and E commits, P moves the position, L sets limits (five u64), Q asks, A asks with
 // parameters (a query and pairs of name and value, each ended by a zero byte), N tells where the next page
 // starts. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP
 // status for queries.
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "changes.h"
 #include "query.h"
 #include "schema.h"
 #include "snapshot.h"
@@ -60,11 +62,20 @@ class Session {
         loader_ =
             std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0, "start");
         return reply(0, "");
+      case 'X':
+        changes_ = std::make_unique<reflex::Changes>(reflex::schema(), snapshot_, number<uint64_t>(body));
+        return reply(0, "");
+      case 'D':
+        return reply(changes_->rows(body));
+      case 'E':
+        return commit_changes();
       case 'T':
+        if (changes_ != nullptr) return reply(changes_->replace(number<uint32_t>(body)));
         return reply(loader_->table(number<uint32_t>(body)));
       case 'K':
         return reply(loader_->keep(number<uint32_t>(body)));
       case 'R':
+        if (changes_ != nullptr) return reply(changes_->replacement(body));
         return reply(loader_->rows(body));
       case 'C':
         return reply(loader_->commit(&snapshot_));
@@ -87,6 +98,11 @@ class Session {
   }
 
  private:
+  void commit_changes() {
+    const std::unique_ptr<reflex::Changes> changes = std::move(changes_);
+    reply(changes->commit(7, "changed", &snapshot_));
+  }
+
   std::string facts() const {
     const reflex::SnapshotInfo& info = reflex::info(*snapshot_);
     std::string text = "{\"version\":" + std::to_string(info.version) +
@@ -149,6 +165,7 @@ class Session {
 
   std::unique_ptr<reflex::QueryEngine> engine_;
   std::unique_ptr<reflex::Loader> loader_;
+  std::unique_ptr<reflex::Changes> changes_;
   reflex::SnapshotPtr snapshot_;
   uint64_t allocated_ = 0;  // by the last query
 };

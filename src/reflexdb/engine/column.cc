@@ -36,12 +36,19 @@ bool needs_escape(std::string_view text) {
 
 uint64_t Chunk::memory() const {
   return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
-         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8;
+         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8 +
+         views.capacity() * sizeof(views[0]) + owners.capacity() * sizeof(owners[0]) + held +
+         (pages != nullptr ? sizeof(Pages) : 0);
 }
 
 uint64_t Column::memory() const {
   uint64_t total = chunks.capacity() * sizeof(chunks[0]);
-  for (const auto& chunk : chunks) total += chunk->memory();
+  for (const auto& chunk : chunks) {
+    total += chunk->memory();
+    if (chunk->base != nullptr) total += chunk->base->memory();
+    if (chunk->pages == nullptr) continue;
+    for (const auto& page : *chunk->pages) total += page != nullptr ? page->memory() : 0;
+  }
   return total;
 }
 
@@ -127,8 +134,7 @@ void ColumnBuilder::append_range(const ColumnBatch& batch, uint32_t from, uint32
 
 void ColumnBuilder::append_row(const Column& from, uint32_t row) {
   Chunk& chunk = open();
-  const Chunk& source = from.chunk(row);
-  const uint32_t i = row & kChunkMask;
+  const auto [source, i] = from.cell(row);
   mark(&chunk, chunk.rows, source.has(i));
   if (width_ != 0) {
     const uint8_t* value = source.fixed.data() + static_cast<size_t>(i) * width_;

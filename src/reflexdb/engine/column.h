@@ -2,10 +2,12 @@
 // validity bits.
 //
 // A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version
-// of a column can replace some of them and keep the rest. A ColumnBuilder belongs to one thread; what it is
-// given has been checked (feed_rows.h).
+// of a column can replace some of them and keep the rest; a chunk of which a few rows changed is one with
+// pages of 1,024 rows in place of those of its base (column_edit.h makes them). A ColumnBuilder belongs to one
+// thread; what it is given has been checked (feed_rows.h).
 #pragma once
 
+#include <array>
 #include <cassert>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +22,10 @@ namespace reflex {
 inline constexpr uint32_t kChunkShift = 16;
 inline constexpr uint32_t kChunkRows = 1u << kChunkShift;
 inline constexpr uint32_t kChunkMask = kChunkRows - 1;
+inline constexpr uint32_t kPageShift = 10;
+inline constexpr uint32_t kPageRows = 1u << kPageShift;
+inline constexpr uint32_t kPageMask = kPageRows - 1;
+inline constexpr uint32_t kChunkPages = kChunkRows / kPageRows;
 
 // Bytes of one value; 0 where values vary in length.
 constexpr uint32_t fixed_width(Storage storage) {
@@ -57,13 +63,25 @@ using Bits = std::vector<uint64_t>;
 inline bool bit(const Bits& bits, uint32_t i) { return (bits[i >> 6] >> (i & 63)) & 1; }
 
 struct Chunk {
+  using Pages = std::array<std::shared_ptr<Chunk>, kChunkPages>;
+
   uint32_t rows = 0;
+  std::unique_ptr<Pages> pages;        // null: the values are here; else in a row's page or, without one, in `base`
   std::vector<uint8_t> fixed;          // rows * width; zero where null
   std::vector<uint32_t> offsets;       // rows + 1 into `bytes`
   std::vector<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
   std::vector<char> bytes;
   Bits valid;   // empty: every row has a value
   Bits escape;  // empty: no value needs escaping
+  std::vector<std::string_view> views;  // instead of `offsets` and `bytes` in a page: into `owners`
+  std::vector<std::shared_ptr<const void>> owners;
+  uint64_t held = 0;  // bytes that `owners` keep, besides those of the chunk that the page is part of
+  std::shared_ptr<const Chunk> base;
+  // While it is being written:
+  uint64_t edit = 0;       // that made it
+  char* room = nullptr;    // in the last owner
+  size_t room_bytes = 0;
+  size_t room_next = 0;    // size of the last owner
 
   bool has(uint32_t i) const { return valid.empty() || bit(valid, i); }
   bool escaped(uint32_t i) const { return !escape.empty() && bit(escape, i); }
@@ -77,10 +95,11 @@ struct Chunk {
   }
 
   std::string_view text(uint32_t i) const {
-    if (wide_offsets.empty()) [[likely]] {
+    if (!offsets.empty()) [[likely]] {
       assert(i + 1 < offsets.size());
       return {bytes.data() + offsets[i], offsets[i + 1] - offsets[i]};
     }
+    if (!views.empty()) return views[i];
     return {bytes.data() + wide_offsets[i], wide_offsets[i + 1] - wide_offsets[i]};
   }
 
@@ -91,20 +110,42 @@ struct Chunk {
   uint64_t memory() const;
 };
 
+// Where one value stands.
+struct Cell {
+  const Chunk& chunk;
+  uint32_t i;
+};
+
 struct Column {
   Storage storage = Storage::kBool;
-  std::vector<std::shared_ptr<const Chunk>> chunks;
+  std::vector<std::shared_ptr<Chunk>> chunks;
 
-  const Chunk& chunk(uint32_t row) const { return *chunks[row >> kChunkShift]; }
-  bool has(uint32_t row) const { return chunk(row).has(row & kChunkMask); }
+  // Rows of one page, and of one aligned run of them, are in one chunk.
+  Cell cell(uint32_t row) const {
+    const Chunk& chunk = *chunks[row >> kChunkShift];
+    if (chunk.pages == nullptr) [[likely]]
+      return {chunk, row & kChunkMask};
+    const Chunk* page = (*chunk.pages)[(row & kChunkMask) >> kPageShift].get();
+    if (page != nullptr) return {*page, row & kPageMask};
+    return {*chunk.base, row & kChunkMask};
+  }
+  bool has(uint32_t row) const {
+    const Cell at = cell(row);
+    return at.chunk.has(at.i);
+  }
   template <typename T>
   T get(uint32_t row) const {
-    return chunk(row).get<T>(row & kChunkMask);
+    const Cell at = cell(row);
+    return at.chunk.get<T>(at.i);
   }
-  std::string_view text(uint32_t row) const { return chunk(row).text(row & kChunkMask); }
+  std::string_view text(uint32_t row) const {
+    const Cell at = cell(row);
+    return at.chunk.text(at.i);
+  }
   // The bytes of any value that is compared as bytes: variable ones and uuids.
   std::string_view bytes(uint32_t row) const {
-    return storage == Storage::kUuid ? chunk(row).uuid(row & kChunkMask) : text(row);
+    const Cell at = cell(row);
+    return storage == Storage::kUuid ? at.chunk.uuid(at.i) : at.chunk.text(at.i);
   }
   uint64_t memory() const;
 };
@@ -148,7 +189,7 @@ class ColumnBuilder {
   Storage storage_;
   uint32_t width_;
   std::shared_ptr<Chunk> chunk_;
-  std::vector<std::shared_ptr<const Chunk>> done_;
+  std::vector<std::shared_ptr<Chunk>> done_;
   uint64_t done_bytes_ = 0;
   uint64_t open_bytes_ = 0;
 };

@@ -43,8 +43,9 @@ void emit_quoted(Writer* writer, Write write) {
 }  // namespace
 
 void emit_value(const Column& column, uint32_t row, Writer* writer) {
-  const Chunk& chunk = column.chunk(row);
-  const uint32_t i = row & kChunkMask;
+  const Cell cell = column.cell(row);
+  const Chunk& chunk = cell.chunk;
+  const uint32_t i = cell.i;
   if (!chunk.has(i)) {
     writer->put("null");
     return;

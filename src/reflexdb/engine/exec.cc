@@ -122,10 +122,15 @@ class Executor {
       std::erase_if(rows, [&](uint32_t row) { return !behind(row); });
       return chosen(selection, rows, selection.filtered && !selection.access.exact, taker);
     }
+    if (selection.in_row_order() && table.ordered) {
+      const size_t first = table.order.partition([&](uint32_t row) { return !behind(row); });
+      return scan_by_order(selection, first, [&](uint32_t row) { return taker->take(row); });
+    }
     if (selection.in_row_order()) {
       const auto all = std::views::iota(uint32_t{0}, table.rows);
       const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
-      return scan(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
+      return scan_by_number(
+          selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
     }
     scan(selection, [&](uint32_t row) {
       if (behind(row)) rows.push_back(row);
@@ -150,7 +155,8 @@ class Executor {
     return groups->size() <= limits_.max_rows || too_many();
   }
 
-  void fold(const PlanSelection& selection, std::span<const uint32_t> rows, bool test, Groups* groups) {
+  template <typename Rows>
+  void fold(const PlanSelection& selection, const Rows& rows, bool test, Groups* groups) {
     const Table& table = snapshot_.table(selection.table);
     for (const uint32_t row : rows) {
       if (!ticker_.spend(1)) return;
@@ -175,8 +181,48 @@ class Executor {
     if (writer_.written() > limits_.max_answer_bytes) too_long();
   }
 
+  // Every row that matches, in the table's order.
   template <typename Take>
-  void scan(const PlanSelection& selection, Take take, uint32_t from = 0) {
+  void scan(const PlanSelection& selection, Take take) {
+    if (snapshot_.table(selection.table).ordered) return scan_by_order(selection, 0, take);
+    scan_by_number(selection, take);
+  }
+
+  // Rows are tested in blocks of their numbers, when the first of a block is met.
+  template <typename Take>
+  void scan_by_order(const PlanSelection& selection, size_t skip, Take take) {
+    const Table& table = snapshot_.table(selection.table);
+    constexpr uint32_t kWords = Filter::kBlock / 64;
+    std::vector<uint64_t> found;
+    std::vector<bool> tested;
+    if (selection.filtered) {
+      const size_t blocks = (static_cast<size_t>(table.rows) + Filter::kBlock - 1) / Filter::kBlock;
+      found.resize(blocks * kWords);
+      tested.resize(blocks);
+    }
+    for (const uint32_t row : RowRange(table.order, skip)) {
+      if (!ticker_.spend(1)) return;
+      if (selection.filtered) {
+        const uint32_t block = row / Filter::kBlock;
+        if (!tested[block]) {
+          tested[block] = true;
+          const uint32_t first = block * Filter::kBlock;
+          const uint32_t count = std::min(Filter::kBlock, table.rows - first);
+          if (!ticker_.spend(count)) return;
+          Filter::Mask active;
+          Filter::Mask out;
+          Filter::fill_mask(table, first, count, active);
+          filter_.test_block(selection.where, table, first, count, active, out);
+          std::memcpy(&found[size_t{block} * kWords], out, (count + 63) / 64 * 8);
+        }
+        if (((found[row / 64] >> (row % 64)) & 1) == 0) continue;
+      }
+      if (!take(row)) return;
+    }
+  }
+
+  template <typename Take>
+  void scan_by_number(const PlanSelection& selection, Take take, uint32_t from = 0) {
     const Table& table = snapshot_.table(selection.table);
     const uint64_t begin = from - from % Filter::kBlock;
     uint32_t count = 0;
@@ -186,7 +232,7 @@ class Executor {
           std::min({std::max<uint64_t>(first - begin, 128), uint64_t{Filter::kBlock}, table.rows - first}));
       if (!ticker_.spend(count)) return;
       Filter::Mask active;
-      Filter::fill_mask(count, active);
+      Filter::fill_mask(table, static_cast<uint32_t>(first), count, active);
       Filter::Mask found;
       if (selection.filtered) {
         filter_.test_block(selection.where, table, static_cast<uint32_t>(first), count, active, found);
@@ -203,7 +249,8 @@ class Executor {
   }
 
   // Rows already found, in row order: test, sort, cut, write.
-  void chosen(const PlanSelection& selection, std::span<const uint32_t> rows, bool test, Taker* taker) {
+  template <typename Rows>
+  void chosen(const PlanSelection& selection, const Rows& rows, bool test, Taker* taker) {
     const Table& table = snapshot_.table(selection.table);
     if (selection.in_row_order()) {
       for (const uint32_t row : rows) {
@@ -278,7 +325,7 @@ class Executor {
       taker.end();
       return error_.ok() && !ticker_.expired();
     }
-    const uint32_t to = link.to[row];
+    const uint32_t to = link.to.get(row);
     if (to == kNoRow ||
         (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
       writer_.put("null");

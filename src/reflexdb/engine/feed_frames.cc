@@ -23,11 +23,13 @@ std::optional<uint32_t> frame_length(std::span<const uint8_t, kFrameHeadBytes> h
 }
 
 bool is_request(uint8_t kind) {
-  return kind == 0x01 || (kind >= 0x10 && kind <= 0x16) || kind == 0x30 || (kind >= 0x40 && kind <= 0x46);
+  return kind == 0x01 || (kind >= 0x10 && kind <= 0x16) || (kind >= 0x20 && kind <= 0x23) || kind == 0x30 ||
+         (kind >= 0x40 && kind <= 0x46);
 }
 
 bool is_silent(FrameKind kind) {
-  return kind == FrameKind::kTable || kind == FrameKind::kTableKeep || kind == FrameKind::kRows;
+  return kind == FrameKind::kTable || kind == FrameKind::kTableKeep || kind == FrameKind::kRows ||
+         kind == FrameKind::kChangesBegin || kind == FrameKind::kChanges;
 }
 
 std::string make_frame(FrameKind kind, std::string_view body) {
@@ -58,6 +60,11 @@ std::optional<Moment> parse_moment(Bytes body) {
 std::optional<uint32_t> parse_u32(Bytes body) {
   if (body.size() != 4) return std::nullopt;
   return load<uint32_t>(body.data());
+}
+
+std::optional<uint64_t> parse_u64(Bytes body) {
+  if (body.size() != 8) return std::nullopt;
+  return load<uint64_t>(body.data());
 }
 
 }  // namespace reflex::net

@@ -20,6 +20,10 @@ enum class FrameKind : uint8_t {
   kSnapshotCommit = 0x14,
   kSnapshotAbort = 0x15,
   kConfirm = 0x16,
+  kChangesBegin = 0x20,
+  kChanges = 0x21,
+  kChangesCommit = 0x22,
+  kChangesAbort = 0x23,
   kSyncStatus = 0x30,
   kKeys = 0x40,
   kServe = 0x41,
@@ -40,7 +44,7 @@ using Bytes = std::span<const uint8_t>;
 // The length in a frame's first four bytes; none where it is 0 or over the limit.
 std::optional<uint32_t> frame_length(std::span<const uint8_t, kFrameHeadBytes> head);
 bool is_request(uint8_t kind);
-// Requests that are answered nothing, and whose errors wait for SNAPSHOT_COMMIT.
+// Requests that are answered nothing, and whose errors wait for SNAPSHOT_COMMIT or CHANGES_COMMIT.
 bool is_silent(FrameKind kind);
 
 // Requires: body.size() < kMaxFrameBytes.
@@ -60,5 +64,6 @@ struct Moment {
 std::optional<Hello> parse_hello(Bytes body);
 std::optional<Moment> parse_moment(Bytes body);
 std::optional<uint32_t> parse_u32(Bytes body);
+std::optional<uint64_t> parse_u64(Bytes body);
 
 }  // namespace reflex::net

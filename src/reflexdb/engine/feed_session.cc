@@ -51,7 +51,7 @@ FeedReply FeedSession::fatal(std::string_view code, std::string_view message) {
 
 FeedReply FeedSession::out_of_memory(uint8_t kind) {
   fault_ = {"cap_exceeded", "The machine has no memory left for this frame."};
-  if (is_silent(static_cast<FrameKind>(kind)) && loader_ != nullptr) return {};
+  if (is_silent(static_cast<FrameKind>(kind)) && (loader_ != nullptr || changes_ != nullptr)) return {};
   return refused(fault_);
 }
 
@@ -73,7 +73,18 @@ FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
     case FrameKind::kTable:
     case FrameKind::kTableKeep:
     case FrameKind::kRows:
-      return load(request, body);
+      return changes_ != nullptr || dropping_ ? change(request, body) : load(request, body);
+    case FrameKind::kChangesBegin:
+      return begin_changes(body);
+    case FrameKind::kChanges:
+      return change(request, body);
+    case FrameKind::kChangesCommit:
+      return commit_changes(body);
+    case FrameKind::kChangesAbort:
+      if (!body.empty()) return fatal("protocol_error", "CHANGES_ABORT has no body.");
+      changes_.reset();
+      dropping_ = false;
+      return ok("{}");
     case FrameKind::kSnapshotCommit:
       return commit(body);
     case FrameKind::kSnapshotAbort:
@@ -152,7 +163,8 @@ FeedReply FeedSession::hello(Bytes body) {
 FeedReply FeedSession::begin(Bytes body) {
   const std::optional<Moment> moment = parse_moment(body);
   if (!moment) return fatal("protocol_error", "The body of SNAPSHOT_BEGIN does not parse.");
-  if (loader_ != nullptr) return fatal("protocol_error", "SNAPSHOT_BEGIN came within a snapshot.");
+  if (loader_ != nullptr || changes_ != nullptr || dropping_)
+    return fatal("protocol_error", "SNAPSHOT_BEGIN came within a snapshot or a group of changes.");
   fault_ = {};
   load_began_ms_ = monotonic_ms();
   loader_ = std::make_unique<Loader>(instance_.schema, instance_.publication.view().snapshot,
@@ -200,6 +212,75 @@ FeedReply FeedSession::commit(Bytes body) {
   instance_.notes.clear_cap_exceeded();
   log_event(LogLevel::kInfo, "snapshot_swapped",
             {{"version", version}, {"bytes", bytes}, {"duration_ms", monotonic_ms() - load_began_ms_}});
+  return ok("{\"version\":" + std::to_string(version) + "}");
+}
+
+FeedReply FeedSession::begin_changes(Bytes body) {
+  const std::optional<uint64_t> version = parse_u64(body);
+  if (!version) return fatal("protocol_error", "The body of CHANGES_BEGIN must be a version in eight bytes.");
+  if (loader_ != nullptr || changes_ != nullptr || dropping_)
+    return fatal("protocol_error", "CHANGES_BEGIN came within a snapshot or a group of changes.");
+  const SnapshotPtr serving = instance_.publication.view().snapshot;
+  const uint64_t present = serving != nullptr ? info(*serving).version : 0;
+  if (present == 0 || present != *version) {
+    // Without a base nothing can be applied; what follows is thrown away until the commit says so.
+    fault_ = {"out_of_step", "Changes to version " + std::to_string(*version) + " came, but version " +
+                                 std::to_string(present) + " is what is being served."};
+    dropping_ = true;
+    return {};
+  }
+  fault_ = {};
+  changes_ = std::make_unique<Changes>(instance_.schema, serving, instance_.options.memory_cap_mb << 20);
+  return {};
+}
+
+FeedReply FeedSession::change(FrameKind kind, Bytes body) {
+  if (dropping_) return {};
+  if (changes_ == nullptr) return fatal("protocol_error", "CHANGES came outside of a group of changes.");
+  if (kind == FrameKind::kTableKeep)
+    return fatal("protocol_error", "TABLE_KEEP came within a group of changes, which keeps what it does not name.");
+  std::optional<uint32_t> table;
+  if (kind == FrameKind::kTable) {
+    table = parse_u32(body);
+    if (!table) return fatal("protocol_error", "The body of TABLE must be a table's index.");
+  }
+  if (!fault_.ok()) return {};  // thrown away unread
+  try {
+    if (kind == FrameKind::kTable) fault_ = changes_->replace(*table);
+    if (kind == FrameKind::kRows) fault_ = changes_->replacement(body);
+    if (kind == FrameKind::kChanges) fault_ = changes_->rows(body);
+  } catch (const std::bad_alloc&) {
+    fault_ = {"cap_exceeded", "The machine has no memory left for these changes."};
+  }
+  return {};
+}
+
+FeedReply FeedSession::commit_changes(Bytes body) {
+  const std::optional<Moment> moment = parse_moment(body);
+  if (!moment) return fatal("protocol_error", "The body of CHANGES_COMMIT does not parse.");
+  if (changes_ == nullptr && !dropping_)
+    return fatal("protocol_error", "CHANGES_COMMIT came outside of a group of changes.");
+  dropping_ = false;
+  const std::unique_ptr<Changes> changes = std::move(changes_);
+  SnapshotPtr snapshot;
+  Status status = std::exchange(fault_, {});
+  try {
+    if (status.ok()) status = changes->commit(moment->source_time_ms, moment->position, &snapshot);
+  } catch (const std::bad_alloc&) {
+    status = {"cap_exceeded", "The machine has no memory left for these changes."};
+  }
+  if (!status.ok()) return refused(status);
+  const uint64_t version = info(*snapshot).version;
+  bool published = false;
+  const bool held = role_.while_held(id_, [&] {
+    if (instance_.publication.view().snapshot != changes->previous()) return;
+    instance_.publication.publish_snapshot(std::move(snapshot), true);
+    published = true;
+  });
+  if (!held) return fatal("protocol_error", "A newer sync has taken over.");
+  if (!published)
+    return refused({"out_of_step", "Another snapshot was taken into service while these changes were applied."});
+  instance_.notes.clear_cap_exceeded();
   return ok("{\"version\":" + std::to_string(version) + "}");
 }
 

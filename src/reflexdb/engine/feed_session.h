@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "changes.h"
 #include "feed_frames.h"
 #include "instance.h"
 #include "query.h"
@@ -75,6 +76,9 @@ class FeedSession {
   FeedReply begin(Bytes body);
   FeedReply load(FrameKind kind, Bytes body);
   FeedReply commit(Bytes body);
+  FeedReply begin_changes(Bytes body);
+  FeedReply change(FrameKind kind, Bytes body);
+  FeedReply commit_changes(Bytes body);
   FeedReply confirm(Bytes body);
   FeedReply sync_status(std::string_view text);
   FeedReply keys(std::string_view text);
@@ -92,8 +96,10 @@ class FeedSession {
   bool greeted_ = false;
   bool is_sync_ = false;
   std::unique_ptr<Loader> loader_;  // between SNAPSHOT_BEGIN and its end
+  std::unique_ptr<Changes> changes_;  // between CHANGES_BEGIN and its end
+  bool dropping_ = false;             // the group's frames, up to its COMMIT
   int64_t load_began_ms_ = 0;
-  Status fault_;  // the first of this load, for SNAPSHOT_COMMIT
+  Status fault_;  // the first of this load or group of changes, for its COMMIT
   std::unique_ptr<QueryEngine> engine_;
 };
 

@@ -114,7 +114,7 @@ bool Filter::any(const Pred& pred, uint32_t row) {
   const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
   const Table& table = snapshot_.table(pred.step.to);
   if (!pred.step.reverse) {
-    const uint32_t to = link.to[row];
+    const uint32_t to = link.to.get(row);
     ++tested_;
     return to != kNoRow && test(pred.kids[0], table, to);
   }
@@ -171,19 +171,19 @@ Filter::Related& Filter::related_for(const Pred& pred) {
 
 // Testing the other table at once costs about an eighth of testing as many related rows one by one. It is
 // done once that much has been spent, so that a query that soon has its rows never pays for it.
-bool Filter::prepared(const Pred& pred, Related* related) {
+bool Filter::prepared(const Pred& pred, const Table& table, Related* related) {
   if (!related->rows.empty()) return true;
   const Table& tested = snapshot_.table(pred.step.to);
   if (tested.rows == 0 || related->tested < tested.rows / 8) return false;
   const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
-  const size_t known = pred.step.reverse ? link.start.size() - 1 : tested.rows;
+  const uint32_t known = pred.step.reverse ? table.rows : tested.rows;
   related->rows.assign((known + 63) / 64, 0);
   for (uint64_t first = 0; first < tested.rows; first += kBlock) {
     const auto count = static_cast<uint32_t>(std::min<uint64_t>(kBlock, tested.rows - first));
     if (!ticker_->spend(count)) break;  // the query ends without an answer
     Mask active;
     Mask found;
-    fill_mask(count, active);
+    fill_mask(tested, static_cast<uint32_t>(first), count, active);
     test_block(pred.kids[0], tested, static_cast<uint32_t>(first), count, active, found);
     for (uint32_t w = 0; w * 64 < count; ++w) {
       if (!pred.step.reverse) {
@@ -191,7 +191,7 @@ bool Filter::prepared(const Pred& pred, Related* related) {
         continue;
       }
       for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-        const uint32_t parent = link.to[first + w * 64 + static_cast<uint32_t>(std::countr_zero(left))];
+        const uint32_t parent = link.to.get(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)));
         if (parent != kNoRow) related->rows[parent >> 6] |= uint64_t{1} << (parent & 63);
       }
     }
@@ -199,16 +199,18 @@ bool Filter::prepared(const Pred& pred, Related* related) {
   return true;
 }
 
-Filter::Related* Filter::prepared_for(const Pred& pred) {
+Filter::Related* Filter::prepared_for(const Pred& pred, const Table& table) {
   if (pred.kind != Pred::Kind::kAny) return nullptr;
   Related& related = related_for(pred);
-  return prepared(pred, &related) ? &related : nullptr;
+  return prepared(pred, table, &related) ? &related : nullptr;
 }
 
-void Filter::fill_mask(uint32_t count, Mask& mask) {
+void Filter::fill_mask(const Table& table, uint32_t first, uint32_t count, Mask& mask) {
+  assert(first % 64 == 0);
   for (uint32_t w = 0; w < kBlock / 64; ++w) {
     const uint32_t have = count > w * 64 ? count - w * 64 : 0;
     mask[w] = have >= 64 ? ~uint64_t{0} : (uint64_t{1} << have) - 1;
+    if (table.dead != 0 && have != 0) mask[w] &= table.live_word(first + w * 64);
   }
 }
 
@@ -232,9 +234,8 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
     return;
   }
   if (pred.kind == Pred::Kind::kTest) {
-    const uint32_t in_chunk = first & kChunkMask;
     const Column& column = table.columns[pred.column];
-    const Chunk& chunk = column.chunk(first);
+    const auto [chunk, in_chunk] = column.cell(first);
     if (test_values(operands_[pred.operand], column.storage, chunk, in_chunk, count, pred.negated, out)) {
       for (uint32_t w = 0; w < words; ++w) {
         const uint64_t valid = chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w];
@@ -242,7 +243,7 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
       }
       return;
     }
-  } else if (Related* related = prepared_for(pred)) {
+  } else if (Related* related = prepared_for(pred, table)) {
     const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
     for (uint32_t w = 0; w < words; ++w) {
       uint64_t word = 0;
@@ -251,7 +252,7 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
       } else {
         for (uint64_t left = active[w]; left != 0; left &= left - 1) {
           const auto i = static_cast<uint32_t>(std::countr_zero(left));
-          const uint32_t to = link.to[first + w * 64 + i];
+          const uint32_t to = link.to.get(first + w * 64 + i);
           if (to != kNoRow && in_set(related->rows, to)) word |= uint64_t{1} << i;
         }
       }

@@ -60,13 +60,13 @@ class Filter {
   bool holds(const Operand& operand, bool negated, const Column& column, uint32_t row);
 
   // Sets bit i of `out` where `pred` is true for row `first` + i, of those whose bit in `active` is set.
-  // Requires: the rows, at most kBlock, lie in one chunk.
-  static constexpr uint32_t kBlock = 1024;
+  // Requires: the rows lie in one aligned run of kBlock rows.
+  static constexpr uint32_t kBlock = kPageRows;
   using Mask = uint64_t[kBlock / 64];
   void test_block(const Pred& pred, const Table& table, uint32_t first, uint32_t count, const Mask& active,
                   Mask& out);
-  // The first `count` bits.
-  static void fill_mask(uint32_t count, Mask& mask);
+  // Those of the `count` rows from `first` on that are rows of the table now.
+  static void fill_mask(const Table& table, uint32_t first, uint32_t count, Mask& mask);
 
  private:
   // What is known of one kAny: for a relation to a parent, which parents match; to children, which rows have
@@ -79,8 +79,8 @@ class Filter {
 
   Related& related_for(const Pred& pred);
   // Null where the predicate is none over related rows, or is better tested row by row.
-  Related* prepared_for(const Pred& pred);
-  bool prepared(const Pred& pred, Related* related);
+  Related* prepared_for(const Pred& pred, const Table& table);
+  bool prepared(const Pred& pred, const Table& table, Related* related);
   bool any(const Pred& pred, uint32_t row);
   bool aggregate(const Pred& pred, uint32_t row);
   bool value(const Operand& operand, const Column& column, uint32_t row);

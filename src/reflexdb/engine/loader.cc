@@ -211,7 +211,7 @@ Status Loader::commit(SnapshotPtr* out) {
       if (!status.ok()) return status;
     }
     next->info.bytes += table->bytes;
-    next->info.row_counts.push_back(table->rows);
+    next->info.row_counts.push_back(table->live());
     next->tables.push_back(std::move(table));
   }
   const Status status = impl_->build_links(next.get());

@@ -13,7 +13,7 @@ using Kind = AggregateValue::Kind;
 
 AggregateValue key_value(const Snapshot& snapshot, const RelatedKey& key, uint32_t row, Ticker* ticker) {
   for (const Step& step : key.path) {
-    row = snapshot.link(step.child, step.forward).to[row];
+    row = snapshot.link(step.child, step.forward).to.get(row);
     if (row == kNoRow) return {};
   }
   if (key.of_aggregate) return related_value(snapshot, key.step, key.aggregate, row, ticker);
@@ -34,7 +34,7 @@ uint32_t table_of(const RelatedKey& key, uint32_t from) {
 AggregateValue related_value(const Snapshot& snapshot, const Step& step, const PlanAggregate& plan,
                              uint32_t parent, Ticker* ticker) {
   const Table& table = snapshot.table(step.to);
-  const auto children = snapshot.link(step.child, step.forward).children(parent);
+  const RowRange children = snapshot.link(step.child, step.forward).children(parent);
   if (!plan.has_column) {
     AggregateValue count;
     count.kind = Kind::kInteger;

@@ -44,9 +44,13 @@ class KeyLookup {
   std::vector<std::string>& converted_;
 };
 
-void sort_unique(std::vector<uint32_t>* rows) {
+void sort_unique(const Table& table, std::vector<uint32_t>* rows) {
   if (rows->size() < 2) return;
-  std::sort(rows->begin(), rows->end());
+  if (table.ordered) {
+    std::sort(rows->begin(), rows->end(), [&](uint32_t a, uint32_t b) { return table.before(a, b); });
+  } else {
+    std::sort(rows->begin(), rows->end());
+  }
   rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
 }
 
@@ -60,13 +64,12 @@ bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& 
   for (size_t i = 0; i < lookup.keys(); ++i) {
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) {
-      const auto children = link.children(row);
-      out->insert(out->end(), children.begin(), children.end());
-    } else if (link.dangling) {
+      for (const uint32_t found : link.children(row)) out->push_back(found);
+    } else if (link.dangling()) {
       return false;  // rows may carry this key though no parent does
     }
   }
-  sort_unique(out);
+  sort_unique(snapshot.table(child), out);
   return true;
 }
 
@@ -82,7 +85,7 @@ bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint
     const int order = compare_rows(column, a, b);
     if (order != 0) return (order < 0) != key.descending;
   }
-  return a < b;
+  return table.before(a, b);
 }
 
 }  // namespace
@@ -102,7 +105,7 @@ bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& p
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) out->push_back(row);
   }
-  sort_unique(out);
+  sort_unique(snapshot.table(plan.root.table), out);
   return true;
 }
 
@@ -112,7 +115,6 @@ uint64_t rows_wanted(const PlanSelection& selection) {
 }
 
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows) {
-  assert(std::is_sorted(rows->begin(), rows->end()));
   const uint64_t wanted = rows_wanted(selection);
   if (selection.backwards) {
     std::reverse(rows->begin(), rows->end());

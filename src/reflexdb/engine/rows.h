@@ -23,15 +23,15 @@ struct Scratch {
   }
 };
 
-// Fills `scratch->rows` with the rows of the plan's outermost selection that its access path finds, ascending
-// and each once. False: every row has to be looked at, and there are none in `scratch->rows`.
+// Fills `scratch->rows` with the rows of the plan's outermost selection that its access path finds, in the
+// table's order and each once. False: every row has to be looked at, and there are none in `scratch->rows`.
 bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch);
 
 // How many rows matter: the limit and what OFFSET skips.
 uint64_t rows_wanted(const PlanSelection& selection);
 
-// Puts the rows, given ascending, in the selection's order and cuts those behind its limit. Ties stay in row
-// order.
+// Puts the rows, given in the table's order, in the selection's order and cuts those behind its limit. Ties stay
+// in the table's order.
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows);
 
 }  // namespace reflex

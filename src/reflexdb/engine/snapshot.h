@@ -40,6 +40,7 @@ const SnapshotInfo& info(const Snapshot& snapshot);
 // A snapshot of the same rows with a later source time and position (CONFIRM). Shares all data.
 SnapshotPtr with_position(const SnapshotPtr& snapshot, int64_t source_time_ms, std::string_view position);
 
+// A new state of the whole source, table by table.
 class Loader {
  public:
   // `previous` may be null. `cap_bytes` bounds previous and new together less what they share; 0 is

@@ -40,6 +40,9 @@ class Columns:
     def encode(self, start: int, count: int) -> list[Part]:
         return [part for column in self._columns for part in column.encode(start, count)]
 
+    def encode_column(self, index: int, start: int, count: int) -> list[Part]:
+        return self._columns[index].encode(start, count)
+
     def too_large(self, row: int, limit: int) -> str:
         """Why this one row fits no frame, in a sentence that names the largest column."""
         largest = max(self._columns, key=lambda column: column.size(row, 1))

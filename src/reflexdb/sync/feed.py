@@ -44,6 +44,10 @@ class Kind(IntEnum):
     SNAPSHOT_COMMIT = 0x14
     SNAPSHOT_ABORT = 0x15
     CONFIRM = 0x16
+    CHANGES_BEGIN = 0x20
+    CHANGES = 0x21
+    CHANGES_COMMIT = 0x22
+    CHANGES_ABORT = 0x23
     SYNC_STATUS = 0x30
     KEYS = 0x40
     SERVE = 0x41
@@ -100,11 +104,11 @@ def hello(role: Role, fingerprint: bytes | None) -> Frame:
 
 
 def snapshot_begin(taken_at: datetime, position: str) -> Frame:
-    return Frame(Kind.SNAPSHOT_BEGIN, (_moment(taken_at, position),))
+    return Frame(Kind.SNAPSHOT_BEGIN, (moment(taken_at, position),))
 
 
 def confirm(taken_at: datetime, position: str) -> Frame:
-    return Frame(Kind.CONFIRM, (_moment(taken_at, position),))
+    return Frame(Kind.CONFIRM, (moment(taken_at, position),))
 
 
 def table(index: int) -> Frame:
@@ -248,7 +252,8 @@ def _json(kind: Kind, document: dict[str, Any]) -> Frame:
     return Frame(kind, (json.dumps(document, separators=(",", ":")).encode("ascii"),))
 
 
-def _moment(taken_at: datetime, position: str) -> bytes:
+def moment(taken_at: datetime, position: str) -> bytes:
+    """Time and position at the source, as several frames carry them."""
     text = position.encode()
     assert len(text) <= 0xFFFF, "a source position is far shorter than 64 KiB"
     return struct.pack("<qH", _ms(taken_at), len(text)) + text

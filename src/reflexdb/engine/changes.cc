@@ -1,0 +1,334 @@
+#include "changes.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "feed_changes.h"
+#include "link_edit.h"
+#include "store.h"
+#include "table_edit.h"
+
+namespace reflex {
+
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+struct Relation {
+  uint32_t child;
+  uint32_t forward;
+};
+
+}  // namespace
+
+struct Changes::Impl {
+  Impl(const SchemaDef& schema_def, SnapshotPtr before, uint64_t cap)
+      : schema(schema_def), previous(std::move(before)), cap_bytes(cap), referring(schema.tables.size()) {
+    start_from(*previous);
+    for (uint32_t child = 0; child < schema.tables.size(); ++child) {
+      const auto& relations = schema.tables[child].forward;
+      for (uint32_t f = 0; f < relations.size(); ++f) referring[relations[f].target].push_back({child, f});
+    }
+  }
+
+  // Forgets which parts of the state are ours alone.
+  void start_from(const Snapshot& state) {
+    next = std::make_shared<Snapshot>(state);
+    const size_t count = schema.tables.size();
+    tables.assign(count, nullptr);
+    links.assign(count, {});
+    table_edits.assign(count, Edit{edit_id});
+    link_edits.assign(count, {});
+    for (size_t t = 0; t < count; ++t) {
+      links[t].assign(schema.tables[t].forward.size(), nullptr);
+      link_edits[t].assign(schema.tables[t].forward.size(), Edit{edit_id});
+    }
+  }
+
+  Status fail(Status status) {
+    if (!status.ok() && failed.ok()) failed = std::move(status);
+    return failed;
+  }
+
+  Table& own_table(uint32_t index) {
+    if (tables[index] == nullptr) {
+      tables[index] = std::make_shared<Table>(*next->tables[index]);
+      next->tables[index] = tables[index];
+    }
+    return *tables[index];
+  }
+
+  LinkEdit own_link(uint32_t child, uint32_t forward) {
+    std::shared_ptr<Link>& link = links[child][forward];
+    if (link == nullptr) {
+      link = std::make_shared<Link>(*next->links[child][forward]);
+      next->links[child][forward] = link;
+    }
+    const uint32_t parent = schema.tables[child].forward[forward].target;
+    return {link.get(), next->table(child), next->table(parent), &link_edits[child][forward]};
+  }
+
+  Status find(uint32_t index, const ChangeBatch& batch, uint32_t key, uint32_t* row);
+  Status insert(uint32_t index, const NewRow& from);
+  Status update(uint32_t index, uint32_t row, NewRow from);
+  void erase(uint32_t index, uint32_t row);
+  bool read_new_key(uint32_t index, const NewRow& from, std::vector<KeyPart>* parts) const;
+  Status apply(uint32_t index, const ChangeBatch& batch);
+  Status finish_replacement();
+  void settle();
+  Status check_cap();
+  uint64_t made() const;
+  Status out_of_step(uint32_t index, const char* what) const {
+    return {"out_of_step", "Table `" + std::string(schema.tables[index].name) + "`: " + what +
+                               "; the snapshot and the stream of changes do not fit together."};
+  }
+
+  const SchemaDef& schema;
+  const SnapshotPtr previous;
+  const uint64_t cap_bytes;
+  const uint64_t edit_id = Edit::new_id();
+  std::shared_ptr<Snapshot> next;
+  std::vector<std::vector<Relation>> referring;           // by parent
+  std::vector<std::shared_ptr<Table>> tables;             // ours alone, or null
+  std::vector<std::vector<std::shared_ptr<Link>>> links;  // the same
+  std::vector<Edit> table_edits;
+  std::vector<std::vector<Edit>> link_edits;
+  uint64_t replaced_bytes = 0;      // made by replacements
+  std::unique_ptr<Loader> loader;  // of the table that is being replaced
+  ChangeBatch batch;
+  std::vector<KeyPart> parts;
+  Status failed;
+};
+
+uint64_t Changes::Impl::made() const {
+  uint64_t total = replaced_bytes;
+  for (const Edit& edit : table_edits) total += edit.made;
+  for (const auto& edits : link_edits) {
+    for (const Edit& edit : edits) total += edit.made;
+  }
+  return total;
+}
+
+Status Changes::Impl::check_cap() {
+  const uint64_t needed = previous->info.bytes + made();
+  if (cap_bytes == 0 || needed <= cap_bytes) return {};
+  const auto mebibytes = [](uint64_t bytes) { return std::to_string((bytes + kMiB - 1) / kMiB); };
+  return {"cap_exceeded", "The changes need more memory than the instance may use: " + mebibytes(needed) +
+                              " MiB so far, of at most " + std::to_string(cap_bytes / kMiB) +
+                              " MiB, the snapshot that is being served included; choose a larger instance or "
+                              "fewer tables and columns."};
+}
+
+// Counts what the tables and links hold now.
+void Changes::Impl::settle() {
+  SnapshotInfo& info = next->info;
+  replaced_bytes = made();
+  const auto count = [&info](uint64_t* bytes, Edit* edit) {
+    *bytes = static_cast<uint64_t>(std::max<int64_t>(0, static_cast<int64_t>(*bytes) + edit->grown));
+    info.bytes = static_cast<uint64_t>(std::max<int64_t>(0, static_cast<int64_t>(info.bytes) + edit->grown));
+    edit->grown = 0;
+    edit->made = 0;
+  };
+  for (uint32_t t = 0; t < tables.size(); ++t) {
+    for (uint32_t f = 0; f < links[t].size(); ++f) {
+      if (links[t][f] == nullptr) continue;
+      own_link(t, f).tidy();
+      count(&links[t][f]->bytes, &link_edits[t][f]);
+    }
+    if (tables[t] == nullptr) continue;
+    count(&tables[t]->bytes, &table_edits[t]);
+    info.row_counts[t] = tables[t]->live();
+  }
+}
+
+Status Changes::Impl::find(uint32_t index, const ChangeBatch& from, uint32_t key, uint32_t* row) {
+  const TableDef& def = schema.tables[index];
+  const Table& table = next->table(index);
+  parts.clear();
+  for (size_t i = 0; i < def.primary_key.size(); ++i) {
+    if (!from.keys[i].has(key)) return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
+    parts.push_back(key_part(def.columns[def.primary_key[i]].storage, from.keys[i], key));
+  }
+  *row = table.primary_key.find(table.columns, table.key, parts);
+  return *row == kNoRow ? out_of_step(index, "a row that changed is not there") : Status{};
+}
+
+// False where a part is null.
+bool Changes::Impl::read_new_key(uint32_t index, const NewRow& from, std::vector<KeyPart>* out) const {
+  const Table& table = next->table(index);
+  out->clear();
+  for (const uint16_t column : schema.tables[index].primary_key) {
+    if (from.is_left_out(column)) {
+      out->push_back(reflex::key_part(table.columns[column], from.former));
+    } else if (!from.batches[column].has(from.i)) {
+      return false;
+    } else {
+      out->push_back(reflex::key_part(table.columns[column].storage, from.batches[column], from.i));
+    }
+  }
+  return true;
+}
+
+Status Changes::Impl::insert(uint32_t index, const NewRow& from) {
+  Table& table = own_table(index);
+  const TableDef& def = schema.tables[index];
+  if (!def.primary_key.empty()) {
+    if (!read_new_key(index, from, &parts))
+      return {"invalid_rows", "Table `" + std::string(def.name) + "`: a new row's key has a null."};
+    if (table.primary_key.find(table.columns, table.key, parts) != kNoRow)
+      return out_of_step(index, "a row that was inserted is there already");
+  }
+  if (table.rows + 2 >= kNoRow)
+    return {"invalid_rows", "Table `" + std::string(def.name) + "` has more than 4,294,967,294 rows."};
+  const uint32_t row = TableEdit(&table, &table_edits[index]).insert(from);
+  for (uint32_t f = 0; f < def.forward.size(); ++f) own_link(index, f).attach(row);
+  for (const Relation& relation : referring[index]) own_link(relation.child, relation.forward).add_parent(row);
+  return {};
+}
+
+void Changes::Impl::erase(uint32_t index, uint32_t row) {
+  Table& table = own_table(index);
+  for (uint32_t f = 0; f < schema.tables[index].forward.size(); ++f) own_link(index, f).detach(row);
+  std::vector<std::vector<uint32_t>> left;
+  for (const Relation& relation : referring[index])
+    left.push_back(own_link(relation.child, relation.forward).remove_parent(row));
+  TableEdit(&table, &table_edits[index]).erase(row);
+  for (size_t i = 0; i < left.size(); ++i) {
+    const Relation& relation = referring[index][i];
+    LinkEdit link = own_link(relation.child, relation.forward);
+    for (const uint32_t child : left[i]) link.attach(child);
+  }
+}
+
+Status Changes::Impl::update(uint32_t index, uint32_t row, NewRow from) {
+  const Table& before = next->table(index);
+  const TableDef& def = schema.tables[index];
+  from.former = row;
+  std::vector<uint16_t> changed;
+  for (uint16_t c = 0; c < def.columns.size(); ++c) {
+    if (!from.is_left_out(c) && !same_value(before.columns[c], row, from.batches[c], from.i)) changed.push_back(c);
+  }
+  if (changed.empty()) return {};
+  const auto touches = [&changed](std::span<const uint16_t> columns) {
+    return std::any_of(columns.begin(), columns.end(),
+                       [&](uint16_t c) { return std::find(changed.begin(), changed.end(), c) != changed.end(); });
+  };
+  if (touches(def.primary_key)) {  // its place changes: it goes and comes
+    if (!read_new_key(index, from, &parts))
+      return {"invalid_rows", "Table `" + std::string(def.name) + "`: a changed row's key has a null."};
+    const uint32_t other = before.primary_key.find(before.columns, before.key, parts);
+    if (other != kNoRow && other != row) return out_of_step(index, "a row with a changed key's new value is there");
+    erase(index, row);
+    return insert(index, from);
+  }
+  Table& table = own_table(index);
+  std::vector<uint32_t> moving;
+  for (uint32_t f = 0; f < def.forward.size(); ++f) {
+    if (touches(def.forward[f].columns)) moving.push_back(f);
+  }
+  for (const uint32_t f : moving) own_link(index, f).detach(row);
+  std::vector<std::pair<Relation, std::vector<uint32_t>>> left;
+  for (const Relation& relation : referring[index]) {
+    if (touches(schema.tables[relation.child].forward[relation.forward].target_columns))
+      left.emplace_back(relation, own_link(relation.child, relation.forward).remove_parent(row));
+  }
+  TableEdit edit(&table, &table_edits[index]);
+  for (const uint16_t c : changed) edit.set(row, from, c);
+  for (const auto& [relation, children] : left) {
+    LinkEdit link = own_link(relation.child, relation.forward);
+    link.add_parent(row);
+    for (const uint32_t child : children) link.attach(child);
+  }
+  for (const uint32_t f : moving) own_link(index, f).attach(row);
+  return {};
+}
+
+Status Changes::Impl::apply(uint32_t index, const ChangeBatch& from) {
+  uint32_t key = 0;
+  NewRow values{from.rows, from.unchanged, 0, kNoRow};
+  for (const ChangeOp op : from.ops) {
+    uint32_t row = kNoRow;
+    if (op != ChangeOp::kInsert) {
+      const Status status = find(index, from, key++, &row);
+      if (!status.ok()) return status;
+    }
+    if (op == ChangeOp::kDelete) {
+      erase(index, row);
+      continue;
+    }
+    const Status status = op == ChangeOp::kInsert ? insert(index, values) : update(index, row, values);
+    if (!status.ok()) return status;
+    ++values.i;
+  }
+  return {};
+}
+
+Status Changes::Impl::finish_replacement() {
+  if (loader == nullptr) return {};
+  const std::unique_ptr<Loader> done = std::move(loader);
+  SnapshotPtr state;
+  const Status status = done->commit(&state);
+  if (status.ok()) start_from(*state);
+  return status;
+}
+
+Changes::Changes(const SchemaDef& schema, SnapshotPtr previous, uint64_t cap_bytes)
+    : impl_(std::make_unique<Impl>(schema, std::move(previous), cap_bytes)) {}
+
+Changes::~Changes() = default;
+
+const SnapshotPtr& Changes::previous() const { return impl_->previous; }
+
+Status Changes::rows(std::span<const uint8_t> body) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  uint32_t index = 0;
+  Status status = decode_changes(body, impl.schema, &index, &impl.batch);
+  if (status.ok()) status = impl.finish_replacement();
+  if (status.ok()) status = impl.apply(index, impl.batch);
+  if (status.ok()) status = impl.check_cap();
+  return impl.fail(std::move(status));
+}
+
+Status Changes::replace(uint32_t table) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  Status status = impl.finish_replacement();
+  if (!status.ok()) return impl.fail(std::move(status));
+  impl.settle();
+  impl.loader = std::make_unique<Loader>(impl.schema, impl.next, impl.cap_bytes, 0, "");
+  for (uint32_t other = 0; other < impl.schema.tables.size() && status.ok(); ++other) {
+    if (other != table) status = impl.loader->keep(other);
+  }
+  if (status.ok()) status = impl.loader->table(table);
+  return impl.fail(std::move(status));
+}
+
+Status Changes::replacement(std::span<const uint8_t> body) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  if (impl.loader == nullptr)
+    return impl.fail({"protocol_error", "ROWS within changes must follow a TABLE frame of their table."});
+  return impl.fail(impl.loader->rows(body));
+}
+
+Status Changes::commit(int64_t source_time_ms, std::string_view position, SnapshotPtr* out) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  Status status = impl.finish_replacement();
+  if (status.ok()) {
+    impl.settle();
+    status = impl.check_cap();
+  }
+  if (!status.ok()) return impl.fail(std::move(status));
+  SnapshotInfo& info = impl.next->info;
+  info.version = impl.previous->info.version + 1;
+  info.source_time_ms = source_time_ms;
+  info.position = position;
+  *out = std::move(impl.next);
+  return {};
+}
+
+}  // namespace reflex

@@ -1,0 +1,105 @@
+"""Row changes as the bytes of CHANGES frames. The page is engine/doc/feed.md.
+
+Called by the streaming mode with what a `ChangeStream` handed over. Pure: no sockets. It assumes values as
+`sources.changes` promises them; one of another kind is SourceData, with its table and column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from reflexdb.model.errors import SourceData
+from reflexdb.model.plan import PlannedTable
+from reflexdb.sources.base import ARROW_TYPES
+from reflexdb.sources.changes import UNCHANGED, Op, Row, Rows
+from reflexdb.sync import feed
+from reflexdb.sync.columns import Columns, Part
+
+_ROWS_MAX = 8_192
+"""Changes in one frame; more are cut, so that neither side holds much."""
+
+
+def changes_begin(version: int) -> feed.Frame:
+    """What follows changes this version, and no other."""
+    return feed.Frame(feed.Kind.CHANGES_BEGIN, (struct.pack("<Q", version),))
+
+
+def changes_commit(committed_at: datetime, position: str) -> feed.Frame:
+    return feed.Frame(feed.Kind.CHANGES_COMMIT, (feed.moment(committed_at, position),))
+
+
+def changes_abort() -> feed.Frame:
+    return feed.Frame(feed.Kind.CHANGES_ABORT)
+
+
+def changes(planned: PlannedTable, rows: Rows, wanted: int = feed.FRAME_BYTES_WANTED) -> Iterator[feed.Frame]:
+    """The changes as frames of about `wanted` bytes. Raises SourceData for a change that fits no frame."""
+    pending = [(at, min(_ROWS_MAX, len(rows.ops) - at)) for at in range(0, len(rows.ops), _ROWS_MAX)][::-1]
+    while pending:
+        start, count = pending.pop()
+        frame = _frame(planned, rows, slice(start, start + count))
+        size = 1 + frame.body_bytes()
+        if count > 1 and size > wanted:
+            half = count // 2
+            pending += [(start + half, count - half), (start, half)]
+            continue
+        if size > feed.FRAME_BYTES_MAX:
+            raise SourceData(
+                f"table {planned.source_name!r}: a changed row is larger than {feed.FRAME_BYTES_MAX} bytes; leave its "
+                "largest column out in reflexdb.yaml or shorten the value"
+            )
+        yield frame
+
+
+def _frame(planned: PlannedTable, rows: Rows, part: slice) -> feed.Frame:
+    ops = rows.ops[part]
+    keys = [key for key, op in zip(rows.keys[part], ops, strict=True) if op is not Op.INSERT]
+    values = [row for row, op in zip(rows.rows[part], ops, strict=True) if op is not Op.DELETE]
+    head = struct.pack("<II", rows.table, len(ops)) + bytes(ops)
+    return feed.Frame(feed.Kind.CHANGES, (head, *_keys(planned, keys), *_values(planned, values)))
+
+
+def _keys(planned: PlannedTable, keys: Sequence[Row | None]) -> list[Part]:
+    columns = tuple(planned.columns[column] for column in planned.primary_key)
+    return _columns(dataclasses.replace(planned, columns=columns), keys).encode(0, len(keys)) if columns else []
+
+
+def _values(planned: PlannedTable, rows: Sequence[Row | None]) -> list[Part]:
+    columns = _columns(planned, rows)
+    parts: list[Part] = []
+    for index in range(len(planned.columns)):
+        parts += _left_out([row is not None and row[index] is UNCHANGED for row in rows])
+        parts += columns.encode_column(index, 0, len(rows))
+    return parts
+
+
+def _left_out(flags: list[bool]) -> list[Part]:
+    """Which values stay as they are."""
+    if not any(flags):
+        return [b"\x00"]
+    bits = sum(1 << i for i, flag in enumerate(flags) if flag)
+    return [b"\x01", bits.to_bytes((len(flags) + 7) // 8, "little")]
+
+
+def _columns(planned: PlannedTable, rows: Sequence[Row | None]) -> Columns:
+    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(planned.columns)  # type: ignore[arg-type]
+    arrays = [_array(planned, index, values) for index, values in enumerate(by_column)]
+    names = [str(index) for index in range(len(arrays))]
+    return Columns(planned, pa.RecordBatch.from_arrays(arrays, names=names))
+
+
+def _array(planned: PlannedTable, index: int, values: Sequence[Any]) -> pa.Array:
+    column = planned.columns[index]
+    try:
+        return pa.array([None if value is UNCHANGED else value for value in values], ARROW_TYPES[column.storage])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as exc:
+        raise SourceData(
+            f"A change of table {planned.source_name!r} has a value in column {column.source_name!r} "
+            f"({column.declared_type}) that can't be taken; correct the value, or exclude the column in reflexdb.yaml."
+        ) from exc

@@ -84,7 +84,13 @@ class Model:
         text = pick.choice(TEXTS)
         if table == USERS:
             emails = [None, *(f"e{n}" for n in range(keys // 2))]
-            return {"id": number, "name": text, "age": pick.randrange(9), "boss_id": other, "email": pick.choice(emails)}
+            return {
+                "id": number,
+                "name": text,
+                "age": pick.randrange(9),
+                "boss_id": other,
+                "email": pick.choice(emails),
+            }
         if table == POSTS:
             return {"id": number, "user_id": other, "title": text, "views": pick.randrange(9), "price": "1.50"}
         if table == COMMENTS:

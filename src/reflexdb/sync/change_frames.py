@@ -88,7 +88,7 @@ def _left_out(flags: list[bool]) -> list[Part]:
 
 
 def _columns(planned: PlannedTable, rows: Sequence[Row | None]) -> Columns:
-    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(planned.columns)  # type: ignore[arg-type]
+    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(planned.columns)
     arrays = [_array(planned, index, values) for index, values in enumerate(by_column)]
     names = [str(index) for index in range(len(arrays))]
     return Columns(planned, pa.RecordBatch.from_arrays(arrays, names=names))

@@ -127,9 +127,9 @@ def snapshot_abort() -> Frame:
     return Frame(Kind.SNAPSHOT_ABORT)
 
 
-def sync_status(state: str, mode: str, last_error: str | None) -> Frame:
+def sync_status(state: str, mode: str, last_error: str | None, more: Mapping[str, Any] | None = None) -> Frame:
     """`state` is ok, loading, paused or failing."""
-    return _json(Kind.SYNC_STATUS, {"state": state, "mode": mode, "lastError": last_error})
+    return _json(Kind.SYNC_STATUS, {"state": state, "mode": mode, "lastError": last_error, **(more or {})})
 
 
 def keys(secret: bytes, expires: Mapping[str, datetime | None]) -> Frame:

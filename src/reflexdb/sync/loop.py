@@ -46,6 +46,7 @@ class Loop:
         self._version = 0
         """Of the snapshot at the server; 0 for none."""
         self._failure: str | None = None
+        self._was_paused = False
         self._log = structlog.get_logger()
 
     def run(self) -> None:
@@ -68,16 +69,38 @@ class Loop:
             self._greet(channel)
             self._server_retry.reset()
             while not channel.is_closed():
+                self._heed_pause()
                 self._work(channel)
                 self._report(channel)
                 rest = self._schedule.rest_s(time.monotonic(), self._version > 0, self._orders.paused)
-                self._orders.wait(min(rest, HEARTBEAT_S), channel.fileno())
+                self._rest(channel, min(rest, HEARTBEAT_S))
+
+    def _heed_pause(self) -> None:
+        """A mode that follows lets go of its source while paused, and takes it up at once afterwards."""
+        paused = self._orders.paused
+        if paused:
+            self._mode.pause()
+        elif self._was_paused:
+            self._schedule.at_once()
+        self._was_paused = paused
+
+    def _rest(self, channel: PrivateChannel, seconds: float) -> None:
+        """Until something is due: by following changes where the mode can, else by sleeping."""
+        if not self._mode.follows or self._orders.paused:
+            self._orders.wait(seconds, channel.fileno())
+            return
+        try:
+            self._version = self._mode.follow(channel, lambda: not self._orders.pending(), seconds)
+        except Interrupted:
+            self._schedule.at_once()
+        except (SourceError, MemoryCapExceeded, feed.InstanceRefused) as exc:
+            self._fail(exc, Work.REFRESH)
 
     def _greet(self, channel: PrivateChannel) -> None:
-        version = int(channel.hello(feed.Role.SYNC, self._fingerprint)["version"])
-        if version != self._version:
-            self._mode.forget()
-        if version == 0:
+        answer = channel.hello(feed.Role.SYNC, self._fingerprint)
+        version = int(answer["version"])
+        self._mode.found(answer, same=version == self._version)
+        if version == 0 or not self._mode.follows:
             self._schedule.at_once()
         self._version = version
         self._log.info("server_found", version=version)
@@ -119,15 +142,24 @@ class Loop:
         return version
 
     def _fail(self, exc: ReflexError, work: Work) -> None:
-        failure = f"{exc.code}: {exc.message}"
+        failure = _words(exc)
         if failure != self._failure:
             self._log.error("sync_failing", work=work.value, error=exc.code, reason=exc.message)
         self._failure = failure
-        self._schedule.failed(time.monotonic(), soon=not isinstance(exc, _LASTING))
+        soon = not isinstance(exc, _LASTING) or exc.code == "out_of_step"
+        self._schedule.failed(time.monotonic(), soon)
 
     def _report(self, channel: PrivateChannel) -> None:
+        if self._failure is None and (problem := self._mode.problem()) is not None:
+            self._tell(channel, "paused" if self._orders.paused else "failing", _words(problem))
+            return
         self._tell(channel, "paused" if self._orders.paused else "failing" if self._failure else "ok")
 
-    def _tell(self, channel: PrivateChannel, state: str) -> None:
-        self._orders.status = {"state": state, "lastError": self._failure}
-        channel.request(feed.sync_status(state, self._mode.name, self._failure))
+    def _tell(self, channel: PrivateChannel, state: str, problem: str | None = None) -> None:
+        problem = problem or self._failure
+        self._orders.status = {"state": state, "lastError": problem}
+        channel.request(feed.sync_status(state, self._mode.name, problem, self._mode.status()))
+
+
+def _words(error: ReflexError) -> str:
+    return f"{error.code}: {error.message}"

@@ -1,14 +1,16 @@
-"""What a way of keeping a snapshot fresh has to offer. `poll` is one; following a change stream will be another.
+"""What a way of keeping a snapshot fresh has to offer. `poll` is one, `stream` the other.
 
 The loop calls these from its one thread, with a channel on which HELLO was answered. Source errors, MemoryCapExceeded
-and InstanceUnreachable pass through; the mode leaves no snapshot half-sent on a channel that goes on.
+and InstanceUnreachable pass through; the mode leaves no snapshot and no group of changes half-sent on a channel that
+goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
+from reflexdb.model.errors import ReflexError
 from reflexdb.sync.channel import PrivateChannel
 
 GoOn = Callable[[], bool]
@@ -24,8 +26,18 @@ class Mode(Protocol):
 
     name: str
 
+    @property
+    def follows(self) -> bool:
+        """Whether `follow` is to be called while nothing else is due."""
+        ...
+
+    def found(self, server: dict[str, Any], same: bool) -> None:
+        """A server answered HELLO with this. `same`: it holds what this mode sent last; otherwise what is known of it
+        is to be forgotten."""
+        ...
+
     def forget(self) -> None:
-        """The server does not hold what was sent before: the next load starts from nothing."""
+        """Nothing is known of what the server holds: the next load starts from nothing."""
         ...
 
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
@@ -34,6 +46,22 @@ class Mode(Protocol):
 
     def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
         """Bring the snapshot up to date; `thorough` trusts no shortcut. The new version, None where nothing changed."""
+        ...
+
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
+        """Apply changes as they come, for about so long; ends sooner where `go_on` says so. The server's version."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """What SYNC_STATUS says besides state and last error."""
+        ...
+
+    def problem(self) -> ReflexError | None:
+        """What people should know of although everything else goes on."""
+        ...
+
+    def pause(self) -> None:
+        """Nothing will be applied for a while: hold nothing at the source that needs attention."""
         ...
 
     def close(self) -> None: ...

@@ -49,6 +49,10 @@ class Orders:
         self._reload.clear()
         return True
 
+    def pending(self) -> bool:
+        """Whether somebody wants something that the loop should look at now."""
+        return self._reload.is_set() or self.paused
+
     def wait(self, seconds: float, descriptor: int | None = None) -> None:
         """Sleep until an order comes, the descriptor becomes readable or the time is over."""
         poller = select.poll()

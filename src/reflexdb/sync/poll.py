@@ -10,20 +10,18 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from reflexdb.model.errors import ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader, Source
-from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import SchemaChanged, drift
-from reflexdb.sync.mode import GoOn, Interrupted
+from reflexdb.sync.mode import GoOn
+from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Digest, Spool
-
-COMMIT_S = 3600.0
-"""Building the indexes of a large snapshot takes a while; a server that hangs is the deployer's to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,7 @@ class Poll:
     """See Mode."""
 
     name = "poll"
+    follows = False
 
     def __init__(self, plan: Plan, open_source: Callable[[], Source], directory: Path) -> None:
         self._plan = plan
@@ -49,12 +48,28 @@ class Poll:
         """The last commit did not go through."""
         self._log = structlog.get_logger()
 
+    def found(self, server: dict[str, Any], same: bool) -> None:  # noqa: ARG002 - the protocol's
+        if not same:
+            self.forget()
+
     def forget(self) -> None:
         self._marks = []
 
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:  # noqa: ARG002 - the protocol's
+        raise AssertionError("a mode that polls follows nothing")
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def problem(self) -> ReflexError | None:
+        return None
+
+    def pause(self) -> None:
+        pass
+
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
         with self._view() as reader:
-            sending = _Sending(channel, reader, go_on)
+            sending = Sending(channel, reader, go_on)
             with sending:
                 marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
                 version = self._commit(sending)
@@ -65,7 +80,7 @@ class Poll:
         if not self._marks:
             return self.load(channel, go_on)
         with self._view() as reader:
-            sending = _Sending(channel, reader, go_on)
+            sending = Sending(channel, reader, go_on)
             with sending:
                 marks = [
                     self._compare(sending, reader, i, table, thorough) for i, table in enumerate(self._plan.tables)
@@ -84,24 +99,24 @@ class Poll:
             with contextlib.suppress(SourceError):
                 source.close()
 
-    def _commit(self, sending: _Sending) -> int:
+    def _commit(self, sending: Sending) -> int:
         self._refused = True
         version = sending.commit()
         self._refused = False
         return version
 
-    def _send(self, sending: _Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
+    def _send(self, sending: Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
         """Read and send in one go: there is nothing to compare with."""
         token = reader.change_token(table)
         digest = Digest()
         sending.replace(index)
-        for frame in _frames(reader, index, table, sending):
+        for frame in frames(reader, index, table, sending):
             digest.add(frame)
             sending.channel.send(frame)
         return _Mark(token, digest.value())
 
     def _compare(
-        self, sending: _Sending, reader: SnapshotReader, index: int, table: PlannedTable, thorough: bool
+        self, sending: Sending, reader: SnapshotReader, index: int, table: PlannedTable, thorough: bool
     ) -> _Mark:
         known = self._marks[index]
         token = reader.change_token(table)
@@ -110,7 +125,7 @@ class Poll:
             sending.keep(index)
             return known
         with Spool(self._directory) as spool:
-            for frame in _frames(reader, index, table, sending):
+            for frame in frames(reader, index, table, sending):
                 spool.add(frame)
             mark = _Mark(token, spool.digest())
             if mark.digest == known.digest:
@@ -151,57 +166,3 @@ class Poll:
                 source.close()
         except ReflexError:
             return []
-
-
-class _Sending:
-    """A snapshot on its way: begun at the first table that differs, aborted where it cannot be finished."""
-
-    def __init__(self, channel: PrivateChannel, reader: SnapshotReader, go_on: GoOn) -> None:
-        self.channel = channel
-        self.begun = False
-        self._reader = reader
-        self._go_on = go_on
-        self._kept: list[int] = []
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _type: type[BaseException] | None, exc: BaseException | None, _tb: object) -> None:
-        if exc is not None and self.begun:
-            with contextlib.suppress(ReflexError):
-                self.channel.request(feed.snapshot_abort())
-
-    def keep(self, index: int) -> None:
-        if self.begun:
-            self.channel.send(feed.table_keep(index))
-        else:
-            self._kept.append(index)
-
-    def replace(self, index: int) -> None:
-        self.begin()
-        self.channel.send(feed.table(index))
-
-    def begin(self) -> None:
-        if not self.begun:
-            self.channel.request(feed.snapshot_begin(self._reader.taken_at, self._reader.position))
-            self.begun = True
-            for kept in self._kept:
-                self.channel.send(feed.table_keep(kept))
-
-    def check(self) -> None:
-        if not self._go_on():
-            raise Interrupted
-
-    def commit(self) -> int:
-        self.check()
-        self.begun = False  # a commit that is refused has ended the snapshot as well
-        return int(self.channel.request(feed.snapshot_commit(), COMMIT_S)["version"])
-
-    def confirm(self) -> None:
-        self.check()
-        self.channel.request(feed.confirm(self._reader.taken_at, self._reader.position))
-
-
-def _frames(reader: SnapshotReader, index: int, table: PlannedTable, sending: _Sending) -> Iterator[feed.Frame]:
-    for batch in reader.read(table):
-        sending.check()
-        yield from feed.rows(index, table, batch)

@@ -1,0 +1,409 @@
+"""The mode that follows a source: one snapshot, then every committed transaction, in order and exactly once.
+
+The position of what the server holds is the server's: it comes with HELLO, changes with each commit, and a new process
+goes on from there. So whatever fails, the way back is the same: drop the stream, open it again after the last
+position that the server has. Several transactions are sent as one group where they come fast; a query never sees a
+part of one.
+
+A table that the stream can't follow row by row is read again in a view of its own, and comes into service together with
+the state of all others at the view's position. Knows neither protocols of sources nor intervals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
+from reflexdb.model.plan import Plan
+from reflexdb.sources.base import SnapshotReader
+from reflexdb.sources.changes import ChangeStream, Commit, Follower, Redefined, Rows, Stale, Truncated
+from reflexdb.sync import feed
+from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.drift import SchemaChanged
+from reflexdb.sync.group import Group
+from reflexdb.sync.mode import GoOn, Interrupted
+from reflexdb.sync.sending import Sending, frames
+from reflexdb.sync.spool import Spool
+from reflexdb.sync.transaction import Inbox, Part
+
+BATCH_S = 0.004
+"""How long the first transaction of a group waits for others."""
+BATCH_ROWS = 5_000
+"""A group with so many rows waits no longer."""
+WAKE_S = 0.2
+"""Longest wait for the source before orders are looked at."""
+CONFIRM_S = 1.0
+"""A source that says nothing is believed to be unchanged, and the server is told, so often."""
+JOIN_S = 5.0
+"""A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
+
+
+class Stream:
+    """See Mode."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        open_follower: Callable[[], Follower],
+        find_drift: Callable[[], dict[int, str]],
+        directory: Path,
+        name: str,
+        resumes: bool,
+    ) -> None:
+        self.name = name
+        self._plan = plan
+        self._open_follower = open_follower
+        self._find_drift = find_drift
+        self._directory = directory
+        self._resumes = resumes
+        """After a lost connection, go on from the position; otherwise read everything again."""
+        self._follower: Follower | None = None
+        self._stream: ChangeStream | None = None
+        self._broken = False
+        self._position: str | None = None
+        """Of the snapshot at the server; None where it is none of this mode's."""
+        self._version = 0
+        self._inbox = Inbox()
+        self._held: Part | None = None
+        """What was taken from the stream too early."""
+        self._confirmed = 0.0
+        self._go_on: GoOn = lambda: True
+        self._changed: dict[int, str] = {}
+        """Tables of another definition, and what is different: their rows stay as they are."""
+        self._stale: dict[int, str] = {}
+        self._not_before = 0.0
+        """Reading tables again takes at most half of the time."""
+        self._lag_ms = 0
+        self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0, "differences": 0}
+        self._log = structlog.get_logger()
+
+    # What the loop asks.
+
+    @property
+    def follows(self) -> bool:
+        return self._stream is not None
+
+    def found(self, server: dict[str, Any], same: bool) -> None:
+        self._drop_stream()
+        self._version = int(server["version"])
+        if same:
+            return
+        told = server.get("sync") or {}
+        fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
+        self._position = str(server["position"]) if fits else None
+        self._changed = self._find_drift() if fits else {}
+
+    def forget(self) -> None:
+        self._drop_stream()
+        self._position = None
+
+    def status(self) -> dict[str, Any]:
+        changed = [
+            {"table": self._plan.tables[table].name, "what": what} for table, what in sorted(self._changed.items())
+        ]
+        known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
+        return {**known, **self._counts, "schemaChanged": changed}
+
+    def problem(self) -> ReflexError | None:
+        """What goes on while all else is well."""
+        return SchemaChanged(list(self._changed.values())) if self._changed else None
+
+    def pause(self) -> None:
+        self._drop_stream()
+
+    def close(self) -> None:
+        self._drop_stream()
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            with contextlib.suppress(SourceError):
+                follower.close()
+
+    def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
+        self._drop_stream()
+        self._position = None
+        with self._translated(), self._source().snapshot(self._plan) as reader:
+            sending = Sending(channel, reader, go_on)
+            with sending:
+                for index, table in enumerate(self._plan.tables):
+                    sending.replace(index)
+                    for frame in frames(reader, index, table, sending):
+                        channel.send(frame)
+                self._version = sending.commit()
+            self._position = reader.position
+        self._changed.clear()
+        self._broken = False
+        self._open(self._position)
+        return self._version
+
+    def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
+        if self._position is None or (self._broken and not self._resumes):
+            return self.load(channel, go_on)
+        if self._stream is None:
+            try:
+                self._open(self._position)
+            except PositionLost as exc:
+                self._log.warning("position_lost", reason=exc.message)
+                return self.load(channel, go_on)
+        self._broken = False
+        return self._verify(channel, go_on) if thorough else None
+
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
+        if self._stream is None:
+            return self._version
+        with self._whole(channel, go_on) as group:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and go_on() and not channel.is_closed():
+                self._take_group(group)
+        return self._version
+
+    # One group after the other.
+
+    @contextlib.contextmanager
+    def _whole(self, channel: PrivateChannel, go_on: GoOn) -> Iterator[Group]:
+        """A group that is ended whatever happens; with what happened the stream's place is lost too."""
+        group = Group(self._plan, channel, self._version)
+        self._go_on = go_on
+        try:
+            with self._translated():
+                yield group
+        except BaseException as exc:
+            self._drop_stream()
+            if not isinstance(exc, InstanceUnreachable):
+                group.abort()
+            if isinstance(exc, feed.InstanceRefused) and exc.code == "out_of_step":
+                self._log.error("out_of_step", reason=exc.message)
+                self._counts["differences"] += 1
+                self._position = None
+            if isinstance(exc, PositionLost):
+                self._position = None
+            raise
+
+    def _take_group(self, group: Group) -> None:
+        """Wait for a transaction, take those that follow closely, and make them visible."""
+        asked = datetime.now(UTC)
+        part: Part | None = self._next_part(WAKE_S)
+        if part is None:
+            self._confirm_silence(group, asked)
+            return
+        deadline = time.monotonic() + BATCH_S
+        last: Commit | None = None
+        while part is not None:
+            if part.end is None and last is not None:
+                self._commit(group, last)  # what is whole need not wait for a transaction that is long
+                last = None
+            self._apply(part, group)
+            last = part.end
+            if self._stale and last is not None:
+                self._read_again(group, last)
+                return
+            full = group.changes >= BATCH_ROWS or time.monotonic() >= deadline
+            if last is not None and full:
+                break
+            part = self._remainder() if last is None else self._next_part(max(deadline - time.monotonic(), 0.0))
+        if last is not None:
+            self._commit(group, last)
+
+    def _remainder(self) -> Part:
+        """The next part of a transaction that has begun."""
+        while (part := self._next_part(WAKE_S)) is None:
+            self._check()
+        return part
+
+    def _check(self) -> None:
+        if not self._go_on():
+            raise Interrupted
+
+    def _next_part(self, seconds: float) -> Part | None:
+        """None where nothing came in time. Of a transaction that has begun to come the rest is waited for."""
+        assert self._stream is not None
+        if self._held is not None:
+            part, self._held = self._held, None
+            return part
+        end = time.monotonic() + seconds
+        while True:
+            event = self._stream.next(max(end - time.monotonic(), 0.0))
+            if event is None:
+                if not self._inbox.is_within or time.monotonic() >= end:
+                    return None
+                continue
+            whole = self._inbox.add(event)
+            if whole is not None:
+                return whole
+
+    def _apply(self, part: Part, group: Group) -> None:
+        for event in part.events:
+            match event:
+                case Rows(table=table):
+                    if table not in self._changed and table not in self._stale:
+                        group.rows(event)
+                        self._counts["changes"] += len(event.ops)
+                case Truncated(table=table):
+                    if table not in self._changed and table not in self._stale:
+                        group.replace(table, iter(()))
+                case Stale(table=table, reason=reason):
+                    if table not in self._changed:
+                        self._stale[table] = reason
+                case Redefined():
+                    self._redefined(event)
+        if part.end is not None:
+            self._counts["transactions"] += 1
+
+    def _redefined(self, event: Redefined) -> None:
+        """A table that still has all the plan asks for is read again; another is left as it is."""
+        if event.table is None:
+            raise SchemaChanged([event.what])
+        finding = self._find_drift().get(event.table)
+        if finding is None:
+            self._stale[event.table] = event.what
+            return
+        self._stale.pop(event.table, None)
+        self._changed[event.table] = finding
+        table = self._plan.tables[event.table].source_name
+        self._log.error("schema_changed", table=table, reason=finding, statement=event.what)
+
+    def _commit(self, group: Group, last: Commit) -> None:
+        self._version = group.commit(last.committed_at, last.position)
+        self._position = last.position
+        self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
+        assert self._stream is not None
+        self._stream.confirm(last.position)
+
+    def _confirm_silence(self, group: Group, asked: datetime) -> None:
+        """The source had nothing to say: what it had committed a moment ago is here."""
+        self._lag_ms = 0
+        if self._position is None or self._inbox.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
+            return
+        self._confirmed = time.monotonic()
+        group.commit(asked - timedelta(seconds=WAKE_S), self._position)
+
+    # Tables that are read again.
+
+    def _read_again(self, group: Group, last: Commit) -> None:
+        """Give every stale table the rows it has in one view, and all others their state at the view's position."""
+        while self._stale:
+            last = self._rest(group, last)
+            began = time.monotonic()
+            tables = frozenset(self._stale)
+            with contextlib.ExitStack() as spools:
+                with self._source().snapshot(self._plan) as reader:
+                    content = {table: spools.enter_context(self._spooled(reader, table)) for table in tables}
+                    position, taken_at = reader.position, reader.taken_at
+                last = self._go_to(position, group, last)
+                self._not_before = time.monotonic() + (time.monotonic() - began)
+                joined = self._is_at(position, last) and tables == frozenset(self._stale)
+                if not joined:
+                    continue  # the stream went beyond the view: another one is needed
+                for table, spool in content.items():
+                    group.replace(table, spool.chunks())
+                self._version = group.commit(taken_at, position)
+            self._position = position
+            self._counts["rereads"] += len(tables)
+            self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
+            self._stale.clear()
+            if self._stream is not None:
+                self._stream.confirm(position)
+
+    def _rest(self, group: Group, last: Commit) -> Commit:
+        """Until tables may be read again, take what comes."""
+        while (left := self._not_before - time.monotonic()) > 0:
+            self._check()
+            part = self._next_part(min(WAKE_S, left))
+            if part is not None:
+                last = self._apply_whole(part, group)
+        return last
+
+    @contextlib.contextmanager
+    def _spooled(self, reader: SnapshotReader, table: int) -> Iterator[Spool]:
+        with Spool(self._directory) as spool:
+            for batch in reader.read(self._plan.tables[table]):
+                self._check()
+                for frame in feed.rows(table, self._plan.tables[table], batch):
+                    spool.add(frame)
+            yield spool
+
+    def _go_to(self, position: str, group: Group, last: Commit) -> Commit:
+        """Apply every transaction that a view at the position contains. Raises PositionLost where the stream is silent
+        before it gets there."""
+        source = self._source()
+        heard = time.monotonic()
+        while not source.reached(last.position, position):
+            part = self._next_part(WAKE_S)
+            if part is None:
+                if time.monotonic() > heard + JOIN_S:
+                    raise PositionLost(
+                        f"the stream of changes did not come to position {position} at which tables were read again; "
+                        "everything is read again"
+                    )
+                continue
+            heard = time.monotonic()
+            if part.end is not None and not source.reached(position, part.end.position):
+                self._held = part
+                return last
+            last = self._apply_whole(part, group)
+        return last
+
+    def _is_at(self, position: str, last: Commit) -> bool:
+        """Whether a view at the position contains all that was applied."""
+        return self._source().reached(position, last.position)
+
+    def _apply_whole(self, part: Part, group: Group) -> Commit:
+        self._apply(part, group)
+        while part.end is None:
+            part = self._remainder()
+            self._apply(part, group)
+        return part.end
+
+    def _verify(self, channel: PrivateChannel, go_on: GoOn) -> int:
+        """Read everything again beside the stream and count what differs."""
+        with self._whole(channel, go_on) as group:
+            assert self._position is not None
+            tables = [table for table in range(len(self._plan.tables)) if table not in self._changed]
+            self._stale = dict.fromkeys(tables, "safety net")
+            self._read_again(group, Commit(self._position, datetime.now(UTC)))
+            if group.differences:
+                self._counts["differences"] += group.differences
+                self._log.error("differences_found", rows=group.differences)
+        return self._version
+
+    # The source.
+
+    def _source(self) -> Follower:
+        if self._follower is None:
+            self._follower = self._open_follower()
+        return self._follower
+
+    def _open(self, position: str) -> None:
+        with self._translated():
+            self._stream = self._source().stream(self._plan, position)
+        self._inbox = Inbox()
+        self._log.info("following", position=position)
+
+    def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        self._held = None
+        self._stale.clear()
+        if stream is not None:
+            with contextlib.suppress(SourceError):
+                stream.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """After an error of the source the next try begins with new connections."""
+        try:
+            yield
+        except SourceError as exc:
+            if not self._broken:
+                self._broken = True
+                self._counts["reconnects"] += 1
+            changed = {} if exc.temporary or isinstance(exc, SchemaChanged) else self._find_drift()
+            self.close()
+            if changed:
+                raise SchemaChanged(list(changed.values())) from exc
+            raise

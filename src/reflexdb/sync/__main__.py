@@ -22,12 +22,11 @@ from typing import IO, NoReturn
 import structlog
 
 from reflexdb.model.errors import ReflexError
-from reflexdb.sources import open_source
 from reflexdb.sync import commands
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.loop import Loop
+from reflexdb.sync.modes import choose_mode
 from reflexdb.sync.orders import Orders
-from reflexdb.sync.poll import Poll
 from reflexdb.sync.schedule import Schedule
 from reflexdb.sync.settings import SyncProcessSettings, read_secret
 
@@ -83,14 +82,15 @@ def _run() -> NoReturn:
 
 def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     log = structlog.get_logger()
-    log.info("sync_started", mode=settings.mode, interval_s=settings.interval_s)
-    if settings.mode != Poll.name:
-        log.warning("mode_not_supported", mode=settings.mode, used=Poll.name)
+    mode = choose_mode(settings, directory)
+    log.info("sync_started", mode=mode.name, interval_s=settings.interval_s)
+    if settings.mode != mode.name:
+        log.warning("mode_not_supported", mode=settings.mode, used=mode.name)
     plan, orders = settings.plan, Orders(directory)
     loop = Loop(
         connect=lambda: PrivateChannel(directory),
         fingerprint=plan.fingerprint(),
-        mode=Poll(plan, lambda: open_source(settings.address), directory),
+        mode=mode,
         schedule=Schedule(settings.interval_s, settings.safety_net_s),
         orders=orders,
     )

@@ -34,6 +34,9 @@ class SyncProcessSettings:
     safety_net_s: int
     """Seconds between thorough reloads; 0 for never."""
     log_level: str = "info"
+    follow_name: str = ""
+    """How a mode that follows presents itself at the source (`FollowOptions`); no two that run may share it."""
+    server_id: int = 0
 
     def save(self, directory: Path) -> None:
         document = {
@@ -46,6 +49,8 @@ class SyncProcessSettings:
             "intervalS": self.interval_s,
             "safetyNetS": self.safety_net_s,
             "logLevel": self.log_level,
+            "followName": self.follow_name,
+            "serverId": self.server_id,
         }
         replace_file(directory / SETTINGS_NAME, json.dumps(document).encode())
 
@@ -64,6 +69,8 @@ class SyncProcessSettings:
                 interval_s=document["intervalS"],
                 safety_net_s=document["safetyNetS"],
                 log_level=document["logLevel"],
+                follow_name=document.get("followName", ""),
+                server_id=document.get("serverId", 0),
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidRequest(f"{directory / SETTINGS_NAME} cannot be read as sync's settings: {exc!r}") from exc

@@ -1,0 +1,57 @@
+"""Which mode a sync process works in: the one its settings ask for where the source can be followed, else polling."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from reflexdb.model.errors import ReflexError
+from reflexdb.sources import follower, open_source
+from reflexdb.sources.changes import Follower, FollowOptions
+from reflexdb.sync.drift import drift
+from reflexdb.sync.mode import Mode
+from reflexdb.sync.poll import Poll
+from reflexdb.sync.settings import SyncProcessSettings
+from reflexdb.sync.stream import Stream
+
+
+def choose_mode(settings: SyncProcessSettings, directory: Path) -> Mode:
+    """Connects to nothing yet."""
+    if settings.mode == Poll.name or _follower(settings) is None:
+        return Poll(settings.plan, lambda: open_source(settings.address), directory)
+
+    def open_follower() -> Follower:
+        found = _follower(settings)
+        assert found is not None, "asked before"
+        return found
+
+    return Stream(
+        settings.plan,
+        open_follower,
+        lambda: changed_tables(settings),
+        directory,
+        settings.mode,
+        resumes=settings.plan.sync.cdc_reconnect_mode == "resume",
+    )
+
+
+def changed_tables(settings: SyncProcessSettings) -> dict[int, str]:
+    """Planned tables whose definition differs, and in what; nothing where the source can't be asked."""
+    plan = settings.plan
+    try:
+        source = open_source(settings.address)
+        try:
+            schema = source.introspect(plan.schema)
+        finally:
+            source.close()
+    except ReflexError:
+        return {}
+    findings = {
+        index: drift(dataclasses.replace(plan, tables=(table,)), schema) for index, table in enumerate(plan.tables)
+    }
+    return {index: found[0] for index, found in findings.items() if found}
+
+
+def _follower(settings: SyncProcessSettings) -> Follower | None:
+    options = FollowOptions(settings.follow_name, settings.server_id)
+    return follower(settings.address, settings.plan.schema, options)

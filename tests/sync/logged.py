@@ -1,0 +1,147 @@
+"""A source in memory that keeps a log of its transactions, and a Follower over it that can be made to fail."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from reflexdb.model.errors import PositionLost, ReflexError
+from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.sources.base import ARROW_TYPES
+from reflexdb.sources.changes import Commit, Event, Redefined, Row, Rows, Stale, Truncated
+
+
+class LoggedSource:
+    """Rows by table and key, and how they came about. All methods may be called from any thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.rows: dict[int, dict[Row, Row]] = {index: {} for index in range(len(plan.tables))}
+        self.log: list[list[Event]] = []
+        self.first = 0
+        """Transactions before this one are purged."""
+        self.failure: ReflexError | None = None
+        """What every use raises."""
+        self.changed = threading.Condition()
+        self.snapshots = 0
+        self.confirmed = ""
+        self.before_view: Any = None
+        """Called while a view is being fixed, after its position: what it commits is not in the view."""
+
+    def commit(self, *events: Event) -> str:
+        """One transaction; returns its position."""
+        with self.changed:
+            for event in events:
+                self._apply(event)
+            self.log.append([*events, Commit(str(len(self.log) + 1), datetime.now(UTC))])
+            self.changed.notify_all()
+            return str(len(self.log))
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case Rows():
+                for op, key, row in zip(event.ops, event.keys, event.rows, strict=True):
+                    table = self.rows[event.table]
+                    if key is not None:
+                        del table[key]
+                    if row is not None:
+                        now = tuple(row[i] for i in self.plan.tables[event.table].primary_key)
+                        assert now not in table, op
+                        table[now] = row
+            case Truncated():
+                self.rows[event.table] = {}
+            case Stale() | Redefined() | Commit():
+                pass
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class _Reader:
+    rows: dict[int, dict[Row, Row]]
+    plan: Plan
+    position: str
+    taken_at: datetime
+
+    def change_token(self, table: PlannedTable) -> str | None:
+        return None
+
+    def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
+        rows = list(self.rows[self.plan.tables.index(table)].values())
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
+        arrays = [pa.array(v, ARROW_TYPES[c.storage]) for v, c in zip(columns, table.columns, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, names=[column.name for column in table.columns])
+
+
+class _Stream:
+    def __init__(self, source: LoggedSource, position: int) -> None:
+        self._source = source
+        self._next = position
+        self._events: list[Event] = []
+
+    def next(self, timeout_s: float) -> Event | None:
+        with self._source.changed:
+            self._source.check()
+            if not self._events:
+                if self._next == len(self._source.log):
+                    self._source.changed.wait(timeout_s)
+                    self._source.check()
+                if self._next == len(self._source.log):
+                    return None
+                self._events = list(self._source.log[self._next])
+                self._next += 1
+            return self._events.pop(0)
+
+    def confirm(self, position: str) -> None:
+        self._source.confirmed = position
+
+    def close(self) -> None: ...
+
+
+class LogFollower:
+    """See Follower."""
+
+    mode = "binlog"
+
+    def __init__(self, source: LoggedSource) -> None:
+        self._source = source
+
+    def preflight(self, plan: Plan) -> tuple[str, ...]:
+        return ()
+
+    def unfollowed(self, plan: Plan) -> frozenset[int]:
+        return frozenset()
+
+    @contextmanager
+    def snapshot(self, plan: Plan) -> Iterator[_Reader]:
+        source = self._source
+        with source.changed:
+            source.check()
+            source.snapshots += 1
+            reader = _Reader(copy.deepcopy(source.rows), plan, str(len(source.log)), datetime.now(UTC))
+        if source.before_view is not None:
+            source.before_view()
+        yield reader
+
+    def stream(self, plan: Plan, position: str) -> _Stream:
+        with self._source.changed:
+            self._source.check()
+            if int(position) < self._source.first:
+                raise PositionLost(f"position {position} is purged")
+        return _Stream(self._source, int(position))
+
+    def reached(self, position: str, wanted: str) -> bool:
+        return int(position) >= int(wanted)
+
+    def drop(self) -> None: ...
+
+    def close(self) -> None: ...

@@ -17,9 +17,9 @@ namespace reflex {
 
 // One change in the making, and what it costs.
 struct Edit {
-  uint64_t id = 0;     // of no other edit of this process; 0 is none
-  int64_t grown = 0;   // bytes by which the new version is larger
-  uint64_t made = 0;   // bytes that it does not share with the former one
+  uint64_t id = 0;    // of no other edit of this process; 0 is none
+  int64_t grown = 0;  // bytes by which the new version is larger
+  uint64_t made = 0;  // bytes that it does not share with the former one
 
   static uint64_t new_id() {
     static std::atomic<uint64_t> last{0};

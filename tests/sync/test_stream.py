@@ -173,7 +173,7 @@ def test_a_query_never_sees_half_a_transaction(place: Place) -> None:
         with place.server.channel() as channel:
             channel.hello(feed.Role.DEPLOYER, None)
             while not stop.is_set():
-                sums.add(json.loads(channel.query("users(id < 21) { sum(age) }"))["sum"]["age"])
+                sums.add(json.loads(channel.query("users(id < 21) { total: sum(age) }"))["total"])
 
     looking = threading.Thread(target=look)
     looking.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import structlog
 from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SnapshotReader
-from reflexdb.sources.changes import ChangeStream, Commit, Follower, Redefined, Rows, Stale, Truncated
+from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import SchemaChanged
@@ -31,14 +32,12 @@ from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Spool
-from reflexdb.sync.transaction import Inbox, Part
+from reflexdb.sync.transaction import WAKE_S, Incoming, Part
 
 BATCH_S = 0.004
 """How long the first transaction of a group waits for others."""
 BATCH_ROWS = 5_000
 """A group with so many rows waits no longer."""
-WAKE_S = 0.2
-"""Longest wait for the source before orders are looked at."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
 JOIN_S = 5.0
@@ -65,19 +64,19 @@ class Stream:
         self._resumes = resumes
         """After a lost connection, go on from the position; otherwise read everything again."""
         self._follower: Follower | None = None
-        self._stream: ChangeStream | None = None
+        self._stream: Incoming | None = None
         self._broken = False
         self._position: str | None = None
         """Of the snapshot at the server; None where it is none of this mode's."""
         self._version = 0
-        self._inbox = Inbox()
-        self._held: Part | None = None
-        """What was taken from the stream too early."""
         self._confirmed = 0.0
         self._go_on: GoOn = lambda: True
         self._changed: dict[int, str] = {}
         """Tables of another definition, and what is different: their rows stay as they are."""
         self._stale: dict[int, str] = {}
+        self._unfollowed: frozenset[int] = frozenset()
+        """Tables whose changes are not in the stream at all: they are read again at each interval."""
+        self._different = 0
         self._not_before = 0.0
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
@@ -152,7 +151,9 @@ class Stream:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
         self._broken = False
-        return self._verify(channel, go_on) if thorough else None
+        if thorough:
+            return self._verify(channel, go_on)
+        return self._reread(channel, go_on, self._unfollowed, "not in the stream") if self._unfollowed else None
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
         if self._stream is None:
@@ -188,7 +189,7 @@ class Stream:
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         asked = datetime.now(UTC)
-        part: Part | None = self._next_part(WAKE_S)
+        part: Part | None = self._incoming.next(WAKE_S)
         if part is None:
             self._confirm_silence(group, asked)
             return
@@ -206,36 +207,17 @@ class Stream:
             full = group.changes >= BATCH_ROWS or time.monotonic() >= deadline
             if last is not None and full:
                 break
-            part = self._remainder() if last is None else self._next_part(max(deadline - time.monotonic(), 0.0))
+            part = (
+                self._incoming.remainder(self._check)
+                if last is None
+                else self._incoming.next(max(deadline - time.monotonic(), 0.0))
+            )
         if last is not None:
             self._commit(group, last)
-
-    def _remainder(self) -> Part:
-        """The next part of a transaction that has begun."""
-        while (part := self._next_part(WAKE_S)) is None:
-            self._check()
-        return part
 
     def _check(self) -> None:
         if not self._go_on():
             raise Interrupted
-
-    def _next_part(self, seconds: float) -> Part | None:
-        """None where nothing came in time. Of a transaction that has begun to come the rest is waited for."""
-        assert self._stream is not None
-        if self._held is not None:
-            part, self._held = self._held, None
-            return part
-        end = time.monotonic() + seconds
-        while True:
-            event = self._stream.next(max(end - time.monotonic(), 0.0))
-            if event is None:
-                if not self._inbox.is_within or time.monotonic() >= end:
-                    return None
-                continue
-            whole = self._inbox.add(event)
-            if whole is not None:
-                return whole
 
     def _apply(self, part: Part, group: Group) -> None:
         for event in part.events:
@@ -272,13 +254,12 @@ class Stream:
         self._version = group.commit(last.committed_at, last.position)
         self._position = last.position
         self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
-        assert self._stream is not None
-        self._stream.confirm(last.position)
+        self._incoming.confirm(last.position)
 
     def _confirm_silence(self, group: Group, asked: datetime) -> None:
         """The source had nothing to say: what it had committed a moment ago is here."""
         self._lag_ms = 0
-        if self._position is None or self._inbox.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
+        if self._position is None or self._incoming.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
             return
         self._confirmed = time.monotonic()
         group.commit(asked - timedelta(seconds=WAKE_S), self._position)
@@ -307,14 +288,13 @@ class Stream:
             self._counts["rereads"] += len(tables)
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
-            if self._stream is not None:
-                self._stream.confirm(position)
+            self._incoming.confirm(position)
 
     def _rest(self, group: Group, last: Commit) -> Commit:
         """Until tables may be read again, take what comes."""
         while (left := self._not_before - time.monotonic()) > 0:
             self._check()
-            part = self._next_part(min(WAKE_S, left))
+            part = self._incoming.next(min(WAKE_S, left))
             if part is not None:
                 last = self._apply_whole(part, group)
         return last
@@ -334,7 +314,7 @@ class Stream:
         source = self._source()
         heard = time.monotonic()
         while not source.reached(last.position, position):
-            part = self._next_part(WAKE_S)
+            part = self._incoming.next(WAKE_S)
             if part is None:
                 if time.monotonic() > heard + JOIN_S:
                     raise PositionLost(
@@ -344,7 +324,7 @@ class Stream:
                 continue
             heard = time.monotonic()
             if part.end is not None and not source.reached(position, part.end.position):
-                self._held = part
+                self._incoming.hold(part)
                 return last
             last = self._apply_whole(part, group)
         return last
@@ -356,23 +336,33 @@ class Stream:
     def _apply_whole(self, part: Part, group: Group) -> Commit:
         self._apply(part, group)
         while part.end is None:
-            part = self._remainder()
+            part = self._incoming.remainder(self._check)
             self._apply(part, group)
         return part.end
 
     def _verify(self, channel: PrivateChannel, go_on: GoOn) -> int:
-        """Read everything again beside the stream and count what differs."""
+        """Read everything that is followed again and count what differs."""
+        self._different = 0
+        version = self._reread(channel, go_on, set(range(len(self._plan.tables))) - self._unfollowed, "safety net")
+        if self._different:
+            self._counts["differences"] += self._different
+            self._log.error("differences_found", rows=self._different)
+        return version
+
+    def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> int:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
-            tables = [table for table in range(len(self._plan.tables)) if table not in self._changed]
-            self._stale = dict.fromkeys(tables, "safety net")
+            self._stale = {table: reason for table in sorted(tables) if table not in self._changed}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
-            if group.differences:
-                self._counts["differences"] += group.differences
-                self._log.error("differences_found", rows=group.differences)
+            self._different = group.differences
         return self._version
 
     # The source.
+
+    @property
+    def _incoming(self) -> Incoming:
+        assert self._stream is not None
+        return self._stream
 
     def _source(self) -> Follower:
         if self._follower is None:
@@ -381,13 +371,12 @@ class Stream:
 
     def _open(self, position: str) -> None:
         with self._translated():
-            self._stream = self._source().stream(self._plan, position)
-        self._inbox = Inbox()
+            self._unfollowed = self._source().unfollowed(self._plan)
+            self._stream = Incoming(self._source().stream(self._plan, position))
         self._log.info("following", position=position)
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
-        self._held = None
         self._stale.clear()
         if stream is not None:
             with contextlib.suppress(SourceError):

@@ -41,10 +41,17 @@ class Paged {
   explicit Paged(T rest) : rest_(std::move(rest)) {}
 
   size_t size() const { return size_; }
+  // Requires: i < size().
   const T& get(size_t i) const {
-    assert(i < size_);
     const Page* page = pages_[i >> kShift].get();
     return page != nullptr ? page->values[i & (kPage - 1)] : rest_;
+  }
+
+  // The entries from `i` to the end of its page, one after the other; null where none of them was ever
+  // written.
+  const T* run(size_t i) const {
+    const Page* page = pages_[i >> kShift].get();
+    return page != nullptr ? page->values.data() + (i & (kPage - 1)) : nullptr;
   }
 
   // Room for entries [0, size); never gets smaller.

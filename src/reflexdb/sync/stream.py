@@ -71,19 +71,18 @@ class Stream:
         self._version = 0
         self._confirmed = 0.0
         self._go_on: GoOn = lambda: True
+        self._unchecked = False
+        """The position is a former process's: definitions may have changed before it."""
         self._changed: dict[int, str] = {}
         """Tables of another definition, and what is different: their rows stay as they are."""
         self._stale: dict[int, str] = {}
         self._unfollowed: frozenset[int] = frozenset()
         """Tables whose changes are not in the stream at all: they are read again at each interval."""
-        self._different = 0
         self._not_before = 0.0
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0, "differences": 0}
         self._log = structlog.get_logger()
-
-    # What the loop asks.
 
     @property
     def follows(self) -> bool:
@@ -97,7 +96,8 @@ class Stream:
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._position = str(server["position"]) if fits else None
-        self._changed = self._find_drift() if fits else {}
+        self._changed.clear()
+        self._unchecked = fits
 
     def forget(self) -> None:
         self._drop_stream()
@@ -150,10 +150,12 @@ class Stream:
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
-        self._broken = False
+        self._broken, before = False, self._version
         if thorough:
-            return self._verify(channel, go_on)
-        return self._reread(channel, go_on, self._unfollowed, "not in the stream") if self._unfollowed else None
+            self._verify(channel, go_on)
+        elif self._unfollowed:
+            self._reread(channel, go_on, self._unfollowed, "not in the stream")
+        return self._version if self._version != before else None
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
         if self._stream is None:
@@ -163,8 +165,6 @@ class Stream:
             while time.monotonic() < end and go_on() and not channel.is_closed():
                 self._take_group(group)
         return self._version
-
-    # One group after the other.
 
     @contextlib.contextmanager
     def _whole(self, channel: PrivateChannel, go_on: GoOn) -> Iterator[Group]:
@@ -264,8 +264,6 @@ class Stream:
         self._confirmed = time.monotonic()
         group.commit(asked - timedelta(seconds=WAKE_S), self._position)
 
-    # Tables that are read again.
-
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table the rows it has in one view, and all others their state at the view's position."""
         while self._stale:
@@ -340,24 +338,19 @@ class Stream:
             self._apply(part, group)
         return part.end
 
-    def _verify(self, channel: PrivateChannel, go_on: GoOn) -> int:
+    def _verify(self, channel: PrivateChannel, go_on: GoOn) -> None:
         """Read everything that is followed again and count what differs."""
-        self._different = 0
-        version = self._reread(channel, go_on, set(range(len(self._plan.tables))) - self._unfollowed, "safety net")
-        if self._different:
-            self._counts["differences"] += self._different
-            self._log.error("differences_found", rows=self._different)
-        return version
+        followed = set(range(len(self._plan.tables))) - self._unfollowed
+        if different := self._reread(channel, go_on, followed, "safety net"):
+            self._counts["differences"] += different
+            self._log.error("differences_found", rows=different)
 
     def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> int:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
             self._stale = {table: reason for table in sorted(tables) if table not in self._changed}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
-            self._different = group.differences
-        return self._version
-
-    # The source.
+        return group.differences
 
     @property
     def _incoming(self) -> Incoming:
@@ -373,6 +366,9 @@ class Stream:
         with self._translated():
             self._unfollowed = self._source().unfollowed(self._plan)
             self._stream = Incoming(self._source().stream(self._plan, position))
+        if self._unchecked:
+            self._changed = self._find_drift()  # what a former process knew
+            self._unchecked = False
         self._log.info("following", position=position)
 
     def _drop_stream(self) -> None:

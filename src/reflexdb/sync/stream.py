@@ -40,7 +40,9 @@ BATCH_ROWS = 5_000
 """A group with so many rows waits no longer."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
-JOIN_S = 5.0
+TABLES_TOLD_MAX = 20
+"""Of those with another definition, so many are named in the status, which must stay small."""
+JOIN_S = 15.0
 """A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
 
 
@@ -88,25 +90,25 @@ class Stream:
     def follows(self) -> bool:
         return self._stream is not None
 
-    def found(self, server: dict[str, Any], same: bool) -> None:
+    def found(self, server: dict[str, Any], same: bool) -> bool:
         self._drop_stream()
         self._version = int(server["version"])
         if same:
-            return
+            return True
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._position = str(server["position"]) if fits else None
         self._changed.clear()
         self._unchecked = fits
+        return True
 
     def forget(self) -> None:
         self._drop_stream()
         self._position = None
 
     def status(self) -> dict[str, Any]:
-        changed = [
-            {"table": self._plan.tables[table].name, "what": what} for table, what in sorted(self._changed.items())
-        ]
+        first = sorted(self._changed.items())[:TABLES_TOLD_MAX]
+        changed = [{"table": self._plan.tables[table].name, "what": what[:200]} for table, what in first]
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
         return {**known, **self._counts, "schemaChanged": changed}
 

@@ -101,8 +101,6 @@ class Deployment:
             words = last_words(self._directory / SERVER_LOG)
             raise DeployFailed("launch", f"{exc.message}; its last words: {words}") from exc
         candidate.send_keys(spec.api_keys)
-        if spec.sync_mode != "poll":
-            self._log(f"Sync mode {spec.sync_mode} is not supported yet; using poll")
         self._log("Starting sync")
         candidate.start_sync(spec.source)
         return candidate

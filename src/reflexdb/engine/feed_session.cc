@@ -1,5 +1,7 @@
 #include "feed_session.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -15,6 +17,7 @@ namespace {
 constexpr uint16_t kProtocol = 1;
 constexpr uint8_t kRoleSync = 1;
 constexpr uint8_t kRoleDeployer = 2;
+constexpr int kSyncNice = 5;
 constexpr size_t kMaxSyncStatusBytes = 16 * 1024;
 
 std::string_view as_text(Bytes body) { return {reinterpret_cast<const char*>(body.data()), body.size()}; }
@@ -149,6 +152,9 @@ FeedReply FeedSession::hello(Bytes body) {
   greeted_ = true;
   if (hello->role == kRoleSync) {
     is_sync_ = true;
+    // Taking rows in gives way to answering queries, where both want the processor: on Linux this is of the
+    // calling thread alone. Refused, it does no harm.
+    setpriority(PRIO_PROCESS, 0, kSyncNice);
     role_.take(id_, disconnect_);
     instance_.sync_connected.store(true, std::memory_order_relaxed);
   }

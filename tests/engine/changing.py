@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from reflexdb.sources.changes import UNCHANGED, Op, Row, Rows
-from reflexdb.sync import feed
 from reflexdb.sync.change_frames import changes
 from tests.engine.harness import Cli
 from tests.engine.plans import COMMENTS, LOGS, PLAN, POSTS, SEATS, TICKETS, USERS
@@ -164,6 +163,3 @@ QUERIES = (
 
 def answers(cli: Cli) -> dict[str, Any]:
     return {query: cli.rows(query) for query in QUERIES}
-
-
-__all__ = ["QUERIES", "Model", "answers", "apply", "bodies_of", "feed"]

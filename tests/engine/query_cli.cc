@@ -2,11 +2,11 @@
 // standard output.
 //
 // An order is u8 kind, u32 length, body. B begins a snapshot (u64 memory cap in bytes), T and K name a table
-// (u32), R carries rows, C commits, X begins changes (u64 memory cap in bytes), which D carries, T and R within
-// them replace a table and E commits, P moves the position, L sets limits (five u64), Q asks, A asks with
-// parameters (a query and pairs of name and value, each ended by a zero byte), N tells where the next page
-// starts. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the HTTP
-// status for queries.
+// (u32), R carries rows, C commits, X begins changes (u64 memory cap in bytes), which D carries, T and R
+// within them replace a table and E commits, P moves the position, L sets limits (five u64), Q asks, A asks
+// with parameters (a query and pairs of name and value, each ended by a zero byte), N tells where the next
+// page starts. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the
+// HTTP status for queries.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

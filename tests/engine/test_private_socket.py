@@ -71,7 +71,8 @@ def test_hello_tells_what_serves(server: Server) -> None:
     with server.channel() as channel:
         told = channel.hello(feed.Role.SYNC, PLAN.fingerprint())
 
-    assert told == {"engine": "0.1.0", "fingerprint": PLAN.fingerprint().hex(), "version": 1, "position": "here"}
+    known = {"engine": "0.1.0", "fingerprint": PLAN.fingerprint().hex(), "version": 1, "position": "here"}
+    assert told == {**known, "sync": None}
 
 
 BAD_FRAMES = {
@@ -80,7 +81,7 @@ BAD_FRAMES = {
     "largest length": b"\xff\xff\xff\xff",
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "unknown kind": frame(0x7F),
-    "reserved kind": frame(0x20),
+    "reserved kind": frame(0x2F),
     "reply as request": frame(0x80, b"{}"),
     "no hello": frame(0x45),
     "two hellos": HELLO + HELLO,

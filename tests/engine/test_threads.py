@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from reflexdb.sources.changes import Op, Rows
 from reflexdb.sync import feed
+from reflexdb.sync.change_frames import changes, changes_begin, changes_commit
+from tests.engine.plans import PLAN, USERS
 from tests.engine.serving import LIMIT_S, SECRET, THREAD_FLAGS, Server, compile_server, get, post
 
 pytestmark = pytest.mark.timeout(1800)
@@ -46,3 +51,58 @@ def test_swaps_keys_queries_and_a_drain_at_once_race_nowhere(checked_program: Pa
 
         assert server.process.wait(LIMIT_S) == 0
     assert statuses == {200}
+
+
+def test_groups_of_changes_race_with_no_query_and_are_never_seen_in_part(checked_program: Path) -> None:
+    """Whatever moves between rows, and from a row to another in its place, the sum stays."""
+    stop = threading.Event()
+    sums: set[int] = set()
+
+    def ask(server: Server) -> None:
+        with server.client() as client:
+            while not stop.is_set():
+                sums.add(client.ask(post("users { total: sum(age) }")).json()["total"])
+                assert client.ask(post("users { id posts(ORDER BY id DESC LIMIT 2) { title } }")).status == 200
+
+    dice = random.Random(3)
+    ages = dict.fromkeys(range(1, 101), 10)
+    with Server(checked_program).ready({"users": [{"id": i, "age": 10} for i in ages]}) as server:
+        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        with server.sync() as sync:
+            version = 1
+            for _ in range(150):
+                rows = moves(dice, ages)
+                sync.send(changes_begin(version))
+                for frame in changes(PLAN.tables[USERS], rows):
+                    sync.send(frame)
+                version = sync.request(changes_commit(datetime.now(UTC), "p"))["version"]
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    assert sums == {1000}
+
+
+def moves(dice: random.Random, ages: dict[int, int]) -> Rows:
+    """Some age goes from one row to another, and a row gets another key."""
+    rows = Rows(USERS)
+
+    def note(op: Op, key: int | None, row: int | None) -> None:
+        rows.ops.append(op)
+        rows.keys.append(None if key is None else (key,))
+        rows.rows.append(None if row is None else (row, None, None, None, ages[row], None, None))
+
+    for _ in range(5):
+        one, other = dice.sample(sorted(ages), 2)
+        ages[one] -= 3
+        ages[other] += 3
+        note(Op.UPDATE, one, one)
+        note(Op.UPDATE, other, other)
+    old, new = dice.choice(sorted(ages)), dice.randrange(1000, 10**6)
+    if new not in ages:
+        ages[new] = ages.pop(old)
+        note(Op.DELETE, old, None)
+        note(Op.INSERT, None, new)
+    return rows

@@ -20,16 +20,18 @@ from reflexdb.model.errors import InstanceUnreachable, MemoryCapExceeded, Source
 from reflexdb.model.plan import PlannedTable
 from reflexdb.model.storage import FIXED_WIDTH, Storage
 from reflexdb.sources.base import ARROW_TYPES
+from reflexdb.sources.changes import UNCHANGED, Op, Rows
 from reflexdb.sync import feed
+from reflexdb.sync.change_frames import changes, changes_commit
 from tests.sync.decoding import decode_rows
 from tests.sync.plans import PEOPLE, column, table
 
 PAGE = Path(reflexdb.__file__).parent / "engine" / "doc" / "feed.md"
 
 
-def page_examples() -> Iterator[tuple[str, int, bytes]]:
+def page_examples(heading: str = "## Worked example") -> Iterator[tuple[str, int, bytes]]:
     """Each frame of the page's worked example: its name, the byte count the page claims, its bytes."""
-    example = PAGE.read_text("utf-8").split("## Worked example")[1]
+    example = PAGE.read_text("utf-8").split(heading)[1].split("\n## ")[0]
     for name, count, lines in re.findall(r"^    ([A-Z_]+) +(\d+) bytes\n((?:      .*\n)+)", example, re.MULTILINE):
         pairs = [re.match(r"(?:[0-9a-f]{2}(?: |$))+", line.strip()) for line in lines.splitlines()]
         yield name, int(count), bytes.fromhex("".join(pair[0] for pair in pairs if pair))
@@ -223,3 +225,21 @@ def test_orders_carry_what_the_page_says() -> None:
     assert feed.drain(1500).encode() == struct.pack("<IBI", 5, 0x42, 1500)
     assert feed.hello(feed.Role.DEPLOYER, None).encode()[8:] == bytes(32)
     assert feed.sync_status("ok", "poll", None).encode()[5:] == b'{"state":"ok","mode":"poll","lastError":null}'
+
+
+def test_the_pages_example_of_changes_is_what_is_sent() -> None:
+    rows = Rows(0, [Op.UPDATE], [(5,)], [(5, UNCHANGED)])
+    frames = [*changes(PEOPLE, rows), changes_commit(datetime(2026, 4, 15, 12, tzinfo=UTC), "p2")]
+    examples = list(page_examples("## Changes"))
+
+    assert examples == [(frame.kind.name, len(frame.encode()), frame.encode()) for frame in frames]
+
+
+def test_many_changes_are_cut_and_a_value_of_another_type_is_named() -> None:
+    rows = Rows(0, [Op.INSERT] * 500, [None] * 500, [(n, "x" * 100) for n in range(500)])
+    frames = list(changes(PEOPLE, rows, 2000))
+
+    assert max(frame.body_bytes() for frame in frames) < 2000
+    assert sum(struct.unpack_from("<II", bytes(frame.parts[0]))[1] for frame in frames) == 500
+    with pytest.raises(SourceData, match="'people' has a value in column 'id'"):
+        list(changes(PEOPLE, Rows(0, [Op.INSERT], [None], [("one", None)])))

@@ -1,6 +1,7 @@
 #include "changes.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,35 @@ struct Relation {
   uint32_t child;
   uint32_t forward;
 };
+
+bool same_cells(const Column& a, uint32_t row_a, const Column& b, uint32_t row_b) {
+  const Cell x = a.cell(row_a);
+  const Cell y = b.cell(row_b);
+  if (!x.chunk.has(x.i) || !y.chunk.has(y.i)) return x.chunk.has(x.i) == y.chunk.has(y.i);
+  const size_t width = fixed_width(a.storage);
+  if (width == 0) return x.chunk.text(x.i) == y.chunk.text(y.i);
+  return std::memcmp(x.chunk.fixed.data() + x.i * width, y.chunk.fixed.data() + y.i * width, width) == 0;
+}
+
+// Rows in which two versions of a table differ. Without a key rows can't be told apart: then it is how many
+// more one has.
+uint64_t count_differences(const Table& before, const Table& now) {
+  if (before.key.empty())
+    return before.live() > now.live() ? before.live() - now.live() : now.live() - before.live();
+  uint64_t same = 0;
+  uint64_t changed = 0;
+  std::vector<KeyPart> parts(before.key.size());
+  each_row(before, [&](uint32_t row) {
+    if (!read_key(before.columns, before.key, row, parts)) return;
+    const uint32_t other = now.primary_key.find(now.columns, now.key, parts);
+    if (other == kNoRow) return;
+    bool equal = true;
+    for (size_t c = 0; c < before.columns.size() && equal; ++c)
+      equal = same_cells(before.columns[c], row, now.columns[c], other);
+    ++(equal ? same : changed);
+  });
+  return before.live() + now.live() - 2 * same - changed;
+}
 
 }  // namespace
 
@@ -95,7 +125,9 @@ struct Changes::Impl {
   std::vector<std::vector<std::shared_ptr<Link>>> links;  // the same
   std::vector<Edit> table_edits;
   std::vector<std::vector<Edit>> link_edits;
-  uint64_t replaced_bytes = 0;      // made by replacements
+  uint64_t replaced_bytes = 0;  // made by replacements
+  std::vector<uint32_t> replaced;
+  uint64_t differences = 0;
   std::unique_ptr<Loader> loader;  // of the table that is being replaced
   ChangeBatch batch;
   std::vector<KeyPart> parts;
@@ -148,7 +180,8 @@ Status Changes::Impl::find(uint32_t index, const ChangeBatch& from, uint32_t key
   const Table& table = next->table(index);
   parts.clear();
   for (size_t i = 0; i < def.primary_key.size(); ++i) {
-    if (!from.keys[i].has(key)) return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
+    if (!from.keys[i].has(key))
+      return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
     parts.push_back(key_part(def.columns[def.primary_key[i]].storage, from.keys[i], key));
   }
   *row = table.primary_key.find(table.columns, table.key, parts);
@@ -184,7 +217,8 @@ Status Changes::Impl::insert(uint32_t index, const NewRow& from) {
     return {"invalid_rows", "Table `" + std::string(def.name) + "` has more than 4,294,967,294 rows."};
   const uint32_t row = TableEdit(&table, &table_edits[index]).insert(from);
   for (uint32_t f = 0; f < def.forward.size(); ++f) own_link(index, f).attach(row);
-  for (const Relation& relation : referring[index]) own_link(relation.child, relation.forward).add_parent(row);
+  for (const Relation& relation : referring[index])
+    own_link(relation.child, relation.forward).add_parent(row);
   return {};
 }
 
@@ -208,18 +242,21 @@ Status Changes::Impl::update(uint32_t index, uint32_t row, NewRow from) {
   from.former = row;
   std::vector<uint16_t> changed;
   for (uint16_t c = 0; c < def.columns.size(); ++c) {
-    if (!from.is_left_out(c) && !same_value(before.columns[c], row, from.batches[c], from.i)) changed.push_back(c);
+    if (!from.is_left_out(c) && !same_value(before.columns[c], row, from.batches[c], from.i))
+      changed.push_back(c);
   }
   if (changed.empty()) return {};
   const auto touches = [&changed](std::span<const uint16_t> columns) {
-    return std::any_of(columns.begin(), columns.end(),
-                       [&](uint16_t c) { return std::find(changed.begin(), changed.end(), c) != changed.end(); });
+    return std::any_of(columns.begin(), columns.end(), [&](uint16_t c) {
+      return std::find(changed.begin(), changed.end(), c) != changed.end();
+    });
   };
   if (touches(def.primary_key)) {  // its place changes: it goes and comes
     if (!read_new_key(index, from, &parts))
       return {"invalid_rows", "Table `" + std::string(def.name) + "`: a changed row's key has a null."};
     const uint32_t other = before.primary_key.find(before.columns, before.key, parts);
-    if (other != kNoRow && other != row) return out_of_step(index, "a row with a changed key's new value is there");
+    if (other != kNoRow && other != row)
+      return out_of_step(index, "a row with a changed key's new value is there");
     erase(index, row);
     return insert(index, from);
   }
@@ -281,6 +318,8 @@ Changes::~Changes() = default;
 
 const SnapshotPtr& Changes::previous() const { return impl_->previous; }
 
+uint64_t Changes::differences() const { return impl_->differences; }
+
 Status Changes::rows(std::span<const uint8_t> body) {
   Impl& impl = *impl_;
   if (!impl.failed.ok()) return impl.failed;
@@ -303,6 +342,7 @@ Status Changes::replace(uint32_t table) {
     if (other != table) status = impl.loader->keep(other);
   }
   if (status.ok()) status = impl.loader->table(table);
+  impl.replaced.push_back(table);
   return impl.fail(std::move(status));
 }
 
@@ -323,6 +363,10 @@ Status Changes::commit(int64_t source_time_ms, std::string_view position, Snapsh
     status = impl.check_cap();
   }
   if (!status.ok()) return impl.fail(std::move(status));
+  std::sort(impl.replaced.begin(), impl.replaced.end());
+  impl.replaced.erase(std::unique(impl.replaced.begin(), impl.replaced.end()), impl.replaced.end());
+  for (const uint32_t table : impl.replaced)
+    impl.differences += count_differences(impl.previous->table(table), impl.next->table(table));
   SnapshotInfo& info = impl.next->info;
   info.version = impl.previous->info.version + 1;
   info.source_time_ms = source_time_ms;

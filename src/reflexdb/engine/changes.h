@@ -25,8 +25,8 @@ class Changes {
 
   // After a failure every call answers that failure.
   //
-  // `body` is a CHANGES frame's body; nothing in it is trusted. Not kept. An update or delete of a row that is
-  // not there, or an insert of one that is, is out_of_step.
+  // `body` is a CHANGES frame's body; nothing in it is trusted. Not kept. An update or delete of a row that
+  // is not there, or an insert of one that is, is out_of_step.
   Status rows(std::span<const uint8_t> body);
   // Begins a table anew; `replacement` rows may follow and are all it has.
   Status replace(uint32_t table);
@@ -36,6 +36,8 @@ class Changes {
   Status commit(int64_t source_time_ms, std::string_view position, SnapshotPtr* out);
 
   const SnapshotPtr& previous() const;
+  // After commit: rows of replaced tables that the former snapshot did not have, or not so, or had too many.
+  uint64_t differences() const;
 
  private:
   struct Impl;

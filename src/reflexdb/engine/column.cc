@@ -36,9 +36,8 @@ bool needs_escape(std::string_view text) {
 
 uint64_t Chunk::memory() const {
   return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
-         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8 +
-         views.capacity() * sizeof(views[0]) + owners.capacity() * sizeof(owners[0]) + held +
-         (pages != nullptr ? sizeof(Pages) : 0);
+         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8 + views.capacity() * sizeof(views[0]) +
+         owners.capacity() * sizeof(owners[0]) + held + (pages != nullptr ? sizeof(Pages) : 0);
 }
 
 uint64_t Column::memory() const {

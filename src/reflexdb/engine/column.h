@@ -3,8 +3,8 @@
 //
 // A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version
 // of a column can replace some of them and keep the rest; a chunk of which a few rows changed is one with
-// pages of 1,024 rows in place of those of its base (column_edit.h makes them). A ColumnBuilder belongs to one
-// thread; what it is given has been checked (feed_rows.h).
+// pages of 1,024 rows in place of those of its base (column_edit.h makes them). A ColumnBuilder belongs to
+// one thread; what it is given has been checked (feed_rows.h).
 #pragma once
 
 #include <array>
@@ -66,22 +66,22 @@ struct Chunk {
   using Pages = std::array<std::shared_ptr<Chunk>, kChunkPages>;
 
   uint32_t rows = 0;
-  std::unique_ptr<Pages> pages;        // null: the values are here; else in a row's page or, without one, in `base`
-  std::vector<uint8_t> fixed;          // rows * width; zero where null
+  std::unique_ptr<Pages> pages;  // null: the values are here; else in a row's page or, without one, in `base`
+  std::vector<uint8_t> fixed;    // rows * width; zero where null
   std::vector<uint32_t> offsets;       // rows + 1 into `bytes`
   std::vector<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
   std::vector<char> bytes;
-  Bits valid;   // empty: every row has a value
-  Bits escape;  // empty: no value needs escaping
+  Bits valid;                           // empty: every row has a value
+  Bits escape;                          // empty: no value needs escaping
   std::vector<std::string_view> views;  // instead of `offsets` and `bytes` in a page: into `owners`
   std::vector<std::shared_ptr<const void>> owners;
   uint64_t held = 0;  // bytes that `owners` keep, besides those of the chunk that the page is part of
   std::shared_ptr<const Chunk> base;
   // While it is being written:
-  uint64_t edit = 0;       // that made it
-  char* room = nullptr;    // in the last owner
+  uint64_t edit = 0;     // that made it
+  char* room = nullptr;  // in the last owner
   size_t room_bytes = 0;
-  size_t room_next = 0;    // size of the last owner
+  size_t room_next = 0;  // size of the last owner
 
   bool has(uint32_t i) const { return valid.empty() || bit(valid, i); }
   bool escaped(uint32_t i) const { return !escape.empty() && bit(escape, i); }

@@ -22,7 +22,8 @@ std::string_view to_view(const Column& column, const ColumnBatch& batch, uint32_
 std::string_view to_view(const Column& column, const Cell& cell) {
   const uint32_t width = fixed_width(column.storage);
   if (width == 0) return cell.chunk.text(cell.i);
-  return {reinterpret_cast<const char*>(cell.chunk.fixed.data()) + static_cast<size_t>(cell.i) * width, width};
+  return {reinterpret_cast<const char*>(cell.chunk.fixed.data()) + static_cast<size_t>(cell.i) * width,
+          width};
 }
 
 void write_bit(Bits* bits, uint32_t i, bool value, bool rest) {
@@ -175,8 +176,7 @@ Chunk& own_page(Column* column, uint32_t row, Edit* edit) {
   std::shared_ptr<Chunk>& page = (*chunk.pages)[number];
   if (page != nullptr && page->edit == edit->id) return *page;
   const size_t before = page != nullptr ? page->memory() : 0;
-  page = page != nullptr ? copy_page(*page)
-                         : page_of(chunk.base.get(), number, fixed_width(column->storage));
+  page = page != nullptr ? copy_page(*page) : page_of(chunk.base.get(), number, fixed_width(column->storage));
   page->edit = edit->id;
   page->room = nullptr;
   page->room_bytes = 0;

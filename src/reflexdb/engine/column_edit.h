@@ -1,8 +1,9 @@
 // Writing single values of a column into a new version of it. What an older version sees stays.
 //
-// A chunk that is written to becomes pages of 1,024 rows over its former self; only the page is copied. Values
-// that vary in length are kept where they were, new ones go to blocks of the page's own; a page whose blocks
-// are many or mostly unused is packed when it is next copied, a chunk of mostly pages becomes one piece again.
+// A chunk that is written to becomes pages of 1,024 rows over its former self; only the page is copied.
+// Values that vary in length are kept where they were, new ones go to blocks of the page's own; a page whose
+// blocks are many or mostly unused is packed when it is next copied, a chunk of mostly pages becomes one
+// piece again.
 #pragma once
 
 #include <cstdint>

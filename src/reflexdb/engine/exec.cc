@@ -129,8 +129,7 @@ class Executor {
     if (selection.in_row_order()) {
       const auto all = std::views::iota(uint32_t{0}, table.rows);
       const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
-      return scan_by_number(
-          selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
+      return scan_by_number(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
     }
     scan(selection, [&](uint32_t row) {
       if (behind(row)) rows.push_back(row);

@@ -16,7 +16,8 @@ Status read_ops(ColumnDecoder* decoder, uint32_t count, std::vector<ChangeOp>* o
   ops->clear();
   ops->reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
-    if (bytes[i] < static_cast<uint8_t>(ChangeOp::kInsert) || bytes[i] > static_cast<uint8_t>(ChangeOp::kDelete))
+    if (bytes[i] < static_cast<uint8_t>(ChangeOp::kInsert) ||
+        bytes[i] > static_cast<uint8_t>(ChangeOp::kDelete))
       return decoder->broken("a change is neither insert, update nor delete");
     ops->push_back(static_cast<ChangeOp>(bytes[i]));
   }
@@ -55,7 +56,8 @@ Status decode_changes(std::span<const uint8_t> body, const SchemaDef& schema, ui
   out->unchanged.assign(def.columns.size(), nullptr);
   for (size_t i = 0; i < def.columns.size(); ++i) {
     const uint8_t* left_out = decoder.take(1);
-    if (left_out == nullptr || *left_out > 1) return decoder.broken_column(def.columns[i], "has no valid flag");
+    if (left_out == nullptr || *left_out > 1)
+      return decoder.broken_column(def.columns[i], "has no valid flag");
     if (*left_out == 1) {
       out->unchanged[i] = decoder.take((static_cast<uint64_t>(rows) + 7) / 8);
       if (out->unchanged[i] == nullptr)

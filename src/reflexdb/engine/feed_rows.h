@@ -1,4 +1,5 @@
-// Decodes columns and the body of a ROWS frame (doc/feed.md, "Columns of a ROWS frame"), trusting nothing in it.
+// Decodes columns and the body of a ROWS frame (doc/feed.md, "Columns of a ROWS frame"), trusting nothing in
+// it.
 //
 // Every length is checked against the frame before anything is read; text, JSON and decimals are checked
 // value by value before they are stored, so that no later part of the engine has to.

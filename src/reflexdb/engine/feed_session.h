@@ -95,7 +95,7 @@ class FeedSession {
   std::function<void(uint64_t)> disconnect_;
   bool greeted_ = false;
   bool is_sync_ = false;
-  std::unique_ptr<Loader> loader_;  // between SNAPSHOT_BEGIN and its end
+  std::unique_ptr<Loader> loader_;    // between SNAPSHOT_BEGIN and its end
   std::unique_ptr<Changes> changes_;  // between CHANGES_BEGIN and its end
   bool dropping_ = false;             // the group's frames, up to its COMMIT
   int64_t load_began_ms_ = 0;

@@ -190,8 +190,9 @@ bool Filter::prepared(const Pred& pred, const Table& table, Related* related) {
         related->rows[first / 64 + w] = found[w];
         continue;
       }
-      for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-        const uint32_t parent = link.to.get(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)));
+      const uint32_t* to = link.to.run(first + w * 64);  // 64 rows are in one page
+      for (uint64_t left = to != nullptr ? found[w] : 0; left != 0; left &= left - 1) {
+        const uint32_t parent = to[std::countr_zero(left)];
         if (parent != kNoRow) related->rows[parent >> 6] |= uint64_t{1} << (parent & 63);
       }
     }
@@ -250,9 +251,10 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
       if (pred.step.reverse) {
         word = related->rows[first / 64 + w];
       } else {
-        for (uint64_t left = active[w]; left != 0; left &= left - 1) {
-          const auto i = static_cast<uint32_t>(std::countr_zero(left));
-          const uint32_t to = link.to.get(first + w * 64 + i);
+        const uint32_t* parents = link.to.run(first + w * 64);
+        for (uint64_t left = parents != nullptr ? active[w] : 0; left != 0; left &= left - 1) {
+          const int i = std::countr_zero(left);
+          const uint32_t to = parents[i];
           if (to != kNoRow && in_set(related->rows, to)) word |= uint64_t{1} << i;
         }
       }

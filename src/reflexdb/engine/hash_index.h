@@ -2,8 +2,8 @@
 //
 // They hold row numbers only (4 bytes a slot); keys are compared in the columns themselves. Where the key is
 // one integer column whose values are consecutive, as surrogate keys often are, a HashIndex holds nothing and
-// computes the row. One that has been handed out is immutable and any thread may look up; changing it takes an
-// Edit (paged.h).
+// computes the row. One that has been handed out is immutable and any thread may look up; changing it takes
+// an Edit (paged.h).
 #pragma once
 
 #include <cstdint>

@@ -72,6 +72,34 @@ void append_metric(std::string* out, const char* name, const char* type, const c
   out->append(line, static_cast<size_t>(n));
 }
 
+// What sync said of itself, where it follows its source.
+void append_sync(const std::string& told, std::string* out) {
+  struct Figure {
+    const char* key;
+    const char* name;
+    const char* type;
+    const char* help;
+    double scale;
+  };
+  static constexpr Figure kFigures[] = {
+      {"lagMs", "sync_lag_seconds", "gauge", "From a commit at the source to its being visible, lately.",
+       1e-3},
+      {"changes", "sync_changes_total", "counter", "Changed rows that sync sent.", 1},
+      {"transactions", "sync_transactions_total", "counter", "Source transactions that sync applied.", 1},
+      {"reconnects", "sync_reconnects_total", "counter", "Times that the source was lost.", 1},
+      {"rereads", "sync_rereads_total", "counter", "Tables read again while following.", 1},
+      {"differences", "sync_differences_total", "counter", "Rows that the safety net found wrong.", 1},
+  };
+  JsonValue status;
+  if (told.empty() || !parse_json(told, &status)) return;
+  for (const Figure& figure : kFigures) {
+    const JsonValue* value = status.find(figure.key);
+    if (value == nullptr || !value->is(JsonValue::Kind::kInteger)) continue;
+    append_metric(out, figure.name, figure.type, figure.help,
+                  static_cast<double>(value->integer) * figure.scale);
+  }
+}
+
 template <typename Get>
 uint64_t sum(const Instance& instance, Get get) {
   uint64_t total = 0;
@@ -171,6 +199,7 @@ void append_metrics(const Instance& instance, std::string* out) {
                 static_cast<double>(instance.pending_bytes.load()));
   append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",
                 static_cast<double>(instance.publication.swaps()));
+  append_sync(instance.notes.copy().sync, out);
   append_metric(out, "memory_cap_bytes", "gauge", "Cap on memory for rows and indexes; 0 is none.",
                 static_cast<double>(instance.options.memory_cap_mb << 20));
   append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.",

@@ -51,7 +51,8 @@ void LinkEdit::detach(uint32_t row) {
     link_.orphans.erase(child_.columns, link_.child_key, row, &edit_);
 }
 
-bool LinkEdit::child_parts(uint32_t parent, std::vector<KeyPart>* parts, std::vector<std::string>* texts) const {
+bool LinkEdit::child_parts(uint32_t parent, std::vector<KeyPart>* parts,
+                           std::vector<std::string>* texts) const {
   parts->resize(link_.parent_key.size());
   texts->resize(parts->size());
   if (!read_key(parent_.columns, link_.parent_key, parent, *parts)) return false;

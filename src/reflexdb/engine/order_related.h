@@ -15,8 +15,8 @@ namespace reflex {
 AggregateValue related_value(const Snapshot& snapshot, const Step& step, const PlanAggregate& plan,
                              uint32_t parent, Ticker* ticker);
 
-// Puts the rows, given in the table's order, in the order of `keys` and cuts those behind `wanted`; ties stay in row
-// order.
+// Puts the rows, given in the table's order, in the order of `keys` and cuts those behind `wanted`; ties stay
+// in row order.
 void order_related(const Snapshot& snapshot, uint32_t table, const std::vector<RelatedKey>& keys,
                    uint64_t wanted, Ticker* ticker, std::vector<uint32_t>* rows);
 

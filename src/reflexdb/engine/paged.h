@@ -17,9 +17,9 @@ namespace reflex {
 
 // One change in the making, and what it costs.
 struct Edit {
-  uint64_t id = 0;     // of no other edit of this process; 0 is none
-  int64_t grown = 0;   // bytes by which the new version is larger
-  uint64_t made = 0;   // bytes that it does not share with the former one
+  uint64_t id = 0;    // of no other edit of this process; 0 is none
+  int64_t grown = 0;  // bytes by which the new version is larger
+  uint64_t made = 0;  // bytes that it does not share with the former one
 
   static uint64_t new_id() {
     static std::atomic<uint64_t> last{0};
@@ -41,10 +41,17 @@ class Paged {
   explicit Paged(T rest) : rest_(std::move(rest)) {}
 
   size_t size() const { return size_; }
+  // Requires: i < size().
   const T& get(size_t i) const {
-    assert(i < size_);
     const Page* page = pages_[i >> kShift].get();
     return page != nullptr ? page->values[i & (kPage - 1)] : rest_;
+  }
+
+  // The entries from `i` to the end of its page, one after the other; null where none of them was ever
+  // written.
+  const T* run(size_t i) const {
+    const Page* page = pages_[i >> kShift].get();
+    return page != nullptr ? page->values.data() + (i & (kPage - 1)) : nullptr;
   }
 
   // Room for entries [0, size); never gets smaller.

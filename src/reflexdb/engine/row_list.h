@@ -1,8 +1,8 @@
-// Rows of one table in that table's order, in blocks that versions share; and walking over such a list or over
-// a plain array of rows without knowing which it is.
+// Rows of one table in that table's order, in blocks that versions share; and walking over such a list or
+// over a plain array of rows without knowing which it is.
 //
-// As for paged.h: a list that has been handed out is immutable, writing takes an Edit. The order is an argument:
-// a list holds row numbers only.
+// As for paged.h: a list that has been handed out is immutable, writing takes an Edit. The order is an
+// argument: a list holds row numbers only.
 #pragma once
 
 #include <algorithm>
@@ -62,7 +62,8 @@ class RowList {
     blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(at));
   }
 
-  // How many rows, from the first on, `is_before` holds for. Requires: for none behind one it does not hold for.
+  // How many rows, from the first on, `is_before` holds for. Requires: for none behind one it does not hold
+  // for.
   template <typename IsBefore>
   size_t partition(IsBefore is_before) const {
     size_t passed = 0;

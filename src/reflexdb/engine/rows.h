@@ -30,8 +30,8 @@ bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& p
 // How many rows matter: the limit and what OFFSET skips.
 uint64_t rows_wanted(const PlanSelection& selection);
 
-// Puts the rows, given in the table's order, in the selection's order and cuts those behind its limit. Ties stay
-// in the table's order.
+// Puts the rows, given in the table's order, in the selection's order and cuts those behind its limit. Ties
+// stay in the table's order.
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows);
 
 }  // namespace reflex

@@ -2,8 +2,8 @@
 // relation.
 //
 // Everything here is immutable once the Loader or Changes has handed it out; any thread may read it while it
-// holds the SnapshotPtr. Tables and links are shared between snapshots where nothing changed, and in parts where
-// little did.
+// holds the SnapshotPtr. Tables and links are shared between snapshots where nothing changed, and in parts
+// where little did.
 #pragma once
 
 #include <cstdint>
@@ -74,12 +74,12 @@ struct Link {
   std::vector<uint16_t> parent_key;
   bool by_primary_key = false;
 
-  Paged<uint32_t, 12> to{kNoRow};               // by child row: the parent's row, or kNoRow
-  std::shared_ptr<const Children> children_of;  // as loaded
+  Paged<uint32_t, 12> to{kNoRow};                    // by child row: the parent's row, or kNoRow
+  std::shared_ptr<const Children> children_of;       // as loaded
   Paged<std::shared_ptr<const RowList>, 8> changed;  // by parent row: its children since, where not null
   uint32_t changes = 0;                              // entries of `changed`
   KeyGroups orphans;                                 // children with a whole key that no parent has, by it
-  KeyGroups targets;                                 // parents by their key, where that is not the primary one
+  KeyGroups targets;  // parents by their key, where that is not the primary one
   uint64_t bytes = 0;
 
   // Does some child have a key that no parent has?

@@ -7,7 +7,8 @@ namespace reflex {
 
 namespace {
 
-// Numbers given up are taken again once there are that many, be it that the table then needs a list of its order.
+// Numbers given up are taken again once there are that many, be it that the table then needs a list of its
+// order.
 bool is_wasteful(const Table& table) { return table.dead > 1024 + table.rows / 4; }
 
 }  // namespace
@@ -49,7 +50,8 @@ uint32_t TableEdit::take_number(uint32_t row) {
   return row;
 }
 
-// Any number given up. They are looked for in a circle, so that in the long run each word is looked at once a lap.
+// Any number given up. They are looked for in a circle, so that in the long run each word is looked at once a
+// lap.
 bool TableEdit::find_dead(uint32_t* row) {
   if (table_.dead == 0) return false;
   const size_t words = table_.dead_bits.size();
@@ -73,8 +75,8 @@ void TableEdit::order_all() {
   table_.ordered = true;
 }
 
-// A number for the row. As long as rows are in order by their numbers, one that keeps them so is looked for: the
-// next one for a key behind all others, or one given up between the right neighbours.
+// A number for the row. As long as rows are in order by their numbers, one that keeps them so is looked for:
+// the next one for a key behind all others, or one given up between the right neighbours.
 uint32_t TableEdit::place(const NewRow& from) {
   if (table_.key.empty()) return add_number();
   uint32_t dead = kNoRow;

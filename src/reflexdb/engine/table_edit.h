@@ -15,10 +15,10 @@ namespace reflex {
 
 // Values for one row: from a frame, and for the columns that the frame leaves out from a row of the table.
 struct NewRow {
-  std::span<const ColumnBatch> batches;             // by column
-  std::span<const uint8_t* const> unchanged;        // by column: bits of values left out, or null; may be empty
-  uint32_t i = 0;                                   // in the batches
-  uint32_t former = kNoRow;                         // where left out values are taken from
+  std::span<const ColumnBatch> batches;       // by column
+  std::span<const uint8_t* const> unchanged;  // by column: bits of values left out, or null; may be empty
+  uint32_t i = 0;                             // in the batches
+  uint32_t former = kNoRow;                   // where left out values are taken from
 
   bool is_left_out(size_t column) const {
     if (unchanged.empty() || unchanged[column] == nullptr) return false;

@@ -11,144 +11,84 @@ SQLite and PostgreSQL have the same tables. A partial index goes through `unique
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    DDL,
     JSON,
-    BigInteger,
     Boolean,
     Column,
-    ColumnElement,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
-    event,
     text,
 )
 
-from reflexdb.records.triggers import only_added_to
-
-metadata = MetaData()
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An instant with microseconds, stored as `2026-04-15T12:00:00.000000Z`."""
-
-    impl = String(27)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        if value is None:
-            return None
-        assert value.tzinfo is not None, "a time without a zone must not be stored"
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else datetime.fromisoformat(value)
-
-
-Large = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite's INTEGER has 64 bits; PostgreSQL's has 32."""
-
-
-def unique_among(where: ColumnElement[bool], name: str, *columns: Column[Any]) -> None:
-    """An index that allows each value once among the rows for which `where` holds."""
-    Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
-
-
-def _id() -> Column[str]:
-    return Column("id", String(36), primary_key=True)
-
-
-def _ref(name: str, target: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, String(36), ForeignKey(f"{target}.id"), nullable=nullable)
-
-
-def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
-    return Column(name, UtcTime, nullable=nullable)
-
-
-def _only_added(table: Table) -> None:
-    """The database itself refuses to change or remove a row."""
-    for dialect, statements in only_added_to(table.name).items():
-        for statement in statements:
-            ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
-            event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
-
-
-def _origin_and_error() -> list[Column[str]]:
-    """Who asked, and where it went wrong: null in what was written before these were kept."""
-    return [
-        Column("trigger", String(20)),
-        Column("key_id", String(32)),
-        Column("key_name", Text),
-        Column("error_code", String(40)),
-        Column("error_step", Text),
-    ]
-
+from reflexdb.records.columns import (
+    Large,
+    metadata,
+    only_added,
+    origin_and_error,
+    refers,
+    row_id,
+    time,
+    unique_among,
+)
 
 customers = Table(
     "customers",
     metadata,
-    _id(),
+    row_id(),
     Column("name", Text, nullable=False),
     Column("plan", String(20), nullable=False),
-    _time("created_at"),
-    _time("suspended_at", nullable=True),
+    time("created_at"),
+    time("suspended_at", nullable=True),
 )
 
 management_keys = Table(
     "management_keys",
     metadata,
-    _id(),
-    _ref("customer_id", "customers"),
+    row_id(),
+    refers("customer_id", "customers"),
     Column("key_id", String(32), nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("secret_hash", String(64), nullable=False),
-    _time("created_at"),
-    _time("expires_at", nullable=True),
-    _time("last_used_at", nullable=True),
-    _time("revoked_at", nullable=True),
+    time("created_at"),
+    time("expires_at", nullable=True),
+    time("last_used_at", nullable=True),
+    time("revoked_at", nullable=True),
 )
 
 logins = Table(
     "logins",
     metadata,
-    _id(),
-    _ref("customer_id", "customers"),
+    row_id(),
+    refers("customer_id", "customers"),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("name", Text, nullable=False),
-    _time("created_at"),
-    _time("last_used_at", nullable=True),
+    time("created_at"),
+    time("last_used_at", nullable=True),
 )
 Index("logins_subject", logins.c.issuer, logins.c.subject, unique=True)
 
 operator_keys = Table(
     "operator_keys",
     metadata,
-    _id(),
+    row_id(),
     Column("key_id", String(32), nullable=False, unique=True),
     Column("secret_hash", String(64), nullable=False),
-    _time("created_at"),
-    _time("last_used_at", nullable=True),
-    _time("revoked_at", nullable=True),
+    time("created_at"),
+    time("last_used_at", nullable=True),
+    time("revoked_at", nullable=True),
 )
 
 connections = Table(
     "connections",
     metadata,
-    _id(),
-    _ref("customer_id", "customers"),
+    row_id(),
+    refers("customer_id", "customers"),
     Column("name", Text, nullable=False),
     Column("backend", String(20), nullable=False),
     Column("host", Text, nullable=False),
@@ -158,9 +98,9 @@ connections = Table(
     Column("password_ref", Text),
     Column("sync_mode", String(20), nullable=False),
     Column("sync_interval_s", Integer, nullable=False),
-    _time("created_at"),
-    _time("updated_at"),
-    _time("deleted_at", nullable=True),
+    time("created_at"),
+    time("updated_at"),
+    time("deleted_at", nullable=True),
 )
 _alive = connections.c.deleted_at.is_(None)
 unique_among(_alive, "connections_name", connections.c.customer_id, connections.c.name)
@@ -168,9 +108,9 @@ unique_among(_alive, "connections_name", connections.c.customer_id, connections.
 databases = Table(
     "databases",
     metadata,
-    _id(),
-    _ref("customer_id", "customers"),
-    _ref("connection_id", "connections"),
+    row_id(),
+    refers("customer_id", "customers"),
+    refers("connection_id", "connections"),
     Column("name", Text, nullable=False),
     Column("schema_name", Text, nullable=False),
     Column("instance_size", String(20), nullable=False),
@@ -183,13 +123,13 @@ databases = Table(
     Column("binlog_server_id", Large),
     Column("custom_domain", Text),
     Column("pause_schedule", JSON(none_as_null=True)),
-    _time("schedule_checked_at", nullable=True),
+    time("schedule_checked_at", nullable=True),
     Column("tags", JSON, nullable=False),
     Column("port", Integer),
     Column("config_text", Text),
-    _time("created_at"),
-    _time("updated_at"),
-    _time("deleted_at", nullable=True),
+    time("created_at"),
+    time("updated_at"),
+    time("deleted_at", nullable=True),
 )
 _alive = databases.c.deleted_at.is_(None)
 unique_among(_alive, "databases_name", databases.c.connection_id, databases.c.name)
@@ -203,8 +143,8 @@ for _name, _column in (("desired", databases.c.desired_state), ("scheduled", dat
 builds = Table(
     "builds",
     metadata,
-    _id(),
-    _ref("database_id", "databases"),
+    row_id(),
+    refers("database_id", "databases"),
     Column("number", Integer, nullable=False),
     Column("status", String(20), nullable=False),
     Column("image_digest", Text),
@@ -214,10 +154,10 @@ builds = Table(
     Column("cost_cents", Integer),
     Column("duration_s", Integer),
     Column("error", Text),
-    _time("created_at"),
-    _time("started_at", nullable=True),
-    _time("finished_at", nullable=True),
-    *_origin_and_error(),
+    time("created_at"),
+    time("started_at", nullable=True),
+    time("finished_at", nullable=True),
+    *origin_and_error(),
     Column("source_version", Text),
     Column("fingerprint", String(64)),
     Column("image_bytes", Large),
@@ -233,9 +173,9 @@ Index("builds_history", builds.c.database_id, builds.c.number, *(builds.c[name] 
 deployments = Table(
     "deployments",
     metadata,
-    _id(),
-    _ref("database_id", "databases"),
-    _ref("build_id", "builds"),
+    row_id(),
+    refers("database_id", "databases"),
+    refers("build_id", "builds"),
     Column("settings", JSON, nullable=False),
     Column("password_ref", Text),
     Column("endpoint_url", Text),
@@ -245,11 +185,11 @@ deployments = Table(
     Column("swap_count", Integer),
     Column("row_counts", JSON, nullable=False),
     Column("replication_paused", Boolean, nullable=False),
-    _time("last_health_check", nullable=True),
-    _time("created_at"),
-    _time("updated_at"),
-    _time("serving_at", nullable=True),
-    _time("retired_at", nullable=True),
+    time("last_health_check", nullable=True),
+    time("created_at"),
+    time("updated_at"),
+    time("serving_at", nullable=True),
+    time("retired_at", nullable=True),
     Column("source_position", Text),
     Column("capture_schema", Text),
 )
@@ -262,14 +202,14 @@ Index("deployments_of_build", deployments.c.build_id, deployments.c.serving_at)
 api_keys = Table(
     "api_keys",
     metadata,
-    _id(),
-    _ref("database_id", "databases"),
+    row_id(),
+    refers("database_id", "databases"),
     Column("key_id", String(32), nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    _time("created_at"),
-    _time("expires_at", nullable=True),
-    _time("last_used_at", nullable=True),
-    _time("revoked_at", nullable=True),
+    time("created_at"),
+    time("expires_at", nullable=True),
+    time("last_used_at", nullable=True),
+    time("revoked_at", nullable=True),
 )
 
 Index("api_keys_of_database", api_keys.c.database_id)
@@ -278,8 +218,8 @@ audit = Table(
     "audit",
     metadata,
     Column("number", Integer, primary_key=True),
-    _ref("customer_id", "customers"),
-    _time("at"),
+    refers("customer_id", "customers"),
+    time("at"),
     Column("trigger", String(20), nullable=False),
     Column("key_id", String(32)),
     Column("key_name", Text),
@@ -292,7 +232,7 @@ audit = Table(
     Column("after", JSON(none_as_null=True)),
 )
 Index("audit_of_customer", audit.c.customer_id, audit.c.number)
-_only_added(audit)
+only_added(audit)
 
 repeats = Table(
     "repeats",
@@ -304,14 +244,14 @@ repeats = Table(
     Column("status", Integer),
     Column("content_type", Text),
     Column("answer", LargeBinary),
-    _time("created_at"),
+    time("created_at"),
 )
 Index("repeats_created_at", repeats.c.created_at)
 
 site = Table(
     "site",
     metadata,
-    _id(),
+    row_id(),
     Column("directory", Text, nullable=False),
 )
 """The one data directory that these records belong to: where the secrets, images and instances are."""
@@ -319,11 +259,11 @@ site = Table(
 planes = Table(
     "planes",
     metadata,
-    _id(),
+    row_id(),
     Column("url", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("process", Text, nullable=False),
-    _time("expires_at"),
+    time("expires_at"),
 )
 """The control planes that share the records; one is alive until `expires_at`, by this database's clock."""
 
@@ -341,18 +281,18 @@ TRANSIENT = (planes, leases)
 jobs = Table(
     "jobs",
     metadata,
-    _id(),
-    _ref("database_id", "databases"),
+    row_id(),
+    refers("database_id", "databases"),
     Column("action", String(20), nullable=False),
-    _ref("build_id", "builds", nullable=True),
-    _ref("deployment_id", "deployments", nullable=True),
+    refers("build_id", "builds", nullable=True),
+    refers("deployment_id", "deployments", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("owner", String(36)),
     Column("error", Text),
-    _time("created_at"),
-    _time("started_at", nullable=True),
-    _time("finished_at", nullable=True),
-    *_origin_and_error(),
+    time("created_at"),
+    time("started_at", nullable=True),
+    time("finished_at", nullable=True),
+    *origin_and_error(),
     Column("kind", String(20)),
     Column("from_build_id", String(36)),
     Column("request_id", String(64)),
@@ -366,16 +306,16 @@ billing = Table(
     Column("customer_id", String(36), ForeignKey("customers.id"), primary_key=True),
     Column("stripe_customer", String(255), unique=True),
     Column("subscription", String(255)),
-    _time("subscription_created_at", nullable=True),
-    _time("subscription_told_at", nullable=True),
+    time("subscription_created_at", nullable=True),
+    time("subscription_told_at", nullable=True),
     Column("subscription_status", String(40)),
     Column("subscription_plan", String(20)),
     Column("payment_state", String(20)),
-    _time("payment_told_at", nullable=True),
+    time("payment_told_at", nullable=True),
     Column("renewals", Integer, nullable=False),
     Column("overage_enabled", Boolean, nullable=False),
     Column("spending_cap_cents", Integer),
-    _time("updated_at"),
+    time("updated_at"),
 )
 
 stripe_events = Table(
@@ -386,8 +326,8 @@ stripe_events = Table(
     Column("subject", String(255)),
     Column("customer_id", String(36), ForeignKey("customers.id")),
     Column("outcome", String(20), nullable=False),
-    _time("created_at"),
-    _time("received_at"),
+    time("created_at"),
+    time("received_at"),
 )
 Index("stripe_events_subject", stripe_events.c.subject, stripe_events.c.kind)
 Index("stripe_events_received_at", stripe_events.c.received_at)
@@ -396,24 +336,24 @@ build_charges = Table(
     "build_charges",
     metadata,
     Column("build_id", String(36), ForeignKey("builds.id"), primary_key=True),
-    _ref("customer_id", "customers"),
+    refers("customer_id", "customers"),
     Column("month", String(7), nullable=False),
     Column("overage_cents", Integer, nullable=False),
-    _time("charged_at"),
-    _time("refunded_at", nullable=True),
+    time("charged_at"),
+    time("refunded_at", nullable=True),
 )
 Index("build_charges_of_month", build_charges.c.customer_id, build_charges.c.month)
 
 credit_adjustments = Table(
     "credit_adjustments",
     metadata,
-    _id(),
-    _ref("customer_id", "customers"),
+    row_id(),
+    refers("customer_id", "customers"),
     Column("amount", Integer, nullable=False),
     Column("reason", Text),
-    _time("expires_at", nullable=True),
-    _time("created_at"),
+    time("expires_at", nullable=True),
+    time("created_at"),
 )
 Index("credit_adjustments_of_customer", credit_adjustments.c.customer_id, credit_adjustments.c.created_at)
-_only_added(credit_adjustments)
+only_added(credit_adjustments)
 Index("jobs_of_database", jobs.c.database_id, jobs.c.created_at, jobs.c.id)

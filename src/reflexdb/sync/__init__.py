@@ -1,1 +1,1 @@
-"""The process beside each server: first snapshot, periodic reloads, health. Following changes will live here."""
+"""The process beside each server: first snapshot, periodic reloads or a followed stream of changes, health."""

@@ -99,8 +99,7 @@ class Loop:
     def _greet(self, channel: PrivateChannel) -> None:
         answer = channel.hello(feed.Role.SYNC, self._fingerprint)
         version = int(answer["version"])
-        self._mode.found(answer, same=version == self._version)
-        if version == 0 or not self._mode.follows:
+        if self._mode.found(answer, same=version == self._version) or version == 0:
             self._schedule.at_once()
         self._version = version
         self._log.info("server_found", version=version)

@@ -31,9 +31,9 @@ class Mode(Protocol):
         """Whether `follow` is to be called while nothing else is due."""
         ...
 
-    def found(self, server: dict[str, Any], same: bool) -> None:
+    def found(self, server: dict[str, Any], same: bool) -> bool:
         """A server answered HELLO with this. `same`: it holds what this mode sent last; otherwise what is known of it
-        is to be forgotten."""
+        is to be forgotten. Whether to refresh at once."""
         ...
 
     def forget(self) -> None:

@@ -48,9 +48,10 @@ class Poll:
         """The last commit did not go through."""
         self._log = structlog.get_logger()
 
-    def found(self, server: dict[str, Any], same: bool) -> None:  # noqa: ARG002 - the protocol's
+    def found(self, server: dict[str, Any], same: bool) -> bool:  # noqa: ARG002 - the protocol's
         if not same:
             self.forget()
+        return False
 
     def forget(self) -> None:
         self._marks = []

@@ -35,7 +35,8 @@ class SyncProcessSettings:
     """Seconds between thorough reloads; 0 for never."""
     log_level: str = "info"
     follow_name: str = ""
-    """How a mode that follows presents itself at the source (`FollowOptions`); no two that run may share it."""
+    """How a mode that follows presents itself at the source (`FollowOptions`); no two that run may share it. Empty, or
+    0 below: a name of its own for each instance directory."""
     server_id: int = 0
 
     def save(self, directory: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import structlog
 from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SnapshotReader
-from reflexdb.sources.changes import ChangeStream, Commit, Follower, Redefined, Rows, Stale, Truncated
+from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import SchemaChanged
@@ -31,17 +32,17 @@ from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Spool
-from reflexdb.sync.transaction import Inbox, Part
+from reflexdb.sync.transaction import WAKE_S, Incoming, Part
 
 BATCH_S = 0.004
 """How long the first transaction of a group waits for others."""
 BATCH_ROWS = 5_000
 """A group with so many rows waits no longer."""
-WAKE_S = 0.2
-"""Longest wait for the source before orders are looked at."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
-JOIN_S = 5.0
+TABLES_TOLD_MAX = 20
+"""Of those with another definition, so many are named in the status, which must stay small."""
+JOIN_S = 15.0
 """A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
 
 
@@ -65,49 +66,49 @@ class Stream:
         self._resumes = resumes
         """After a lost connection, go on from the position; otherwise read everything again."""
         self._follower: Follower | None = None
-        self._stream: ChangeStream | None = None
+        self._stream: Incoming | None = None
         self._broken = False
         self._position: str | None = None
         """Of the snapshot at the server; None where it is none of this mode's."""
         self._version = 0
-        self._inbox = Inbox()
-        self._held: Part | None = None
-        """What was taken from the stream too early."""
         self._confirmed = 0.0
         self._go_on: GoOn = lambda: True
+        self._unchecked = False
+        """The position is a former process's: definitions may have changed before it."""
         self._changed: dict[int, str] = {}
         """Tables of another definition, and what is different: their rows stay as they are."""
         self._stale: dict[int, str] = {}
+        self._unfollowed: frozenset[int] = frozenset()
+        """Tables whose changes are not in the stream at all: they are read again at each interval."""
         self._not_before = 0.0
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0, "differences": 0}
         self._log = structlog.get_logger()
 
-    # What the loop asks.
-
     @property
     def follows(self) -> bool:
         return self._stream is not None
 
-    def found(self, server: dict[str, Any], same: bool) -> None:
+    def found(self, server: dict[str, Any], same: bool) -> bool:
         self._drop_stream()
         self._version = int(server["version"])
         if same:
-            return
+            return True
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._position = str(server["position"]) if fits else None
-        self._changed = self._find_drift() if fits else {}
+        self._changed.clear()
+        self._unchecked = fits
+        return True
 
     def forget(self) -> None:
         self._drop_stream()
         self._position = None
 
     def status(self) -> dict[str, Any]:
-        changed = [
-            {"table": self._plan.tables[table].name, "what": what} for table, what in sorted(self._changed.items())
-        ]
+        first = sorted(self._changed.items())[:TABLES_TOLD_MAX]
+        changed = [{"table": self._plan.tables[table].name, "what": what[:200]} for table, what in first]
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
         return {**known, **self._counts, "schemaChanged": changed}
 
@@ -151,10 +152,12 @@ class Stream:
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
-        self._broken = False
-        silent = self._source().unfollowed(self._plan)
-        version = self._read_beside(channel, go_on, silent, "no change of it is ever told") if silent else None
-        return self._verify(channel, go_on, silent) if thorough else version
+        self._broken, before = False, self._version
+        if thorough:
+            self._verify(channel, go_on)
+        elif self._unfollowed:
+            self._reread(channel, go_on, self._unfollowed, "not in the stream")
+        return self._version if self._version != before else None
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
         if self._stream is None:
@@ -164,8 +167,6 @@ class Stream:
             while time.monotonic() < end and go_on() and not channel.is_closed():
                 self._take_group(group)
         return self._version
-
-    # One group after the other.
 
     @contextlib.contextmanager
     def _whole(self, channel: PrivateChannel, go_on: GoOn) -> Iterator[Group]:
@@ -190,7 +191,7 @@ class Stream:
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         asked = datetime.now(UTC)
-        part: Part | None = self._next_part(WAKE_S)
+        part: Part | None = self._incoming.next(WAKE_S)
         if part is None:
             self._confirm_silence(group, asked)
             return
@@ -208,36 +209,17 @@ class Stream:
             full = group.changes >= BATCH_ROWS or time.monotonic() >= deadline
             if last is not None and full:
                 break
-            part = self._remainder() if last is None else self._next_part(max(deadline - time.monotonic(), 0.0))
+            part = (
+                self._incoming.remainder(self._check)
+                if last is None
+                else self._incoming.next(max(deadline - time.monotonic(), 0.0))
+            )
         if last is not None:
             self._commit(group, last)
-
-    def _remainder(self) -> Part:
-        """The next part of a transaction that has begun."""
-        while (part := self._next_part(WAKE_S)) is None:
-            self._check()
-        return part
 
     def _check(self) -> None:
         if not self._go_on():
             raise Interrupted
-
-    def _next_part(self, seconds: float) -> Part | None:
-        """None where nothing came in time. Of a transaction that has begun to come the rest is waited for."""
-        assert self._stream is not None
-        if self._held is not None:
-            part, self._held = self._held, None
-            return part
-        end = time.monotonic() + seconds
-        while True:
-            event = self._stream.next(max(end - time.monotonic(), 0.0))
-            if event is None:
-                if not self._inbox.is_within or time.monotonic() >= end:
-                    return None
-                continue
-            whole = self._inbox.add(event)
-            if whole is not None:
-                return whole
 
     def _apply(self, part: Part, group: Group) -> None:
         for event in part.events:
@@ -274,18 +256,15 @@ class Stream:
         self._version = group.commit(last.committed_at, last.position)
         self._position = last.position
         self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
-        assert self._stream is not None
-        self._stream.confirm(last.position)
+        self._incoming.confirm(last.position)
 
     def _confirm_silence(self, group: Group, asked: datetime) -> None:
         """The source had nothing to say: what it had committed a moment ago is here."""
         self._lag_ms = 0
-        if self._position is None or self._inbox.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
+        if self._position is None or self._incoming.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
             return
         self._confirmed = time.monotonic()
         group.commit(asked - timedelta(seconds=WAKE_S), self._position)
-
-    # Tables that are read again.
 
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table the rows it has in one view, and all others their state at the view's position."""
@@ -309,14 +288,13 @@ class Stream:
             self._counts["rereads"] += len(tables)
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
-            if self._stream is not None:
-                self._stream.confirm(position)
+            self._incoming.confirm(position)
 
     def _rest(self, group: Group, last: Commit) -> Commit:
         """Until tables may be read again, take what comes."""
         while (left := self._not_before - time.monotonic()) > 0:
             self._check()
-            part = self._next_part(min(WAKE_S, left))
+            part = self._incoming.next(min(WAKE_S, left))
             if part is not None:
                 last = self._apply_whole(part, group)
         return last
@@ -336,7 +314,7 @@ class Stream:
         source = self._source()
         heard = time.monotonic()
         while not source.reached(last.position, position):
-            part = self._next_part(WAKE_S)
+            part = self._incoming.next(WAKE_S)
             if part is None:
                 if time.monotonic() > heard + JOIN_S:
                     raise PositionLost(
@@ -346,7 +324,7 @@ class Stream:
                 continue
             heard = time.monotonic()
             if part.end is not None and not source.reached(position, part.end.position):
-                self._held = part
+                self._incoming.hold(part)
                 return last
             last = self._apply_whole(part, group)
         return last
@@ -358,28 +336,28 @@ class Stream:
     def _apply_whole(self, part: Part, group: Group) -> Commit:
         self._apply(part, group)
         while part.end is None:
-            part = self._remainder()
+            part = self._incoming.remainder(self._check)
             self._apply(part, group)
         return part.end
 
-    def _verify(self, channel: PrivateChannel, go_on: GoOn, but: frozenset[int]) -> int:
-        """Read everything else again beside the stream and count what differs."""
-        before = self._counts["differences"]
-        version = self._read_beside(channel, go_on, frozenset(range(len(self._plan.tables))) - but, "safety net")
-        if (found := self._counts["differences"] - before) > 0:
-            self._log.error("differences_found", rows=found)
-        return version
+    def _verify(self, channel: PrivateChannel, go_on: GoOn) -> None:
+        """Read everything that is followed again and count what differs."""
+        followed = set(range(len(self._plan.tables))) - self._unfollowed
+        if different := self._reread(channel, go_on, followed, "safety net"):
+            self._counts["differences"] += different
+            self._log.error("differences_found", rows=different)
 
-    def _read_beside(self, channel: PrivateChannel, go_on: GoOn, tables: frozenset[int], reason: str) -> int:
-        """Read tables again beside the stream."""
+    def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> int:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
-            self._stale = dict.fromkeys(tables - self._changed.keys(), reason)
+            self._stale = {table: reason for table in sorted(tables) if table not in self._changed}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
-            self._counts["differences"] += group.differences
-        return self._version
+        return group.differences
 
-    # The source.
+    @property
+    def _incoming(self) -> Incoming:
+        assert self._stream is not None
+        return self._stream
 
     def _source(self) -> Follower:
         if self._follower is None:
@@ -388,13 +366,15 @@ class Stream:
 
     def _open(self, position: str) -> None:
         with self._translated():
-            self._stream = self._source().stream(self._plan, position)
-        self._inbox = Inbox()
+            self._unfollowed = self._source().unfollowed(self._plan)
+            self._stream = Incoming(self._source().stream(self._plan, position))
+        if self._unchecked:
+            self._changed = self._find_drift()  # what a former process knew
+            self._unchecked = False
         self._log.info("following", position=position)
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
-        self._held = None
         self._stale.clear()
         if stream is not None:
             with contextlib.suppress(SourceError):

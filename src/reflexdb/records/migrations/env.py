@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from reflexdb.records.tables import metadata
+import reflexdb.records.tables  # noqa: F401 - declares them
+from reflexdb.records.columns import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False, render_as_batch=True)

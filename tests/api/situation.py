@@ -15,12 +15,12 @@ from reflexdb.control.wanted import wanted
 from reflexdb.model.lifecycle import Desired, Status
 from reflexdb.model.plan import SyncSettings
 from reflexdb.records import accounts, builds, connections, databases, deployments
+from reflexdb.records.columns import metadata
 from reflexdb.records.rows import DatabaseRow
 from reflexdb.records.tables import builds as builds_table
 from reflexdb.records.tables import databases as databases_table
 from reflexdb.records.tables import deployments as deployments_table
 from reflexdb.records.tables import jobs as jobs_table
-from reflexdb.records.tables import metadata
 from tests.build.images import image
 
 _SERVED_ONCE = frozenset(

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from reflexdb.model.errors import SystemError_
 from reflexdb.records import accounts, audit, builds, connections, databases, deployments, jobs
 from reflexdb.records.builds import BuildFilter
+from reflexdb.records.columns import metadata
 from reflexdb.records.store import Store
-from reflexdb.records.tables import metadata
 from tests.control.schemas import address, declared, schema
 
 NOW = datetime(2026, 4, 15, 12, tzinfo=UTC)
@@ -217,7 +217,7 @@ def test_a_name_is_free_again_once_its_database_is_deleted(store: Store) -> None
         databases.change(tx, "database", NOW, deleted_at=NOW)
         add_database(tx, "second", "d")
 
-        assert [row.id for row in databases.of_customer(tx, "customer")] == ["second"]
+        assert [row.id for row in databases.these(tx, ["database", "second"])] == ["second"]
 
 
 def test_a_database_can_not_point_to_a_connection_that_is_not_there(store: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from alembic import context
 
-import reflexdb.records.tables  # noqa: F401 - declares them
 from reflexdb.records.columns import metadata
 
 connection = context.config.attributes["connection"]

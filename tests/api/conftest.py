@@ -14,7 +14,7 @@ from reflexdb.api.app import create_app
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
-from tests.api.api import Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, sqlite_connection
 from tests.api.operator import let_operate
 from tests.api.plane import Plane, plane_on
 from tests.api.shop import Shop, shop_on
@@ -50,7 +50,7 @@ def control(tmp_path: Path, records: URL | None) -> Iterator[Control]:
 def api(control: Control) -> Iterator[Api]:
     first = control.accounts.ensure_first()
     assert first is not None
-    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+    with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
         yield Api(client, first.key)
 
 
@@ -66,7 +66,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None)
     assert first is not None
     with (
         pytest.MonkeyPatch.context() as patch,
-        TestClient(create_app(control), raise_server_exceptions=False) as client,
+        TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client,
     ):
         let_operate(control, first.key, patch)
         yield Api(client, first.key)

@@ -19,7 +19,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
 from reflexdb.model.plans_file import parse_plans
-from tests.api.api import Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, sqlite_connection
 from tests.api.operator import let_operate
 from tests.servers.stripe import KEY, WEBHOOK_SECRET, Stripe, signed
 
@@ -104,7 +104,7 @@ def shop_on(directory: Path, source: Path, stripe: Stripe, records: URL | None) 
     operators = control.accounts.create_key(customer, "operator", None)
     with (
         pytest.MonkeyPatch.context() as patch,
-        TestClient(create_app(control), raise_server_exceptions=False) as client,
+        TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client,
     ):
         patch.setenv("NO_PROXY", "127.0.0.1")
         let_operate(control, operators.key, patch)

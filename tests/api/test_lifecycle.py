@@ -21,7 +21,7 @@ from reflexdb.control.rooms import Settings
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import ALLOWED, GOALS, Action, Desired, Rule, Status, advance
 from reflexdb.records import jobs
-from tests.api.api import Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, sqlite_connection
 from tests.api.situation import Situation
 from tests.model.test_lifecycle import EVENTS, published_rules
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, Situa
     control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
     first = control.accounts.ensure_first()
     assert first is not None
-    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+    with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
         api = Api(client, first.key)
         created = api.post("/connections", sqlite_connection(str(directory / "source.db")), expect=201)
         yield api, Situation(control, created["database"]["id"])

@@ -146,7 +146,7 @@ def test_metrics_are_for_this_machine_and_for_operators(near: TestClient, api: A
 
 def test_a_metrics_token_is_asked_of_everyone(control: Control) -> None:
     telemetry = Telemetry(MetricsAccess(token="a-long-enough-token"))
-    with TestClient(create_app(control, telemetry), client=("127.0.0.1", 50000)) as client:
+    with TestClient(create_app(control, telemetry=telemetry), client=("127.0.0.1", 50000)) as client:
         statuses = [
             client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code
             for token in ("a-long-enough-tokem", "", "a-long-enough-token")

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from reflexdb.api.app import create_app
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
-from tests.api.api import Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, sqlite_connection
 
 NAME = "of-the-owner-alone"
 """In every name that the owner gives: nobody else may ever see it."""
@@ -44,7 +44,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) 
     assert first is not None
     other = control.customers.create("stranger")
     key = control.accounts.create_key(other.id, "theirs", None)
-    with TestClient(create_app(control), raise_server_exceptions=False) as client:
+    with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
         owner = Api(client, first.key)
         yield Scene(owner, Api(client, key.key), _one_of_everything(owner, source))
     control.rooms.store.close()

@@ -90,14 +90,14 @@ def test_a_rebuild_and_a_pause_lose_no_change_and_leave_nothing(plane: Plane, so
     plane.act(registered, "rebuild")
     plane.require_running(registered)
     database.execute("INSERT INTO orders VALUES (6, 1, 6)")
-    wait_until(lambda: endpoint.query("orders { count() }") == {"count()": 5}, "both inserts are answered", 20)
+    wait_until(lambda: len(endpoint.query("orders { id }")) == 5, "both inserts are answered", 20)
     wait_until(lambda: len(left_at(source)) in (0, 2), "only the serving instance's slot and publication are left", 90)
     plane.act(registered, "pause")
     database.execute("INSERT INTO orders VALUES (7, 2, 7)")
     wait_until(lambda: left_at(source) == [], "a paused database holds nothing at its source", 90)
     plane.act(registered, "resume")
     plane.require_running(registered)
-    wait_until(lambda: endpoint.query("orders { count() }") == {"count()": 6}, "the insert is answered", 20)
+    wait_until(lambda: len(endpoint.query("orders { id }")) == 6, "the insert is answered", 20)
     plane.act(registered, "terminate")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from reflexdb.api.settings import ApiSettings
+
 UNHURRIED = ApiSettings(rate_limit=0, auth_failures=0)
 """For tests that ask faster, and fail more often, than anybody may."""
 STABLE = {"registered", "running", "paused", "failed", "stopped", "terminated"}

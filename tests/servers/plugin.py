@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,24 @@ def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield TestDatabase(server.host, server.port, server.user, server.password, name, server.socket, connect)
     with postgres.connect(server) as admin:
+        _drop_slots(admin, name)
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _drop_slots(admin: Any, database: str) -> None:
+    """What an instance that still runs reads from: a database with a slot in use can't be dropped, and whoever reads
+    it comes back until it can't connect any more."""
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(database)))
+    query = "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = %s"
+    give_up = time.monotonic() + 20
+    while slots := admin.execute(query, (database,)).fetchall():
+        assert time.monotonic() < give_up, f"replication slots of {database} stay in use"
+        for slot, process in slots:
+            if process is None:
+                admin.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+            else:
+                admin.execute("SELECT pg_terminate_backend(%s)", (process,))
+        time.sleep(0.05)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

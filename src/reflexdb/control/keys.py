@@ -39,6 +39,8 @@ class Keys:
         self._rooms = rooms
         self._stale: set[str] = set()
         self._lock = threading.Lock()
+        self._tellings: dict[str, threading.Lock] = {}
+        """By database: of two sets of keys the instance must hear the newer one last."""
 
     def of_database(
         self, customer_id: str, database_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None
@@ -96,8 +98,11 @@ class Keys:
         with self._rooms.store.read() as tx:
             if deployments.serving(tx, database_id) is None:
                 return
+        with self._lock:
+            telling = self._tellings.setdefault(database_id, threading.Lock())
         try:
-            self._rooms.deployer.set_keys(database_id, self.accepted(database_id))
+            with telling:
+                self._rooms.deployer.set_keys(database_id, self.accepted(database_id))
         except ReflexError as exc:
             log.warning("keys_not_heard", database=database_id, error=exc.message)
             self.mark_stale(database_id)

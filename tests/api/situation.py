@@ -65,6 +65,7 @@ class Situation:
             if served and status in _SERVED_ONCE:
                 row = databases.by_id(tx, self.database)
                 settings = wanted(row, connections.by_id(tx, row.connection_id), SyncSettings(), 5)
+                settings["syncMode"] = "poll"  # what a SQLite source is deployed with
                 times = {"created_at": now, "updated_at": now, "serving_at": now}
                 retired = None if status in _SERVES else now
                 deployments.add(

@@ -12,6 +12,7 @@ import pytest
 from reflexdb.control.actions import Actions
 from reflexdb.control.control import Control
 from reflexdb.control.images import Images
+from reflexdb.control.leases import Leases
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import Action, Desired, Status
@@ -34,7 +35,7 @@ class Follower:
         rooms = replace(control.rooms, now=lambda: self.now)
         self.actions = Actions(rooms, Images(rooms.images), lambda: None)
         worker = Worker(rooms, control.keys, Event())
-        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms.images), Event())
+        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms.images), Event(), Leases(rooms))
         self.situation = Situation(control, database)
         self._control = control
         self.be(Status.RUNNING)

@@ -166,6 +166,7 @@ def test_images_that_are_gone_are_named(control: Control, tmp_path: Path, record
     restore(tmp_path / "b", tmp_path / "b.key", tmp_path / "new", None)
     found = opened(tmp_path / "new", None)
     with found.rooms.store.read() as tx:
-        [build] = builds.of_database(tx, "database")
+        build = builds.newest(tx, "database")
     found.rooms.store.close()
+    assert build is not None
     assert build.image_uri == f"oci:{tmp_path / 'new' / 'images'}@sha256:{'0' * 64}"

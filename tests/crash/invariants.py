@@ -27,6 +27,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KNOWN_FILES = {
     *("admin.key", "operator.key", "control.json", "control.lock", "master.key", "secrets.bin"),
+    *(".secrets.lock", ".site.lock", "site.id"),
     *("metadata.db", "metadata.db-shm", "metadata.db-wal", "metadata.lock"),
     *("cache", "cache/images", "cache/images.lock", "cache/images/<hash>", "cache/work", "cache/work/.lock"),
     *("images", "images/.lock", "images/index.json", "images/oci-layout"),

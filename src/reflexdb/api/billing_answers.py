@@ -6,7 +6,9 @@ Pure; called by the routes of `billing` and `admin_plans`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from reflexdb.api.answers import Answer, Id, Time
 from reflexdb.api.bodies import InstanceSize
@@ -19,7 +21,7 @@ PlanName = Literal["free", "pro", "teams", "enterprise", "unlimited"]
 
 
 class CheckoutSession(Answer):
-    url: str
+    url: Annotated[str, Field(json_schema_extra={"format": "uri"})]
 
 
 class Overage(Answer):
@@ -30,7 +32,7 @@ class Overage(Answer):
 
 class CustomerPlan(Answer):
     id: Id
-    plan: PlanName
+    plan: str
 
 
 class Adjustment(Answer):
@@ -88,7 +90,7 @@ class PaymentState(Answer):
 class Account(Answer):
     id: Id
     name: str
-    plan: PlanName
+    plan: str
     limits: PlanLimits
     databases: int
     buildCredits: BuildCredits

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 
-SEED = os.environ.get("REFLEXDB_CRASH_SEED") or str(random.randrange(10**6))
+SEED = os.environ.get("REFLEXDB_CRASH_SEED") or "1"
 WHOLE = os.environ.get("REFLEXDB_CRASH") == "all"
 PARTS = 4 if WHOLE else 1
 """A long walk is split, so that several processes can take a part each."""

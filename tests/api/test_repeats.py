@@ -181,6 +181,8 @@ def test_every_answer_has_the_headers(api: Api, control: Control, monkeypatch: p
     for reply in (*replies, crashed):
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in reply.headers["content-security-policy"]
+        assert reply.headers["referrer-policy"] == "no-referrer"
         assert reply.headers["x-request-id"]
     assert crashed.headers["x-request-id"] == "it"
     assert [entry["request_id"] for entry in logs if entry["event"] == "request_crashed"] == ["it"]

@@ -50,3 +50,5 @@ def stamp(headers: MutableHeaders, request_id: str) -> None:
     headers[HEADER] = request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Cache-Control"] = "no-store"
+    headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    headers["Referrer-Policy"] = "no-referrer"

@@ -6,7 +6,9 @@ Pure; called by the routes of `billing` and `admin_plans`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import WithJsonSchema
 
 from reflexdb.api.answers import Answer, Id, Time
 from reflexdb.api.bodies import InstanceSize
@@ -19,7 +21,7 @@ PlanName = Literal["free", "pro", "teams", "enterprise", "unlimited"]
 
 
 class CheckoutSession(Answer):
-    url: str
+    url: Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
 
 
 class Overage(Answer):

@@ -119,7 +119,10 @@ def _complete(method: str, operation: Json) -> None:
     name, responses = operation["operationId"], operation["responses"]
     responses.pop("422", None)  # the framework's own; ours is 400
     common = dict(_ANYWHERE)
-    if method == "post":
+    with_credential = operation.get("security") != []
+    if not with_credential:  # nobody is counted, and nothing kept for anybody
+        del common["429"]
+    elif method == "post":
         common |= _ON_POST
         operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     if name in _CONDITIONAL:
@@ -128,12 +131,12 @@ def _complete(method: str, operation: Json) -> None:
     for status, meaning in common.items():
         responses.setdefault(status, _error(meaning))
     for status, response in responses.items():
-        _answer(name, status, response)
+        _answer(name, status, response, counted=with_credential)
 
 
-def _answer(name: str, status: str, response: Json) -> None:
+def _answer(name: str, status: str, response: Json, *, counted: bool) -> None:
     told = []
-    if status.startswith("2"):
+    if status.startswith("2") and counted:
         told = ["RateLimit", "RateLimit-Policy"]
         told += ["ETag"] if name in _TAGGED else []
         told += ["Link"] if name in _LISTS else []

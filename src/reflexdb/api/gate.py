@@ -22,7 +22,7 @@ from reflexdb.model.errors import NotAuthenticated, ReflexError
 
 MAX_BODY_BYTES = 1 << 20
 _HOW = "Send a management key, Authorization: Bearer rmk_<id>.<secret>, or a token of the configured issuer"
-_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
+OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
 _YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 
 
@@ -32,7 +32,7 @@ class Gate:
         self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or not scope["path"].startswith("/v1"):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or not scope["path"].startswith("/v1"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

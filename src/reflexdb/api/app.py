@@ -25,7 +25,7 @@ from reflexdb.api import (
 )
 from reflexdb.api.bounds import Bounds
 from reflexdb.api.conditions import Conditional
-from reflexdb.api.description import openapi
+from reflexdb.api.description import methods, openapi
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.json_body import StrictJson
@@ -66,6 +66,7 @@ def create_app(control: Control, settings: ApiSettings | None = None) -> FastAPI
     cors.install(app, settings)
     app.add_middleware(Envelope)
     document = openapi(app)
+    app.state.methods = methods(document)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def describe() -> JSONResponse:

@@ -7,6 +7,7 @@ where an answer leads to (OpenAPI links, which tools follow) is added here, once
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -113,6 +114,14 @@ def openapi(app: FastAPI) -> Json:
     document["components"]["securitySchemes"] = {"bearerAuth": scheme}
     document["security"] = [{"bearerAuth": []}]
     return document
+
+
+def methods(document: Json) -> list[tuple[re.Pattern[str], set[str]]]:
+    """For each path, as a pattern of what is requested, the methods that it knows."""
+    return [
+        (re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", path)), {method.upper() for method in item})
+        for path, item in document["paths"].items()
+    ]
 
 
 def _complete(method: str, operation: Json) -> None:

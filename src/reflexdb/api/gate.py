@@ -53,7 +53,7 @@ class Gate:
             )
             await refusal(scope, receive, send)
         elif body and not _right_kind(scope, headers):
-            expected = "application/yaml" if scope["method"] == "PUT" else "application/json"
+            expected = "application/yaml" if _takes_yaml(scope) else "application/json"
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
             with acting(replace(who, key_id=speaker.key_id, key_name=speaker.name)):
@@ -85,9 +85,13 @@ async def _read(receive: Receive, headers: Headers) -> bytes | None:
             return bytes(body)
 
 
+def _takes_yaml(scope: Scope) -> bool:
+    return bool(scope["method"] == "PUT" and scope["path"].endswith("/config"))
+
+
 def _right_kind(scope: Scope, headers: Headers) -> bool:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if scope["method"] == "PUT":
+    if _takes_yaml(scope):
         return kind in _YAML_TYPES
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

@@ -32,7 +32,6 @@ CHECKS = (
     "negative_data_rejection",
     "use_after_free",
     "ignored_auth",
-    "unsupported_method",
     "allow_header_conformance",
 )
 CONFIGURATION = """[checks]

@@ -117,10 +117,10 @@ def openapi(app: FastAPI) -> Json:
 
 
 def methods(document: Json) -> list[tuple[re.Pattern[str], set[str]]]:
-    """For each path, as a pattern of what is requested, the methods that it knows."""
+    """For each path, as a pattern of what is requested, the methods that it knows; literal paths come first."""
     return [
         (re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", path)), {method.upper() for method in item})
-        for path, item in document["paths"].items()
+        for path, item in sorted(document["paths"].items(), key=lambda each: each[0].count("{"))
     ]
 
 

@@ -116,8 +116,8 @@ def _on_http(request: Request, exc: Exception) -> JSONResponse:
     headers = dict(exc.headers or {})
     if exc.status_code == 405:  # the framework knows only the methods of the first route that has the path
         every = (known for path, known in request.app.state.methods if path.fullmatch(request.url.path))
-        if allowed := sorted(set().union(*every)):
-            headers["Allow"] = ", ".join(allowed)
+        if allowed := next(every, None):
+            headers["Allow"] = ", ".join(sorted(allowed))
     code = _CODES.get(exc.status_code, "bad_request" if exc.status_code < 500 else "internal_error")
     messages = {404: "There is nothing at this path", 405: "This path does not know this method"}
     return answer(exc.status_code, code, messages.get(exc.status_code, str(exc.detail)), headers)

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
+from reflexdb.api.settings import ApiSettings
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
@@ -64,9 +65,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None)
     control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
+    no_limits = ApiSettings(rate_limit=0, auth_failures=0)
     with (
         pytest.MonkeyPatch.context() as patch,
-        TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client,
+        TestClient(create_app(control, no_limits), raise_server_exceptions=False) as client,
     ):
         let_operate(control, first.key, patch)
         yield Api(client, first.key)

@@ -225,6 +225,14 @@ def test_no_answer_repeats_a_password(shared: Api) -> None:
 def test_an_unknown_path_and_method_answer_like_everything_else(shared: Api) -> None:
     assert shared("GET", "/nothing").status_code == 404
     assert shared("PUT", "/connections").status_code == 405
+    for path, allowed in (
+        ("/connections", "GET, POST"),
+        (f"/databases/{NOWHERE}", "DELETE, GET, PATCH"),
+        ("/connections/test-connection", "POST"),
+    ):
+        refused = shared("PUT", path, {"name": "n"})
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+    assert shared("TRACE", f"/databases/{NOWHERE}", headers={"If-Match": "not looked at"}).status_code == 405
     assert shared("GET", "/databases/").status_code == 404
 
 

@@ -121,6 +121,12 @@ def test_a_configuration_has_a_tag_of_its_own(api: Api, database: str) -> None:
     assert put(b"version: 1\n\n\n", "*") == 204
 
 
+def test_a_request_that_would_be_refused_anyway_is_refused_for_that(api: Api, database: str) -> None:
+    for match in ('W/"a"', OTHER):
+        refused = api("PATCH", f"/databases/{database}", {"name": 1}, headers={"If-Match": match})
+        assert (refused.status_code, refused.json()["error"]) == (400, "bad_request")
+
+
 def test_what_does_not_exist_is_not_found_whatever_is_demanded(api: Api) -> None:
     assert change(api, f"/databases/{NOBODY}", "*").status_code == 404
     assert change(api, f"/connections/{NOBODY}", OTHER).status_code == 404

@@ -83,7 +83,7 @@ def test_an_address_that_fails_too_often_is_refused_and_locks_nobody_out(control
         assert answers[-1].headers["retry-after"]
         assert client.get("/v1/databases", headers=key).status_code == 200, "it was found good before"
         assert client.get("/v1/databases", headers={"Authorization": f"Bearer {new}"}).status_code == 429
-        assert client.get("/healthz").status_code == 429
+        assert client.get("/healthz").status_code == 200, "who needs no credential can't fail to have one"
     elsewhere = TestClient(client.app, client=("192.0.2.9", 1))
     assert elsewhere.get("/v1/databases", headers=wrong).status_code == 401
 

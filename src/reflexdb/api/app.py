@@ -27,7 +27,7 @@ from reflexdb.api import (
 from reflexdb.api.access import Access
 from reflexdb.api.bounds import Bounds
 from reflexdb.api.conditions import Conditional
-from reflexdb.api.description import openapi
+from reflexdb.api.description import methods, openapi
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.json_body import StrictJson
@@ -72,6 +72,7 @@ def create_app(control: Control, settings: ApiSettings | None = None, telemetry:
     app.add_middleware(Access, watchers=telemetry.requests)
     document = openapi(app)
     metrics.install(app, telemetry.metrics, telemetry.access)
+    app.state.methods = methods(document)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def describe() -> JSONResponse:

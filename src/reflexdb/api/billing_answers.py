@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import WithJsonSchema
 
 from reflexdb.api.answers import Answer, Id, Time
 from reflexdb.api.bodies import InstanceSize
@@ -21,7 +21,7 @@ PlanName = Literal["free", "pro", "teams", "enterprise", "unlimited"]
 
 
 class CheckoutSession(Answer):
-    url: Annotated[str, Field(json_schema_extra={"format": "uri"})]
+    url: Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
 
 
 class Overage(Answer):

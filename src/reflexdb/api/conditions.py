@@ -23,12 +23,12 @@ from reflexdb.control.conditions import only_if
 from reflexdb.control.connections import ConnectionView
 from reflexdb.control.databases import DatabaseView
 from reflexdb.control.rooms import Settings
-from reflexdb.model.errors import InvalidRequest, PreconditionFailed
+from reflexdb.model.errors import InvalidRequest
 
 _TAG_BYTES = 16
 _TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _LIST = re.compile(rf"[ \t]*(?:{_TAG.pattern})?(?:[ \t]*,[ \t]*(?:{_TAG.pattern})?)*[ \t]*")
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def tag(representation: Any) -> str:
@@ -50,12 +50,12 @@ class Conditional:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = Headers(scope=scope).getlist("if-match") if scope["type"] == "http" else []
-        if not given or scope["method"] in _READING:
+        if not given or scope["method"] not in _CHANGING:
             await self._app(scope, receive, send)
             return
         try:
             tags = _tags(", ".join(given))
-        except (InvalidRequest, PreconditionFailed) as exc:
+        except InvalidRequest as exc:
             await from_error(exc)(scope, receive, send)
             return
         with only_if(lambda seen: self._meets(seen, tags)):
@@ -76,13 +76,13 @@ def _representation(seen: object, settings: Settings) -> object:
 
 
 def _tags(given: str) -> frozenset[str]:
-    """The tags that can match, or `*`. Raises InvalidRequest for what is no list of tags."""
+    """The tags that can match, or `*`. Raises InvalidRequest for what is no list of tags.
+
+    A weak tag never matches: If-Match compares strongly.
+    """
     if given.strip(" \t") == "*":
         return frozenset({"*"})
     found = [match.group() for match in _TAG.finditer(given)]
     if not found or not _LIST.fullmatch(given):
         raise InvalidRequest('If-Match must be *, or the ETags that GET answered, quotes included: "a", "b"')
-    strong = frozenset(each for each in found if not each.startswith("W/"))
-    if not strong:
-        raise PreconditionFailed("If-Match compares strongly, so a weak tag (W/) never matches; send the ETag of GET")
-    return strong
+    return frozenset(each for each in found if not each.startswith("W/"))

@@ -7,6 +7,7 @@ where an answer leads to (OpenAPI links, which tools follow) is added here, once
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -115,11 +116,22 @@ def openapi(app: FastAPI) -> Json:
     return document
 
 
+def methods(document: Json) -> list[tuple[re.Pattern[str], set[str]]]:
+    """For each path, as a pattern of what is requested, the methods that it knows; literal paths come first."""
+    return [
+        (re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", path)), {method.upper() for method in item})
+        for path, item in sorted(document["paths"].items(), key=lambda each: each[0].count("{"))
+    ]
+
+
 def _complete(method: str, operation: Json) -> None:
     name, responses = operation["operationId"], operation["responses"]
     responses.pop("422", None)  # the framework's own; ours is 400
     common = dict(_ANYWHERE)
-    if method == "post":
+    with_credential = operation.get("security") != []
+    if not with_credential:  # nobody is counted, and nothing kept for anybody
+        del common["429"]
+    elif method == "post":
         common |= _ON_POST
         operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     if name in _CONDITIONAL:
@@ -128,12 +140,12 @@ def _complete(method: str, operation: Json) -> None:
     for status, meaning in common.items():
         responses.setdefault(status, _error(meaning))
     for status, response in responses.items():
-        _answer(name, status, response)
+        _answer(name, status, response, counted=with_credential)
 
 
-def _answer(name: str, status: str, response: Json) -> None:
+def _answer(name: str, status: str, response: Json, *, counted: bool) -> None:
     told = []
-    if status.startswith("2"):
+    if status.startswith("2") and counted:
         told = ["RateLimit", "RateLimit-Policy"]
         told += ["ETag"] if name in _TAGGED else []
         told += ["Link"] if name in _LISTS else []

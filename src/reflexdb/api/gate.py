@@ -22,7 +22,7 @@ from reflexdb.model.errors import NotAuthenticated, ReflexError
 
 MAX_BODY_BYTES = 1 << 20
 _HOW = "Send a management key, Authorization: Bearer rmk_<id>.<secret>, or a token of the configured issuer"
-_OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
+OPEN_PATHS = frozenset({"/healthz", "/v1/openapi.json", "/v1/billing/webhook"})
 _YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 
 
@@ -32,7 +32,7 @@ class Gate:
         self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or not scope["path"].startswith("/v1"):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or not scope["path"].startswith("/v1"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -53,7 +53,7 @@ class Gate:
             )
             await refusal(scope, receive, send)
         elif body and not _right_kind(scope, headers):
-            expected = "application/yaml" if scope["method"] == "PUT" else "application/json"
+            expected = "application/yaml" if _takes_yaml(scope) else "application/json"
             await answer(400, "bad_request", f"Send the body with Content-Type: {expected}")(scope, receive, send)
         else:
             with acting(replace(who, key_id=speaker.key_id, key_name=speaker.name)):
@@ -85,9 +85,13 @@ async def _read(receive: Receive, headers: Headers) -> bytes | None:
             return bytes(body)
 
 
+def _takes_yaml(scope: Scope) -> bool:
+    return bool(scope["method"] == "PUT" and scope["path"].endswith("/config"))
+
+
 def _right_kind(scope: Scope, headers: Headers) -> bool:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if scope["method"] == "PUT":
+    if _takes_yaml(scope):
         return kind in _YAML_TYPES
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

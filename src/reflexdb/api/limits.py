@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reflexdb.api.errors import from_error
+from reflexdb.api.gate import OPEN_PATHS
 from reflexdb.api.settings import ApiSettings
 from reflexdb.model.errors import RateLimited
 
@@ -115,7 +116,7 @@ class Attempts:
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._failures is None or scope["type"] != "http":
+        if self._failures is None or scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         failures, address, credential = self._failures, _address(scope), _credential(scope)

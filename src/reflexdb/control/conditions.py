@@ -35,5 +35,6 @@ def must_hold(see: Callable[[], object]) -> None:
     test = _present.get()
     if test is not None and not test(see()):
         raise PreconditionFailed(
-            "If-Match names another state than the present one: it was changed since; read it again, then decide anew"
+            "If-Match names another state than the present one (a weak tag names none): it was changed since; "
+            "read it again, then decide anew"
         )

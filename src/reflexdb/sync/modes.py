@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.sources import follower, open_source
-from reflexdb.sources.changes import Follower, FollowOptions
+from reflexdb.sources.changes import Follower
 from reflexdb.sync.drift import drift
 from reflexdb.sync.mode import Mode
 from reflexdb.sync.poll import Poll
@@ -18,11 +17,11 @@ from reflexdb.sync.stream import Stream
 
 def choose_mode(settings: SyncProcessSettings, directory: Path) -> Mode:
     """Connects to nothing yet."""
-    if settings.mode == Poll.name or _follower(settings, directory) is None:
+    if settings.mode == Poll.name or _follower(settings) is None:
         return Poll(settings.plan, lambda: open_source(settings.address), directory)
 
     def open_follower() -> Follower:
-        found = _follower(settings, directory)
+        found = _follower(settings)
         assert found is not None, "asked before"
         return found
 
@@ -53,11 +52,7 @@ def changed_tables(settings: SyncProcessSettings) -> dict[int, str]:
     return {index: found[0] for index, found in findings.items() if found}
 
 
-def _follower(settings: SyncProcessSettings, directory: Path) -> Follower | None:
-    """Two processes never share a directory, so what is derived from it is theirs alone."""
-    mark = hashlib.sha256(str(directory).encode()).digest()
-    options = FollowOptions(
-        settings.follow_name or f"reflexdb_{mark[:8].hex()}",
-        settings.server_id or int.from_bytes(mark[:4], "big") | 1 << 31,
-    )
-    return follower(settings.address, settings.plan.schema, options)
+def _follower(settings: SyncProcessSettings) -> Follower | None:
+    if settings.follow is None:
+        return None
+    return follower(settings.address, settings.plan.schema, settings.follow)

@@ -16,6 +16,7 @@ from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.changes import FollowOptions
 
 SETTINGS_NAME = "sync.json"
 PAUSED_NAME = "sync.paused"
@@ -34,13 +35,11 @@ class SyncProcessSettings:
     safety_net_s: int
     """Seconds between thorough reloads; 0 for never."""
     log_level: str = "info"
-    follow_name: str = ""
-    """How a mode that follows presents itself at the source (`FollowOptions`); no two that run may share it. Empty, or
-    0 below: a name of its own for each instance directory."""
-    server_id: int = 0
+    follow: FollowOptions | None = None
+    """How a mode that follows presents itself at the source; without, there is only polling."""
 
     def save(self, directory: Path) -> None:
-        document = {
+        document: dict[str, Any] = {
             "plan": self.plan.to_json(),
             "backend": self.address.backend,
             "host": self.address.host,
@@ -50,9 +49,9 @@ class SyncProcessSettings:
             "intervalS": self.interval_s,
             "safetyNetS": self.safety_net_s,
             "logLevel": self.log_level,
-            "followName": self.follow_name,
-            "serverId": self.server_id,
         }
+        if self.follow is not None:
+            document |= {"followName": self.follow.name, "serverId": self.follow.server_id}
         replace_file(directory / SETTINGS_NAME, json.dumps(document).encode())
 
     @classmethod
@@ -70,8 +69,9 @@ class SyncProcessSettings:
                 interval_s=document["intervalS"],
                 safety_net_s=document["safetyNetS"],
                 log_level=document["logLevel"],
-                follow_name=document.get("followName", ""),
-                server_id=document.get("serverId", 0),
+                follow=FollowOptions(document["followName"], document["serverId"])
+                if "followName" in document
+                else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidRequest(f"{directory / SETTINGS_NAME} cannot be read as sync's settings: {exc!r}") from exc

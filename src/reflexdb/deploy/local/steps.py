@@ -102,8 +102,7 @@ class Deployment:
             spec.sync_interval_s,
             spec.safety_net_s,
             spec.log_level,
-            spec.follow.name,
-            spec.follow.server_id,
+            spec.follow,
         ).save(self._directory)
         candidate = Running(self._directory, record)
         with database.lock:

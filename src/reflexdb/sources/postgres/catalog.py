@@ -15,10 +15,10 @@ import psycopg
 from psycopg import sql
 
 from reflexdb.model.errors import PositionLost
-from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
+from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.connect import Place, quoted, translated
-from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out, needs_server
+from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out
 from reflexdb.sources.postgres.pgoutput import Relation
 from reflexdb.sources.postgres.replication import parse_lsn
 from reflexdb.sources.postgres.types import select_expression
@@ -112,9 +112,6 @@ class Catalog:
             for table in self._plan.tables
             if table.source_name in self.relations and self.relations[table.source_name].is_streamed(table)
         ]
-
-    def is_asked(self, column: PlannedColumn) -> bool:
-        return needs_server(column)
 
     def convert(self, table: PlannedTable, place: int, texts: list[Any]) -> list[Any]:
         """What a read gives for values of a column whose text is known."""

@@ -147,6 +147,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A string for SQL, for the commands that take no bound values."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _refuse_nul(address: SourceAddress, database: str) -> None:
     if any("\0" in text for text in (address.host, address.user, address.password, database)):
         raise SourceDenied("Host, user, password and database of a PostgreSQL source cannot contain NUL characters.")

@@ -10,11 +10,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from adbc_driver_manager import Error as AdbcError
 from psycopg import sql
 
 from reflexdb.model.errors import InvalidRequest, SourceError, SourceMissing, SourceUnreachable
@@ -23,9 +22,8 @@ from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.preflight import OWNERS_PUBLICATION, judge
-from reflexdb.sources.postgres.read import PostgresSnapshot
+from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
-from reflexdb.sources.postgres.source import POSTGIS
 from reflexdb.sources.postgres.stream import LogicalStream, open_stream
 
 _DROP_LIMIT_S = 10.0
@@ -75,7 +73,7 @@ class PostgresFollower:
         try:
             yield PostgresSnapshot(connection, self._address, place.schema, made.consistent_point, taken_at, postgis)
         finally:
-            _end(connection)
+            end_view(connection)
 
     def stream(self, plan: Plan, position: str) -> LogicalStream:
         catalog = self._catalog(plan)
@@ -115,8 +113,8 @@ class PostgresFollower:
         place, connection = find(self._address, plan.schema)
         try:
             with translated(self._address, "looking at its extensions"):
-                postgis = connection.execute(POSTGIS).fetchone()
-            return Catalog(self._address, connection, place, plan, None if postgis is None else quoted(postgis[0]))
+                postgis = postgis_schema(connection)
+            return Catalog(self._address, connection, place, plan, postgis)
         except BaseException:
             connection.close()
             raise
@@ -127,12 +125,9 @@ class PostgresFollower:
         try:
             with translated(self._address, "beginning an exact snapshot"), connection.cursor() as cursor:
                 cursor.execute(f"SET search_path TO {quoted(place.schema)}, public")
-                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                cursor.execute(f"SET TRANSACTION SNAPSHOT {_literal(snapshot)}")
-                cursor.execute("SELECT 1")
-                cursor.fetchone()
+                begin_view(cursor, snapshot)
         except BaseException:
-            _end(connection)
+            end_view(connection)
             raise
         return connection
 
@@ -168,12 +163,3 @@ def _user_of_slot(connection: Any, name: str) -> int | None:
     row = connection.execute("SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", (name,)).fetchone()
     found: int | None = row[0] if row else None
     return found
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _end(connection: Any) -> None:
-    with suppress(AdbcError):
-        connection.close()

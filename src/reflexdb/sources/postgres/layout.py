@@ -54,22 +54,20 @@ class Layout:
     fields: tuple[Field, ...]
     key: tuple[int, ...]
     """The primary key, as indexes into `fields`."""
-    from_server: tuple[int, ...]
-    """Indexes into `fields` that the server has to convert."""
+    width: int
+    """How many values a tuple must have for every field to be in it."""
 
     def row(self, new: Tuple, old: Tuple | None = None) -> Row:
         """The planned row. `old` fills in what `new` leaves unchanged. Raises SourceData."""
         values: list[Any] = []
         for field in self.fields:
             value = new[field.place]
-            if isinstance(value, Unchanged):
-                value = old[field.place] if old is not None else value
-            if value is None:
-                values.append(None)
-            elif isinstance(value, Unchanged):
-                values.append(UNCHANGED)
-            else:
+            if isinstance(value, Unchanged) and old is not None:
+                value = old[field.place]
+            if isinstance(value, bytes):
                 values.append(self._value(field, value))
+            else:
+                values.append(None if value is None else UNCHANGED)
         return tuple(values)
 
     def key_of(self, values: Tuple) -> Row:
@@ -144,8 +142,8 @@ def lay_out(
         )
         for column in table.columns
     )
-    asked = tuple(place for place, column in enumerate(table.columns) if needs_server(column))
-    return Layout(index, table, fields, table.primary_key, asked)
+    width = 1 + max(field.place for field in fields)
+    return Layout(index, table, fields, table.primary_key, width)
 
 
 def _plain(error: Exception) -> str:

@@ -8,18 +8,44 @@ connection carries one result.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
 
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
-from reflexdb.sources.postgres.connect import quoted, translated
+from reflexdb.sources.postgres.connect import literal, quoted, translated
 from reflexdb.sources.postgres.types import select_expression
 from reflexdb.sources.postgres.values import to_arrow
+
+_POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
+
+
+def postgis_schema(connection: psycopg.Connection[Any]) -> str | None:
+    """The quoted schema of the extension PostGIS, where there is one."""
+    row = connection.execute(_POSTGIS).fetchone()
+    return None if row is None else quoted(row[0])
+
+
+def begin_view(cursor: Any, exported: str | None = None) -> None:
+    """Fix what the connection sees from now on: the present moment, or a snapshot that another connection exported."""
+    cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    if exported is not None:
+        cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(exported)}")
+    cursor.execute("SELECT 1")  # the snapshot is fixed by the first statement, not by BEGIN
+    cursor.fetchone()
+
+
+def end_view(connection: Any) -> None:
+    """Close the connection; one that is broken counts as closed."""
+    with suppress(AdbcError):
+        connection.close()
 
 
 class PostgresSnapshot:

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from reflexdb.model.errors import SourceUnreachable
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.postgres.connect import parameters, quoted, translated
+from reflexdb.sources.postgres.connect import literal, parameters, quoted, translated
 
 _MICROS_TO_2000 = 946_684_800_000_000
 _SETTINGS = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
@@ -89,10 +89,9 @@ class ReplicationConnection:
 
     def start(self, slot: str, position: str, publication: str) -> None:
         """Begin the copy with the first transaction that ends after the position."""
-        names = quoted(publication).replace("'", "''")
         self._run(
             f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {position} "
-            f"(proto_version '1', publication_names '{names}')",
+            f"(proto_version '1', publication_names {literal(quoted(publication))})",
             pq.ExecStatus.COPY_BOTH,
         )
 

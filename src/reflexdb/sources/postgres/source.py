@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from adbc_driver_manager import Error as AdbcError
 
 from reflexdb.model.errors import SourceMissing
 from reflexdb.model.plan import Plan
@@ -20,11 +19,9 @@ from reflexdb.sources.base import SourceAddress, TestResult
 from reflexdb.sources.postgres.connect import MAINTENANCE_DATABASES, connect, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.introspect import introspect
 from reflexdb.sources.postgres.probe import probe
-from reflexdb.sources.postgres.read import PostgresSnapshot
+from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 
 _POSITION = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
-POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
-"""The schema of that extension."""
 
 
 class PostgresSource:
@@ -49,7 +46,7 @@ class PostgresSource:
         with translated(self._address, "beginning a consistent snapshot"):
             place, describing = find(self._address, plan.schema)
             with closing(describing):
-                postgis = describing.execute(POSTGIS).fetchone()
+                postgis = postgis_schema(describing)
             connection = connect_arrow(self._address, place.database)
         try:
             with translated(self._address, "beginning a consistent snapshot"), connection.cursor() as cursor:
@@ -57,20 +54,10 @@ class PostgresSource:
                 cursor.execute(_POSITION)
                 position = str(cursor.fetchone()[0])
                 taken_at = datetime.now(UTC)
-                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                cursor.execute("SELECT 1")  # the snapshot is fixed by the first statement, not by BEGIN
-                cursor.fetchone()
-            yield PostgresSnapshot(
-                connection,
-                self._address,
-                place.schema,
-                position,
-                taken_at,
-                None if postgis is None else quoted(postgis[0]),
-            )
+                begin_view(cursor)
+            yield PostgresSnapshot(connection, self._address, place.schema, position, taken_at, postgis)
         finally:
-            with suppress(AdbcError):
-                connection.close()
+            end_view(connection)
 
     def close(self) -> None:
         """Nothing is held between uses."""

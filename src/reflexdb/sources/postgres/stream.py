@@ -17,7 +17,7 @@ from reflexdb.model.plan import Plan
 from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Row, Rows, Stale, Truncated
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
-from reflexdb.sources.postgres.layout import Layout, Misfit, Reread
+from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, needs_server
 from reflexdb.sources.postgres.replication import Heartbeat, ReplicationConnection, format_lsn, parse_lsn
 
 _PART_ROWS = 4096
@@ -50,6 +50,10 @@ class LogicalStream:
         self._frozen: set[int] = set()
         self._skipping = False
         self._in_transaction = False
+        self._asked = [
+            [place for place, column in enumerate(table.columns) if needs_server(column)] for table in plan.tables
+        ]
+        """By table: the columns whose values the server has to convert."""
 
     def next(self, timeout_s: float) -> Event | None:
         give_up = time.monotonic() + timeout_s
@@ -148,8 +152,7 @@ class LogicalStream:
             return
         if layout.table in self._frozen:
             return
-        width = max(field.place for field in layout.fields)
-        if any(values is not None and len(values) <= width for values in (key, new)):
+        if any(values is not None and len(values) < layout.width for values in (key, new)):
             raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
         row = layout.row(new, old) if new is not None else None
         part = self._parts.setdefault(layout.table, Rows(layout.table))
@@ -183,20 +186,15 @@ class LogicalStream:
             self._ready.append(Stale(layout.table, layout.reason))
 
     def _flush(self) -> None:
-        for table, part in self._parts.items():
+        for part in self._parts.values():
             self._convert(part)
-            if table not in self._frozen:
-                self._ready.append(part)
+            self._ready.append(part)
         self._parts = {}
         self._part_rows = 0
 
     def _convert(self, part: Rows) -> None:
         """Let the server say what only it can: the JSON of arrays and the like."""
-        columns = [
-            place
-            for place, column in enumerate(self._plan.tables[part.table].columns)
-            if self._catalog.is_asked(column)
-        ]
+        columns = self._asked[part.table]
         if not columns:
             return
         rows: list[list[object] | None] = [None if row is None else list(row) for row in part.rows]

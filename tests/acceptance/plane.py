@@ -43,6 +43,17 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = 60.0, e
     raise AssertionError(f"waited {limit_s} s in vain until {what}")
 
 
+def address(backend: str, database: Any) -> dict[str, Any]:
+    """The part of a connection that says where a test's database is."""
+    return {
+        "backend": backend,
+        "mysqlHost": database.host,
+        "mysqlPort": database.port,
+        "mysqlUser": database.user,
+        "mysqlPassword": database.password,
+    }
+
+
 class Plane:
     """`reflexdb serve` on a free port, with its data under `data`."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.oracle import objects
-from tests.acceptance.plane import Endpoint, Plane, load, wait_until
+from tests.acceptance.plane import Endpoint, Plane, address, load, wait_until
 from tests.servers import mariadb, postgres
 from tests.servers.shared import Server
 
@@ -110,24 +110,14 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
             check=True,
             timeout=120,
         )
-        return Sample("mysql", _address("mysql", server), "Chinook", server)
+        return Sample("mysql", address("mysql", server), "Chinook", server)
     database = request.getfixturevalue("postgres_database")
     script = (SCRIPTS / "Chinook_PostgreSql.sql").read_text("utf-8-sig")
     lines = [line for line in script.splitlines() if not line.startswith(("DROP DATABASE", "CREATE DATABASE", "\\c"))]
     server = request.getfixturevalue("postgres_server")
-    found = Sample("postgres", _address("postgres", database), database.schema, server)
+    found = Sample("postgres", address("postgres", database), database.schema, server)
     found.change("\n".join(lines))
     return found
-
-
-def _address(backend: str, server: Any) -> dict[str, Any]:
-    return {
-        "backend": backend,
-        "mysqlHost": server.host,
-        "mysqlPort": server.port,
-        "mysqlUser": server.user,
-        "mysqlPassword": server.password,
-    }
 
 
 TABLES = (

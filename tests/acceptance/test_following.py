@@ -5,23 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.acceptance.plane import Endpoint, Plane, wait_until
+from tests.acceptance.plane import Endpoint, Plane, address, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
 MODES = {"postgres": "logical", "mysql": "binlog"}
 POLL_S = 600
 """So long that nothing seen in a test was polled."""
-
-
-def address(backend: str, database: Any) -> dict[str, Any]:
-    return {
-        "backend": backend,
-        "mysqlHost": database.host,
-        "mysqlPort": database.port,
-        "mysqlUser": database.user,
-        "mysqlPassword": database.password,
-    }
 
 
 @pytest.fixture(params=sorted(MODES))

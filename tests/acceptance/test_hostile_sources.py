@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.plane import Endpoint, Plane
+from tests.acceptance.plane import Endpoint, Plane, address
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -93,16 +93,6 @@ def test_names_are_data_from_postgres_to_the_answer(plane: Plane, postgres_datab
     for index, table in enumerate(names):
         column = names[-1 - index]
         assert endpoint.query(f"{name(table)} {{ {name(column)} }}") == [{column: "x"}]
-
-
-def address(backend: str, database: Any) -> dict[str, Any]:
-    return {
-        "backend": backend,
-        "mysqlHost": database.host,
-        "mysqlPort": database.port,
-        "mysqlUser": database.user,
-        "mysqlPassword": database.password,
-    }
 
 
 def test_extreme_values_of_mariadb_arrive_digit_for_digit(plane: Plane, mariadb_database: Any) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
-from reflexdb.api.settings import ApiSettings
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
@@ -19,6 +18,7 @@ from tests.api.api import UNHURRIED, Api, sqlite_connection
 from tests.api.operator import let_operate
 from tests.api.plane import Plane, plane_on
 from tests.api.shop import Shop, shop_on
+from tests.servers.collector import Collector
 from tests.servers.stripe import stripe_server
 
 
@@ -65,10 +65,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None)
     control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
-    no_limits = ApiSettings(rate_limit=0, auth_failures=0)
     with (
         pytest.MonkeyPatch.context() as patch,
-        TestClient(create_app(control, no_limits), raise_server_exceptions=False) as client,
+        TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client,
     ):
         let_operate(control, first.key, patch)
         yield Api(client, first.key)
@@ -106,3 +105,11 @@ def plane(data: Path, records: URL | None) -> Iterator[Plane]:
     """A control plane in a process of its own, not started yet."""
     with plane_on(data, records) as plane:
         yield plane
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.server.shutdown()
+    collector.server.server_close()

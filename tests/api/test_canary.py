@@ -21,7 +21,7 @@ from pymysql.converters import escape_string
 
 from tests.api.api import Api, until
 from tests.api.plane import processes_in
-from tests.api.test_observing import Collector
+from tests.servers.collector import Collector
 from tests.servers.plugin import TestDatabase
 
 PASSWORD = "cAnary+pa55/wörd-7Q"
@@ -104,14 +104,6 @@ class Walk:
             file.close()
             self.seen[name] = (self.data.parent / name).read_bytes()
         self.look("at the end")
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
 
 
 @pytest.fixture

@@ -11,23 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from reflexdb.control import fetch
 from reflexdb.control.accounts import ADMIN_GROUP
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
 from reflexdb.model.issuer import FirstLogin, IssuerSettings
 from tests.api.api import Api
-from tests.servers.issuer import AUDIENCE, LittleIssuer, little_issuer
-
-
-@pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleIssuer]:
-    """One that is waited for as long as a busy machine needs."""
-    monkeypatch.setattr(fetch, "STEP_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", 60.0)
-    with little_issuer() as issuer:
-        yield issuer
+from tests.servers.issuer import AUDIENCE, LittleIssuer
 
 
 @pytest.fixture

@@ -7,16 +7,12 @@ import logging
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 import structlog
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -28,6 +24,7 @@ from reflexdb.control.control import Control
 from reflexdb.model.observing import LogForm, LogLevel
 from tests.api.api import Api, sqlite_connection, until
 from tests.api.plane import Plane
+from tests.servers.collector import Collector
 
 FORGED = 'x\n{"action":"forged"}\r\x1b[2K\x00\u2028\x9b'
 
@@ -163,39 +160,6 @@ def test_nothing_of_opentelemetry_is_loaded_where_no_collector_is_named() -> Non
         "sys.exit(any(name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter')) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
-
-
-class Collector:
-    """A little OTLP/HTTP collector."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.raw = b""
-        spans, collector = self.spans, self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.raw += body
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    for scope in resource.scope_spans:
-                        spans.extend(scope.spans)
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
 
 
 def test_a_trace_leads_from_a_request_to_its_job_and_its_phases(

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from reflexdb.control import fetch
 from tests.servers import mariadb, postgres
+from tests.servers.issuer import LittleIssuer, little_issuer
 from tests.servers.shared import Server, running, wait_until_stopped
 
 
@@ -74,6 +76,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         pytest.skip(postgres.MISSING)
     with running("postgres", _shared_directory(tmp_path_factory)) as server:
         yield server
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleIssuer]:
+    """One that is waited for as long as a busy machine needs."""
+    monkeypatch.setattr(fetch, "STEP_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", 60.0)
+    with little_issuer() as issuer:
+        yield issuer
 
 
 @pytest.fixture

@@ -15,19 +15,6 @@ LIMIT_S = 60.0
 Key = tuple[Any, ...]
 
 
-def keyed(schema_tables: Any, plan: Plan) -> Plan:
-    """The plan with the source's primary keys."""
-    from dataclasses import replace
-
-    by_name = {table.name: table for table in schema_tables}
-    tables = []
-    for table in plan.tables:
-        names = [column.source_name for column in table.columns]
-        key = tuple(names.index(part) for part in by_name[table.source_name].primary_key)
-        tables.append(replace(table, primary_key=key))
-    return replace(plan, tables=tuple(tables))
-
-
 def plain(array: pa.Array) -> list[Any]:
     """Values as the replica keeps them: dates and times as counts."""
     if pa.types.is_timestamp(array.type):

@@ -18,8 +18,9 @@ from reflexdb.sources import open_source
 from reflexdb.sources.changes import Commit, Redefined, Stale
 from reflexdb.sources.postgres.follow import PostgresFollower
 from tests.servers.plugin import TestDatabase
-from tests.sources.following import LIMIT_S, Replica, keyed
-from tests.sources.helpers import plan_of, postgres_address
+from tests.sources.applying import keyed_plan
+from tests.sources.following import LIMIT_S, Replica
+from tests.sources.helpers import postgres_address
 
 
 class Following:
@@ -35,7 +36,7 @@ class Following:
     def _plan(self) -> Plan:
         with contextlib.closing(open_source(postgres_address(self.database))) as source:
             schema = source.introspect(self.database.schema)
-        return keyed(schema.tables, plan_of(schema))
+        return keyed_plan(schema)
 
     def begin(self) -> None:
         with self.follower.snapshot(self.plan) as reader:

@@ -9,8 +9,9 @@ from psycopg import sql
 from reflexdb.sources import open_source
 from reflexdb.sources.postgres.follow import PostgresFollower
 from tests.servers.plugin import TestDatabase
-from tests.sources.following import Replica, keyed
-from tests.sources.helpers import plan_of, postgres_address
+from tests.sources.applying import keyed_plan
+from tests.sources.following import Replica
+from tests.sources.helpers import postgres_address
 
 ACCOUNTS = "CREATE TABLE accounts (id int PRIMARY KEY, owner text NOT NULL, cents bigint NOT NULL)"
 
@@ -27,7 +28,7 @@ def test_preflight_names_what_is_missing_and_its_remedy(postgres_database: TestD
         follower = PostgresFollower(address, database.schema, f"reflexdb_{database.schema}")
         with contextlib.closing(open_source(address)) as source:
             schema = source.introspect(database.schema)
-        plan = keyed(schema.tables, plan_of(schema))
+        plan = keyed_plan(schema)
         issues = follower.preflight(plan)
         assert any(f'ALTER ROLE "{user}" REPLICATION' in issue for issue in issues)
         assert any('CREATE PUBLICATION reflexdb FOR TABLE "public"."accounts"' in issue for issue in issues)

@@ -51,16 +51,15 @@ def list_databases(
     account: Account,
     control: Controlled,
     request: Request,
+    response: Response,
     page: paging.Paged,
     status: Annotated[answers.Status | None, Query()] = None,
 ) -> Response:
     """All databases of the account that are not deleted, each with the endpoint and health of its latest instance."""
     found = control.databases.of_customer(account, lambda listed: as_json(views.database(listed)), page, status)
-    answer = Response(media_type="application/json")
-    shown = paging.cut(request, answer, found, page, lambda each: each.place)
-    answer.body = b"[" + b",".join(each.shown for each in shown) + b"]"
-    answer.headers["content-length"] = str(len(answer.body))
-    return answer
+    shown = paging.cut(request, response, found, page, lambda each: each.place)
+    body = b"[" + b",".join(each.shown for each in shown) + b"]"
+    return Response(body, headers=response.headers, media_type="application/json")
 
 
 @router.post(

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import options, output, resolve
+from reflexdb.cli import options, resolve
 from reflexdb.cli.admin_customers import CustomerArgument
 from reflexdb.cli.admin_customers import resolve as customer_of
-from reflexdb.cli.key import Expires, Name, expiry, print_keys, tell_created
+from reflexdb.cli.key import Expires, Name, expiry, tell_created, tell_keys
+from reflexdb.cli.management_key import tell_revoked
 from reflexdb.cli.session import session
 
 app = typer.Typer(help="Management keys of a customer: create, list, revoke.", no_args_is_help=True)
@@ -36,10 +37,7 @@ def list_keys(context: typer.Context, customer: CustomerArgument, as_json: optio
     """A customer's management keys, without their secrets."""
     with session(context).operator() as client:
         keys = client.list_customer_keys(customer_of(client, customer)["id"])
-    if as_json:
-        output.print_json(keys)
-    else:
-        print_keys(keys)
+    tell_keys(keys, as_json=as_json)
 
 
 @app.command()
@@ -54,7 +52,4 @@ def revoke(
         owner = customer_of(client, customer)["id"]
         chosen = resolve.management_key(client.list_customer_keys(owner), key)
         client.revoke_customer_key(owner, chosen["id"])
-    if as_json:
-        output.print_json({"revoked": chosen["id"]})
-    else:
-        output.say(f"management key {chosen['name']} ({chosen['keyId']}) revoked")
+    tell_revoked(chosen, as_json=as_json)

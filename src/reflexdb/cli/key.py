@@ -64,13 +64,13 @@ def list_keys(context: typer.Context, database: options.DatabaseArgument, as_jso
     """The keys of a database, without their secrets."""
     with session(context).client() as client:
         keys = client.list_api_keys(resolve.database(client, database)["id"])
+    tell_keys(keys, as_json=as_json)
+
+
+def tell_keys(keys: list[ApiKey] | list[ManagementKey], *, as_json: bool) -> None:
     if as_json:
         output.print_json(keys)
-    else:
-        print_keys(keys)
-
-
-def print_keys(keys: list[ApiKey] | list[ManagementKey]) -> None:
+        return
     output.table(
         ["NAME", "KEY ID", "CREATED", "EXPIRES", "LAST USED", "REVOKED"],
         [

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from reflexdb.cli import options, output, resolve
-from reflexdb.cli.key import Expires, Name, expiry, print_keys, tell_created
+from reflexdb.cli.key import Expires, Name, expiry, tell_created, tell_keys
 from reflexdb.cli.session import session
+from reflexdb.client.types import ManagementKey
 
 app = typer.Typer(help="Keys for the control plane: create, list, revoke.", no_args_is_help=True)
 
@@ -28,10 +29,7 @@ def list_keys(context: typer.Context, as_json: options.Json = False) -> None:
     """The account's management keys, without their secrets."""
     with session(context).client() as client:
         keys = client.list_management_keys()
-    if as_json:
-        output.print_json(keys)
-    else:
-        print_keys(keys)
+    tell_keys(keys, as_json=as_json)
 
 
 @app.command()
@@ -44,7 +42,11 @@ def revoke(
     with session(context).client() as client:
         chosen = resolve.management_key(client.list_management_keys(), key)
         client.revoke_management_key(chosen["id"])
+    tell_revoked(chosen, as_json=as_json)
+
+
+def tell_revoked(key: ManagementKey, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"revoked": chosen["id"]})
+        output.print_json({"revoked": key["id"]})
     else:
-        output.say(f"management key {chosen['name']} ({chosen['keyId']}) revoked")
+        output.say(f"management key {key['name']} ({key['keyId']}) revoked")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import URL
+from starlette.testclient import TestClient
 
+from reflexdb.api.app import create_app
 from reflexdb.control.control import Control
-from reflexdb.control.rooms import new_id, utc_now
+from reflexdb.control.local import open_control
+from reflexdb.control.rooms import Settings, new_id, utc_now
 from reflexdb.records import builds
-from tests.api.api import Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, sqlite_connection
 from tests.api.plane import Plane
 
 PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "package"]
@@ -118,7 +123,6 @@ def test_a_whole_life_is_remembered(plane: Plane, source: Path) -> None:
 
     first = api.post(f"{path}/provision")["buildId"]
     assert api.settled(database)["status"] == "running"
-    api.get(f"{path}/instance")
     with sqlite3.connect(source) as connection:
         connection.execute("DROP TABLE posts")
         connection.execute("DROP TABLE users")
@@ -134,6 +138,33 @@ def test_a_whole_life_is_remembered(plane: Plane, source: Path) -> None:
     before = api.get(f"{path}/deployments")
     plane.end()
     assert plane.start().get(f"{path}/deployments")["deployments"][-3:] == before["deployments"]
+
+
+@pytest.fixture
+def unwatched(data: Path, records: URL | None) -> Iterator[Api]:
+    """A control plane that carries everything out and never looks at an instance afterwards."""
+    settings = Settings(base_url="http://127.0.0.1:8400", health_interval_s=3600)
+    control = open_control(data, settings, "127.0.0.1", records)
+    first = control.accounts.ensure_first()
+    assert first is not None
+    control.start()
+    try:
+        with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
+            yield Api(client, first.key)
+    finally:
+        control.stop()
+        control.rooms.deployer.stop_all()
+        control.rooms.store.close()
+
+
+def test_what_a_build_holds_is_known_as_soon_as_it_serves(unwatched: Api, source: Path) -> None:
+    database = unwatched.post("/connections", sqlite_connection(str(source)), expect=201)["database"]["id"]
+    build = unwatched.post(f"/databases/{database}/provision")["buildId"]
+    assert unwatched.settled(database)["status"] == "running"
+
+    shown = unwatched.get(f"/databases/{database}/builds/{build}")
+
+    assert {table["name"]: table["rows"] for table in shown["tables"]} == {"users": 2, "posts": 3}
 
 
 def check_good_build(build: dict[str, Any]) -> None:

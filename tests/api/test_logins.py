@@ -87,6 +87,13 @@ def test_a_linked_subject_speaks_for_its_customer_until_it_is_unlinked(
     operator("DELETE", f"/admin/customers/{customer}/logins/{login['id']}", expect=404)
 
 
+@pytest.mark.parametrize("customer", ["00000000-0000-4000-8000-000000000000", "acme", "%2e%2e"])
+def test_nobody_is_linked_to_an_unknown_customer(api: Api, operator: Api, issuer: LittleIssuer, customer: str) -> None:
+    operator("POST", f"/admin/customers/{customer}/logins", {"subject": "ada"}, expect=404)
+
+    assert "ask the operator" in message(speaking(api, issuer.token())("GET", "/databases"))
+
+
 def test_the_claim_wins_over_the_link(api: Api, operator: Api, issuer: LittleIssuer) -> None:
     linked, claimed = new_customer(operator), new_customer(operator)
     operator.post(f"/admin/customers/{linked}/logins", {"subject": "ada"}, expect=201)

@@ -2,9 +2,8 @@
 
 Made known everywhere by tests/conftest.py. Each process of the run writes down what it answered (site/answers_seen.py);
 after each test the test's own worker reads and judges it, so that a wrong answer fails the test that asked. At the end
-of a run of everything, the operations and documented statuses that no test has reached are named; with `--every-answer`
-they fail the run. A test that
-breaks the API on purpose is marked `breaks_the_api`.
+of a run of everything, the operations and documented statuses that no test has reached are named and fail the run;
+`--every-answer` asks for this of any run. A test that breaks the API on purpose is marked `breaks_the_api`.
 """
 
 from __future__ import annotations
@@ -83,6 +82,7 @@ class Plugin:
         self._config = config
         self._judge = Judge(Path(tempfile.mkdtemp(prefix="reflexdb-answers-")))
         self._missed: set[Pair] = set()
+        self._worker_lost = False
         self._no_longer_missed: set[Pair] = set()
         os.environ["REFLEXDB_ANSWERS_SEEN"] = str(self._judge.directory)
         paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -101,8 +101,9 @@ class Plugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker has ended and left what it reached."""
+        """A worker has ended and left what it reached; one that died took it with it, and the run has failed."""
         output = getattr(node, "workeroutput", {})
+        self._worker_lost |= "reached" not in output
         self._judge.reached |= {(operation, status) for operation, status in output.get("reached", ())}
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -110,11 +111,10 @@ class Plugin:
         output = getattr(self._config, "workeroutput", None)
         if output is not None:
             output["reached"] = sorted(self._judge.reached)
-        elif self._config.getoption("every_answer") or _everything_ran(session):
+        elif (self._config.getoption("every_answer") or _everything_ran(session)) and not self._worker_lost:
             self._missed = documented() - self._judge.reached - NOT_REACHED
             self._no_longer_missed = NOT_REACHED & self._judge.reached
-            wrong = (self._missed or self._no_longer_missed) and self._config.getoption("every_answer")
-            if wrong and session.exitstatus == pytest.ExitCode.OK:
+            if (self._missed or self._no_longer_missed) and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

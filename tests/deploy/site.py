@@ -90,7 +90,7 @@ class Site:
         return SourceAddress(Backend.SQLITE, str(self.file), password="a-secret-nobody-needs")
 
     def deploy(self, deployment_id: str = "", **changes: Any) -> Deployed:
-        return self.deployer.deploy(self.spec(deployment_id, **changes), self.lines.append)
+        return self.deployer.deploy(self.spec(deployment_id, **changes), self.lines.append).deployed
 
     def supervise(self) -> None:
         self.deployer.supervise(lambda _: (self.address(), self.keys))

@@ -30,6 +30,15 @@ def test_a_deployment_serves_the_source_s_rows_at_the_url_it_names(site: Site) -
     assert site.deployer.deployed() == [deployed]
 
 
+def test_a_deployment_tells_what_the_new_instance_was_found_to_hold(site: Site) -> None:
+    found = site.deployer.deploy(site.spec("d1"), site.lines.append)
+
+    assert (found.health, found.row_counts, found.replication_paused) == (
+        "ok", {"people": 2, "posts": 1, "odd `name": 0}, False,
+    )  # fmt: skip
+    assert found.deployed == site.observe().deployed
+
+
 def test_a_redeploy_keeps_the_port_and_fails_no_request(site: Site) -> None:
     first = site.deploy()
     with Load(first.port) as load:

@@ -58,11 +58,11 @@ class Health:
         if observation is not None and observation.deployed.deployment_id != serving.id:
             return serving  # a handover meanwhile
         now = self._rooms.now()
-        return replace(serving, last_health_check=now, updated_at=now, **_seen(observation))
+        return replace(serving, last_health_check=now, updated_at=now, **observed(observation))
 
     def _differs(self, serving: DeploymentRow, observation: Observation | None) -> bool:
         """Whether there is something to write: the mere age of a snapshot is, only now and then."""
-        seen = _seen(observation)
+        seen = observed(observation)
         if any(getattr(serving, name) != value for name, value in seen.items() if name != "snapshot_age_ms"):
             return True
         if observation is not None and self._key_use.get(serving.database_id) != observation.key_use:
@@ -76,7 +76,7 @@ class Health:
             return
         if observation is not None and observation.deployed.deployment_id != serving.id:
             return  # a handover between the two looks: the next poll sees them agree
-        now, seen = self._rooms.now(), _seen(observation)
+        now, seen = self._rooms.now(), observed(observation)
         if observation is not None:
             api_keys.note_use(tx, database_id, observation.key_use)
             self._key_use[database_id] = dict(observation.key_use)
@@ -93,7 +93,8 @@ class Health:
         return turn
 
 
-def _seen(observation: Observation | None) -> dict[str, Any]:
+def observed(observation: Observation | None) -> dict[str, Any]:
+    """What is written down of a deployment that was looked at."""
     if observation is None:
         return {"health_status": "unreachable", "health_reason": "no instance is running"}
     return _columns(observation)

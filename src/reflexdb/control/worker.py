@@ -20,13 +20,14 @@ from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
 from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
+from reflexdb.control.health import observed
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, new_id
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
-from reflexdb.deploy.base import Deployed, InstanceSpec
+from reflexdb.deploy.base import InstanceSpec, Observation
 from reflexdb.model.compute import cost_estimate_cents, select_tier
 from reflexdb.model.errors import (
     BuildFailed,
@@ -109,8 +110,10 @@ class Worker:
 
     def adopt(self, job: JobRow) -> None:
         """The job's deployment serves already: only writing it down was left."""
-        [deployed] = [each for each in self._rooms.deployer.deployed() if each.deployment_id == job.deployment_id]
-        self._finish_deployment(job, deployed)
+        found = self._rooms.deployer.observe(job.database_id)
+        if found is None or found.deployed.deployment_id != job.deployment_id:
+            return  # gone since it was seen; the next look decides anew
+        self._finish_deployment(job, found)
         log.info("deployment_adopted", database=job.database_id, deployment=job.deployment_id)
 
     def fail(self, job: JobRow, step: str, message: str, code: str = ReflexError.code) -> None:
@@ -225,7 +228,7 @@ class Worker:
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         try:
             with self._phase(job, "deploy"):
-                deployed = self._rooms.deployer.deploy(spec, note, self._telling.deployment(job, spec.deployment_id))
+                found = self._rooms.deployer.deploy(spec, note, self._telling.deployment(job, spec.deployment_id))
         except ReflexError as exc:
             if not self._resized(job, settings):
                 raise
@@ -234,8 +237,8 @@ class Worker:
         if self._resized(job, settings):
             note("the size was changed meanwhile; deploying again with it")
             return
-        self._finish_deployment(job, deployed)
-        note(f"running at {deployed.endpoint_url}")
+        self._finish_deployment(job, found)
+        note(f"running at {found.deployed.endpoint_url}")
 
     def _note_start(self, job: JobRow, spec: InstanceSpec, settings: dict[str, Any], ref: str | None) -> None:
         """Written before anything is started, so that an interrupted deployment can be recognised."""
@@ -291,13 +294,13 @@ class Worker:
             resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
         return resized
 
-    def _finish_deployment(self, job: JobRow, deployed: Deployed) -> None:
-        now = self._rooms.now()
+    def _finish_deployment(self, job: JobRow, found: Observation) -> None:
+        """With what the instance holds, so that whoever waits for the end of the job can read it."""
+        now, deployed = self._rooms.now(), found.deployed
         with self._rooms.store.write() as tx:
             deployments.retire_others(tx, job.database_id, now, but=deployed.deployment_id)
-            deployments.change(
-                tx, deployed.deployment_id, now, serving_at=now, endpoint_url=deployed.endpoint_url, health_status="ok"
-            )
+            serves = {"serving_at": now, "endpoint_url": deployed.endpoint_url, "last_health_check": now}
+            deployments.change(tx, deployed.deployment_id, now, **serves, **observed(found))
             self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
             jobs.finish(tx, job.id, now)
         self._capture.release(job.database_id)

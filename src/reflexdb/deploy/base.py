@@ -91,9 +91,9 @@ Passed = Callable[[str, float, bool], None]
 class Deployer(Protocol):
     """Runs instances. At most one deployment of a database serves at any time, on a port that does not change."""
 
-    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Deployed:
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Observation:
         """Start the new instance, load it, check health and a smoke query, hand over the listening socket, drain the
-        old one.
+        old one. Returns what the new one said of itself when its health was checked.
 
         On DeployFailed (its `step` is one of unpack, launch, load, probe, handover) nothing new runs and the old
         instance, if any, still serves. `passed` hears of each of these steps.

@@ -69,17 +69,16 @@ class LocalDeployer:
         """Where the directory is shared."""
         self._log = structlog.get_logger()
 
-    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Deployed:
+    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Observation:
         database = self._database(spec.database_id)
         with database.changing:
             database.cancelled.clear()
             database.adopt()
             database.sweep()
             try:
-                record = Deployment(database, spec, self._store, self._where, log, passed).run()
+                return Deployment(database, spec, self._store, self._where, log, passed).run()
             except ValueError as exc:
                 raise DeployFailed("unpack", str(exc)) from exc
-            return record.deployed()
 
     def observe(self, database_id: str) -> Observation | None:
         directory = self._layout.current(database_id)

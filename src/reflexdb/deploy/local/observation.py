@@ -23,12 +23,17 @@ ASK_S = 0.8
 def observe(directory: Path, record: Record) -> Observation:
     """Never raises for what the instance does or does not answer."""
     paused = is_paused(directory)
-    now = datetime.now(UTC)
     try:
         with open_channel(directory, ASK_S) as channel:
             status = channel.request(feed.status())
     except (InstanceUnreachable, feed.InstanceRefused) as exc:
+        now = datetime.now(UTC)
         return Observation(record.deployed(), "unreachable", exc.message, replication_paused=paused, at=now)
+    return told(record, status, paused=paused)
+
+
+def told(record: Record, status: dict[str, Any], *, paused: bool) -> Observation:
+    """A STATUS frame, judged."""
     health, reason = _judge(status, paused)
     return Observation(
         deployed=record.deployed(),
@@ -40,14 +45,14 @@ def observe(directory: Path, record: Record) -> Observation:
         key_use={key: datetime.fromtimestamp(ms / 1000, UTC) for key, ms in (status.get("keyUse") or {}).items() if ms},
         replication_paused=paused,
         sync_state=(status.get("sync") or {}).get("state"),
-        at=now,
+        at=datetime.now(UTC),
         position=status.get("position") or None,
     )
 
 
 def _judge(status: dict[str, Any], paused: bool) -> tuple[str, str | None]:
-    told, reason = status.get("status"), status.get("reason")
-    if told == "cap_exceeded":
+    said, reason = status.get("status"), status.get("reason")
+    if said == "cap_exceeded":
         return "cap_exceeded", reason
     if not status.get("version"):
         return "unreachable", reason or "the server has no snapshot yet"
@@ -55,4 +60,4 @@ def _judge(status: dict[str, Any], paused: bool) -> tuple[str, str | None]:
         return "degraded", (status.get("sync") or {}).get("lastError") or reason
     if not status.get("syncConnected") and not paused:
         return "degraded", "sync is not running; the snapshot is not kept fresh"
-    return ("ok", None) if told == "ok" else ("degraded", reason)
+    return ("ok", None) if said == "ok" else ("degraded", reason)

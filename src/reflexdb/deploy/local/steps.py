@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import InstanceSpec, Passed
+from reflexdb.deploy.base import InstanceSpec, Observation, Passed
 from reflexdb.deploy.local import listening as sockets
 from reflexdb.deploy.local.database import Database
 from reflexdb.deploy.local.launch import SERVER_LOG, SYNC_LOG
 from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.logs import last_words
+from reflexdb.deploy.local.observation import told
 from reflexdb.deploy.local.running import Running
 from reflexdb.model.errors import DeployFailed, ReflexError
 from reflexdb.sync.settings import SyncProcessSettings, is_paused, set_paused
@@ -41,7 +43,7 @@ class Where:
 
 
 class Deployment:
-    """One attempt. `run` returns the record of what serves, or raises DeployFailed with nothing left behind."""
+    """One attempt. `run` returns what serves, as it was found, or raises DeployFailed with nothing left behind."""
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class Deployment:
         self._passed = passed
         self._directory = database.layout.deployment(spec.database_id, spec.deployment_id)
 
-    def run(self) -> Record:
+    def run(self) -> Observation:
         database = self._database
         if self._directory.exists():
             raise DeployFailed("unpack", f"deployment {self._spec.deployment_id} exists already; use a new id")
@@ -72,7 +74,7 @@ class Deployment:
             with self._failing("load"):
                 self._load(candidate)
             with self._failing("probe"):
-                self._probe(candidate)
+                status = self._probe(candidate)
             with self._failing("handover"):
                 old = self._handover(candidate)
         except BaseException:
@@ -82,7 +84,7 @@ class Deployment:
             self._log("Draining the old instance")
             old.drain()
             database.layout.remove_deployment(old.directory)
-        return candidate.record
+        return told(candidate.record, status, paused=is_paused(candidate.directory))
 
     def _unpack(self) -> Path:
         self._log("Unpacking the image")
@@ -154,12 +156,13 @@ class Deployment:
             raise DeployFailed("load", f"sync ended while loading: {last_words(self._directory / SYNC_LOG)}")
         return False
 
-    def _probe(self, candidate: Running) -> None:
+    def _probe(self, candidate: Running) -> dict[str, Any]:
         self._log("Checking health and one row of every table")
         status = candidate.status()
         if status["status"] != "ok":
             raise DeployFailed("probe", f"the new instance's health is {status['status']}: {status['reason']}")
         candidate.smoke()
+        return status
 
     def _handover(self, candidate: Running) -> Running | None:
         """Make the candidate the current deployment. Returns the one it replaces."""

@@ -1,6 +1,6 @@
 // Parts of the server that need no network, driven by tests: hashes, the HTTP parser cut anywhere, and both
 // fuzzed. net_units sha256 | net_units hmac KEYHEX | net_units parse [CUT] (request on standard input) |
-// net_units fuzz SEED SECONDS
+// net_units contains HAVE WANTED | net_units fuzz SEED SECONDS
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +14,7 @@
 #include "feed_frames.h"
 #include "http_parser.h"
 #include "json_doc.h"
+#include "position.h"
 #include "sha256.h"
 
 using namespace reflex::net;
@@ -118,6 +119,24 @@ std::string mutate(std::string text, std::mt19937& random) {
   return text;
 }
 
+const std::string kPositions[] = {"16/B374D848", "0-1-42,1-7-9", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7",
+                                  "binlog.000003:4711", "17"};
+
+// yes or no; foreign where the two can't be compared, bad where one is no position.
+const char* relation(const std::string& have, const std::string& wanted) {
+  const Position mine = Position::parse(have);
+  const Position other = Position::parse(wanted);
+  if (mine.form() == Position::Form::kNone || other.form() == Position::Form::kNone) return "bad";
+  if (!mine.comparable(other)) return "foreign";
+  return mine.contains(other) ? "yes" : "no";
+}
+
+// Whatever the text is: it contains itself, or is none.
+bool is_sound(const std::string& text) {
+  const std::string said = relation(text, text);
+  return said == "yes" || said == "bad";
+}
+
 int fuzz(uint32_t seed, int seconds) {
   std::mt19937 random(seed);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
@@ -128,6 +147,10 @@ int fuzz(uint32_t seed, int seconds) {
     const size_t cut = random() % 7 + 1;
     if (outcomes(text, cut) != whole) {
       fprintf(stderr, "seed %u: cut at %zu differs for %s\n", seed, cut, text.c_str());
+      return 1;
+    }
+    if (!is_sound(mutate(kPositions[cases % std::size(kPositions)], random))) {
+      fprintf(stderr, "seed %u: a position does not contain itself\n", seed);
       return 1;
     }
     JsonValue value;
@@ -147,6 +170,7 @@ int fuzz(uint32_t seed, int seconds) {
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "fuzz") return fuzz(static_cast<uint32_t>(atoi(argv[2])), atoi(argv[3]));
+  if (what == "contains") return puts(relation(argv[2], argv[3])) < 0;
   const std::string text = read_all();
   if (what == "sha256") print(sha256(bytes_of(text)));
   if (what == "hmac") {

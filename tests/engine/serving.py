@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reflexdb.build.emit import emit
+from reflexdb.model.plan import Plan
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from tests.engine import harness
@@ -39,9 +40,9 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 THREAD_FLAGS = [flag.replace("address,undefined", "thread") for flag in harness.FLAGS]
 
 
-def compile_server(cache: Path, flags: Sequence[str] = tuple(harness.FLAGS)) -> Path:
-    """The server for PLAN."""
-    unit = emit(PLAN).encode()
+def compile_server(cache: Path, flags: Sequence[str] = tuple(harness.FLAGS), plan: Plan = PLAN) -> Path:
+    """The server for the plan."""
+    unit = emit(plan).encode()
     generated = cache / f"plan-{_digest(unit)}.cc"
     generated.write_bytes(unit)
     return _link("reflex-server", [*sorted(harness.ENGINE.glob("*.cc")), generated], cache, flags)
@@ -49,7 +50,7 @@ def compile_server(cache: Path, flags: Sequence[str] = tuple(harness.FLAGS)) -> 
 
 def compile_units(cache: Path) -> Path:
     """net_units: the server's parts that need no network."""
-    parts = ("feed_frames", "http_parser", "json_doc", "sha256")
+    parts = ("feed_frames", "http_parser", "json_doc", "position", "sha256")
     sources = [Path(__file__).with_name("net_units.cc"), *(harness.ENGINE / f"{part}.cc" for part in parts)]
     return _link("net-units", sources, cache, harness.FLAGS)
 

@@ -33,6 +33,13 @@ def query(
     endpoint: Annotated[
         str | None, typer.Option(help="The instance's address, where the control plane need not be asked.")
     ] = None,
+    min_position: Annotated[
+        str | None,
+        typer.Option(help="Answer from a snapshot that has this position of the source: a GTID, an LSN, a version."),
+    ] = None,
+    wait_ms: Annotated[
+        int | None, typer.Option(min=0, help="How long to wait for the position, in milliseconds.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Ask a query and show the answer; a flat one as a table."""
@@ -44,7 +51,7 @@ def query(
     words = sys.stdin.read() if text == "-" else text
     with QueryClient(endpoint or endpoint_of(context, database), key) as instance:
         try:
-            answer = instance.query_bytes(words)
+            answer = instance.query_bytes(words, min_position=min_position, wait_ms=wait_ms)
         except ApiError as error:
             raise refused(error, words) from error
     if as_json:

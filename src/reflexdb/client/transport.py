@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -66,10 +66,17 @@ class Transport:
             raise Unreachable(f"{self.url} answered {method} {path} with something that is not JSON") from error
 
     def send(
-        self, method: str, path: str, content: bytes | None, kind: str | None, *, timeout: float | None = None
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        kind: str | None,
+        *,
+        timeout: float | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> httpx.Response:
-        """One request; any status of 400 or above is raised as ApiError."""
-        headers = dict(self._authorization)
+        """One request, `more` being further headers; any status of 400 or above is raised as ApiError."""
+        headers = {**self._authorization, **more}
         if kind:
             headers["Content-Type"] = kind
         request = self._http.build_request(method, self.url + path, content=content, headers=headers)

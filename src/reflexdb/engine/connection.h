@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
 
 #include "http_parser.h"
+#include "min_position.h"
 
 namespace reflex::net {
 
@@ -69,8 +71,8 @@ class Inbox {
 };
 
 // What a connection waits for; each has its own limit of time.
-enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger };
-inline constexpr size_t kPhases = 5;
+enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger, kWait };
+inline constexpr size_t kPhases = 6;
 
 struct Connection {
   explicit Connection(const HttpLimits& limits) : parser(limits) {}
@@ -84,13 +86,16 @@ struct Connection {
   size_t out_at = 0;  // of `out`, sent
   int64_t taken = 0;  // by the client, of `out`, when the deadline was set
   HttpParser parser;
+  std::unique_ptr<PositionWait> wait;  // set: `in` begins with a request that the parser has understood
+  int64_t waiting_bytes = 0;           // that the instance counts for it
   Inbox in;
   std::string out;  // what the client has not taken yet
   Connection* before = nullptr;
   Connection* after = nullptr;
 };
 
-// Connections of one phase, whose limit is the same for all: so the earliest deadline is always in front.
+// Connections of one phase, the earliest deadline in front: the phase's limit is the same for all, or their
+// places are looked for.
 class Queue {
  public:
   Connection* front() const { return first_; }
@@ -100,6 +105,16 @@ class Queue {
     c->after = nullptr;
     (last_ != nullptr ? last_->after : first_) = c;
     last_ = c;
+  }
+  // Looks from the back: most wait for the same time.
+  void push_by_deadline(Connection* c) {
+    Connection* before = last_;
+    while (before != nullptr && before->deadline_ms > c->deadline_ms) before = before->before;
+    if (before == last_) return push(c);
+    c->before = before;
+    c->after = before != nullptr ? before->after : first_;
+    c->after->before = c;
+    (before != nullptr ? before->after : first_) = c;
   }
   void remove(Connection* c) {
     (c->before != nullptr ? c->before->after : first_) = c->after;

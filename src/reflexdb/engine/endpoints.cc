@@ -115,7 +115,12 @@ Reply Endpoints::error(int status, std::string_view code, std::string_view messa
 }
 
 void Endpoints::refresh() {
-  if (instance_.publication.epoch() != view_.epoch) view_ = instance_.publication.view();
+  const bool follows = instance_.follows.load(std::memory_order_relaxed);
+  if (instance_.publication.epoch() == view_.epoch && follows == follows_) [[likely]]
+    return;
+  view_ = instance_.publication.view();
+  follows_ = follows;
+  served_.refresh(instance_, view_);
 }
 
 bool Endpoints::admitted(const HttpRequest& request) const {
@@ -132,11 +137,12 @@ bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::stri
     return true;
   }
   // Nothing else has use for a body: whatever the answer is, it can be given now.
-  *reply = answer(request, out);
+  *reply = answer(request, out, nullptr, 0);
   return true;
 }
 
-Reply Endpoints::answer(const HttpRequest& request, std::string* out) {
+Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
+                        int64_t now_ms) {
   refresh();
   const Path path = find_path(request.path);
   if (path == Path::kNone) {
@@ -152,6 +158,7 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out) {
   Reply reply;
   switch (path) {
     case Path::kQuery:
+      if (request.has_min_position && await_position(request, out, wait, now_ms, &reply)) return reply;
       return query(request, out);
     case Path::kHealth:
       reply.status = append_health(instance_, false, out);
@@ -172,6 +179,50 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out) {
       break;
   }
   return error(404, "not_found", "There is no such path.", out);
+}
+
+// True where the position asked for is not there, or makes no sense: `*reply` says so.
+bool Endpoints::await_position(const HttpRequest& request, std::string* out,
+                               std::unique_ptr<PositionWait>* wait, int64_t now_ms, Reply* reply) const {
+  if (!admitted(request) || view_.snapshot == nullptr) return false;  // refused for that
+  PositionWait asked;
+  const bool has_waited = wait != nullptr && *wait != nullptr;
+  if (!has_waited) {
+    std::string problem;
+    if (!served_.read(request, instance_, now_ms, &asked, &problem)) {
+      *reply = error(400, "bad_position", problem, out);
+      tell_snapshot(reply, monotonic_ms());
+      return true;
+    }
+  }
+  const PositionWait& waited = has_waited ? **wait : asked;
+  if (served_.contains(waited.wanted)) return false;
+  if (wait == nullptr || waited.end_ms <= now_ms) {
+    *reply = not_reached(out);
+    return true;
+  }
+  if (!has_waited) *wait = std::make_unique<PositionWait>(std::move(asked));
+  reply->waits = true;
+  return true;
+}
+
+Reply Endpoints::not_reached(std::string* out) const {
+  *out += "{\"error\":\"position_not_reached\",\"message\":";
+  append_quoted(out, "The snapshot does not contain the position asked for yet; ask again, or wait longer.");
+  *out += ",\"position\":";
+  append_quoted(out, served_.told());
+  *out += ",\"version\":" + std::to_string(info(*view_.snapshot).version) + '}';
+  Reply reply;
+  reply.status = 503;
+  tell_snapshot(&reply, monotonic_ms());
+  return reply;
+}
+
+void Endpoints::tell_snapshot(Reply* reply, int64_t now_ms) const {
+  reply->has_snapshot = true;
+  reply->version = info(*view_.snapshot).version;
+  reply->age_ms = view_.age_at(now_ms);
+  reply->position = served_.shown();
 }
 
 Reply Endpoints::query(const HttpRequest& request, std::string* out) {
@@ -207,6 +258,7 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   Reply reply;
   reply.has_snapshot = true;
   reply.version = info(*view_.snapshot).version;
+  reply.position = served_.shown();
   const bool tagged = request.method != Method::kPost;
   if (tagged && matches_tag(request.if_none_match, reply.version)) {
     reply.age_ms = view_.age_at(monotonic_ms());

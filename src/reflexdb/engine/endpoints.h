@@ -8,6 +8,7 @@
 
 #include "http_parser.h"
 #include "instance.h"
+#include "min_position.h"
 #include "query.h"
 
 namespace reflex::net {
@@ -22,9 +23,11 @@ struct Reply {
   bool has_snapshot = false;  // version and age are sent
   uint64_t version = 0;
   int64_t age_ms = 0;
-  std::string_view allow;  // of 405
-  std::string_view next;   // cursor of the next page; borrowed until the next answer
-  bool has_etag = false;   // boot id and version are the tag
+  std::string_view allow;     // of 405
+  std::string_view next;      // cursor of the next page; borrowed until the next answer
+  bool has_etag = false;      // boot id and version are the tag
+  bool waits = false;         // there is no answer yet: the request is to be kept and asked again
+  std::string_view position;  // of the snapshot; borrowed until the next publication is taken up
 };
 
 // Belongs to one event loop.
@@ -34,9 +37,15 @@ class Endpoints {
 
   // Takes up what was published since the last call; old state is let go.
   void refresh();
+  uint64_t epoch() const { return view_.epoch; }
 
-  // Appends the body to `*out`. Throws only std::bad_alloc.
-  Reply answer(const HttpRequest& request, std::string* out);
+  // Appends the body to `*out`. Throws only std::bad_alloc. A request that asks for a position that is still
+  // to come is answered with `waits`, and what for is in `*wait`, unless that was set already and is over by
+  // `now_ms`; the caller keeps it and asks again. A null `wait` is for a request that may not wait.
+  Reply answer(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
+               int64_t now_ms);
+  // Whether what is being served has it.
+  bool has_reached(const Position& wanted) const { return served_.contains(wanted); }
 
   // Whether a request whose body is still to come would be refused for its head; then answers as answer()
   // does.
@@ -47,12 +56,18 @@ class Endpoints {
  private:
   bool admitted(const HttpRequest& request) const;
   Reply query(const HttpRequest& request, std::string* out);
+  bool await_position(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
+                      int64_t now_ms, Reply* reply) const;
+  Reply not_reached(std::string* out) const;
+  void tell_snapshot(Reply* reply, int64_t now_ms) const;
   Reply query_text(const HttpRequest& request, std::string_view text, std::string* out);
   bool matches_tag(std::string_view if_none_match, uint64_t version) const;
 
   Instance& instance_;
   LoopStats& stats_;
   View view_;
+  ServedPosition served_;
+  bool follows_ = false;  // when served_ was made
   QueryEngine engine_;
   std::string decoded_;
   std::string openapi_;

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace reflex::net {
 namespace {
@@ -44,8 +45,12 @@ EventLoop::EventLoop(Instance& instance, LoopStats& stats)
       endpoints_(instance, stats),
       head_(instance.boot_id),
       http_limits_(http_limits(instance.options)),
-      limits_ms_{instance.options.idle_timeout_ms, instance.options.header_timeout_ms,
-                 instance.options.idle_timeout_ms, instance.options.write_timeout_ms, kLingerMs},
+      limits_ms_{instance.options.idle_timeout_ms,
+                 instance.options.header_timeout_ms,
+                 instance.options.idle_timeout_ms,
+                 instance.options.write_timeout_ms,
+                 kLingerMs,
+                 0},
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       now_ms_(coarse_ms()),
@@ -97,6 +102,7 @@ void EventLoop::run() noexcept {
     for (int i = 0; i < n; ++i) handle(events[i].data.ptr, events[i].events);
     // Old snapshots must not outlive their replacement in a loop that has nothing to do.
     endpoints_.refresh();
+    if (std::exchange(looked_at_, endpoints_.epoch()) != endpoints_.epoch()) resume_reached();
     if (drain_within_ms_.load(std::memory_order_acquire) >= 0 && !draining_) begin_drain();
     expire();
   }
@@ -116,6 +122,8 @@ void EventLoop::handle(void* source, uint32_t events) {
   try {
     if (c->phase == Phase::kLinger) {
       linger(c);
+    } else if (c->phase == Phase::kWait) {
+      close_now(c);  // its client has gone
     } else if (c->writable) {
       (events & (EPOLLERR | EPOLLHUP)) != 0 ? close_now(c) : on_writable(c);
     } else {
@@ -206,11 +214,15 @@ void EventLoop::set_phase(Connection* c, Phase phase) {
 
 void EventLoop::set_writable(Connection* c, bool writable) {
   if (c->writable == writable) return;
+  watch(c, writable ? EPOLLOUT : EPOLLIN);
+  c->writable = writable;
+}
+
+void EventLoop::watch(Connection* c, uint32_t events) {
   epoll_event event{};
-  event.events = writable ? EPOLLOUT : EPOLLIN;
+  event.events = events;
   event.data.ptr = c;
   epoll_ctl(epoll_, EPOLL_CTL_MOD, c->fd, &event);
-  c->writable = writable;
 }
 
 void EventLoop::on_readable(Connection* c) {
@@ -249,9 +261,12 @@ void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
       if (!flush(c)) return;
       if (c->writable) return;
     }
-    size_t available = *size - *used;
-    const HttpParser::Result result = c->parser.feed(data + *used, &available);
-    *size = *used + available;
+    HttpParser::Result result = HttpParser::Result::kRequest;
+    if (c->wait == nullptr) {
+      size_t available = *size - *used;
+      result = c->parser.feed(data + *used, &available);
+      *size = *used + available;
+    }
     if (result == HttpParser::Result::kNeedMore) break;
     if (result == HttpParser::Result::kError) {
       const HttpError& error = c->parser.error();
@@ -274,14 +289,15 @@ void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
       continue;
     }
     const size_t end = *used + c->parser.consumed();
-    answer(c, request, end < *size);
+    if (!answer(c, request, end < *size)) break;
     *used = end;
     c->parser.reset();
   }
   flush(c);
 }
 
-void EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
+bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
+  const size_t before = out_.size();
   const size_t body_at = out_.size() + ReplyHead::kMaxBytes;
   Reply reply;
   try {
@@ -290,17 +306,23 @@ void EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
       reply = Endpoints::error(503, "overloaded", "Too many bytes of answers wait for their clients.", &out_);
       reply.close = true;
     } else {
-      reply = endpoints_.answer(request, &out_);
+      reply = endpoints_.answer(request, &out_, may_wait() ? &c->wait : nullptr, now_ms_);
+    }
+    if (reply.waits) {
+      out_.resize(before);
+      return false;
     }
   } catch (...) {
     out_.resize(body_at);
     reply = Endpoints::error(503, "overloaded", "There was not enough memory to answer.", &out_);
     reply.close = true;
   }
+  c->wait.reset();
   reply.close = reply.close || !keeps(c, request, more);
   c->closing = reply.close;
   c->answered = true;
   append_reply(reply, body_at, request.method == Method::kHead);
+  return true;
 }
 
 // While draining, a connection's last answer says close; it is the last where no further request has arrived.
@@ -392,7 +414,10 @@ void EventLoop::on_writable(Connection* c) {
   c->out_at = 0;
   if (c->closing) return close_gently(c);
   set_writable(c, false);
-  // Requests that were pipelined behind the large answer.
+  answer_kept(c);  // requests that were pipelined behind the large answer
+}
+
+void EventLoop::answer_kept(Connection* c) {
   size_t size = c->in.size();
   size_t used = 0;
   if (size > 0) {
@@ -406,6 +431,7 @@ void EventLoop::on_writable(Connection* c) {
 // Chooses what a connection waits for now that its bytes are dealt with.
 void EventLoop::settle(Connection* c) {
   if (c->writable) return;
+  if (c->wait != nullptr) return begin_wait(c);
   if (c->in.empty()) return set_phase(c, Phase::kIdle);
   const Phase phase = c->parser.in_body() ? Phase::kBody : Phase::kHead;
   // A head that trickles in does not get more time with each byte.
@@ -432,6 +458,8 @@ void EventLoop::close_now(Connection* c) {
                                     std::memory_order_relaxed);
   close(c->fd);
   c->fd = -1;
+  forget_wait(c);
+  c->wait.reset();
   queues_[static_cast<size_t>(c->phase)].remove(c);
   c->in.clear();
   std::string().swap(c->out);

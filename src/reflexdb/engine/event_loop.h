@@ -56,7 +56,10 @@ class EventLoop {
   // Answers the requests in [data, data + *size) as far as they are complete; `*used` bytes of them are done
   // with.
   void process(Connection* c, char* data, size_t* size, size_t* used);
-  void answer(Connection* c, const HttpRequest& request, bool more);
+  // False: the request has to wait, and is to be kept.
+  bool answer(Connection* c, const HttpRequest& request, bool more);
+  // Deals with the bytes that the connection has kept.
+  void answer_kept(Connection* c);
   void append_error(Connection* c, int status, const char* code, const char* message);
   void append_reply(const Reply& reply, size_t body_at, bool head_only);
   bool flush(Connection* c);
@@ -65,7 +68,17 @@ class EventLoop {
   void close_now(Connection* c);
   void set_phase(Connection* c, Phase phase);
   void set_writable(Connection* c, bool writable);
+  void watch(Connection* c, uint32_t events);
   bool keeps(const Connection* c, const HttpRequest& request, bool more) const;
+
+  // event_loop_wait.cc
+  bool may_wait() const;
+  void begin_wait(Connection* c);
+  void forget_wait(Connection* c);
+  void resume(Connection* c);
+  void guarded_resume(Connection* c);
+  void resume_reached();
+  void resume_all();
 
   void begin_drain();
   void expire();
@@ -92,6 +105,8 @@ class EventLoop {
 
   std::string out_;  // answers of the connection at work; the bytes from out_begin_ on count
   size_t out_begin_ = 0;
+
+  uint64_t looked_at_ = 0;  // the publication that waiting requests were last compared with
 
   bool draining_ = false;
   int64_t drain_quiet_at_ms_ = 0;  // from then on silent connections are closed

@@ -52,6 +52,8 @@ void EventLoop::expired(Connection* c) {
       if (taken(c) - c->taken < kWriteStep) return close_now(c);
       c->taken = taken(c);
       return set_phase(c, Phase::kWrite);
+    case Phase::kWait:
+      return resume(c);
     case Phase::kIdle:
     case Phase::kLinger:
       return close_now(c);
@@ -78,6 +80,7 @@ void EventLoop::begin_drain() {
     accept_rest();
   }
   accepting_.store(false, std::memory_order_release);
+  resume_all();
 }
 
 // Closes connections on which nothing has been asked for a while and nothing has arrived just now.

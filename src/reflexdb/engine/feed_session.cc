@@ -327,6 +327,9 @@ FeedReply FeedSession::sync_status(std::string_view text) {
   }
   const JsonValue* state = status.find("state");
   const JsonValue* error = status.find("lastError");
+  const JsonValue* mode = status.find("mode");
+  instance_.follows.store(mode != nullptr && !mode->text.empty() && mode->text != "poll",
+                          std::memory_order_relaxed);
   instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "",
                            error != nullptr ? error->text : "");
   return ok("{}");

@@ -195,6 +195,8 @@ void append_metrics(const Instance& instance, std::string* out) {
                 total([](const LoopStats& s) -> const Counter& { return s.accepted; }));
   append_metric(out, "connections", "gauge", "HTTP connections open now.",
                 static_cast<double>(instance.connections.load()));
+  append_metric(out, "waiting_requests", "gauge", "Requests that wait for a source position.",
+                static_cast<double>(instance.waiting.load()));
   append_metric(out, "pending_bytes", "gauge", "Bytes of answers that clients have not taken yet.",
                 static_cast<double>(instance.pending_bytes.load()));
   append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",

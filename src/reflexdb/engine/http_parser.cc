@@ -203,6 +203,18 @@ Result HttpParser::known_field(const char* data, std::string_view name, std::str
     case 17:
       if (same_name(name, "transfer-encoding")) return transfer_encoding(value);
       break;
+    case 18:
+      if (!same_name(name, "x-reflexdb-wait-ms")) break;
+      if (has_wait_ms_) return bad("There must be one X-ReflexDB-Wait-Ms field.");
+      has_wait_ms_ = true;
+      wait_ms_ = range;
+      break;
+    case 23:
+      if (!same_name(name, "x-reflexdb-min-position")) break;
+      if (has_min_position_) return bad("There must be one X-ReflexDB-Min-Position field.");
+      has_min_position_ = true;
+      min_position_ = range;
+      break;
     default:
       break;
   }
@@ -398,6 +410,10 @@ HttpRequest HttpParser::request(const char* data) const {
   request.query = view(query_);
   request.authorization = view(authorization_);
   request.if_none_match = view(if_none_match_);
+  request.has_min_position = has_min_position_;
+  request.min_position = view(min_position_);
+  request.has_wait_ms = has_wait_ms_;
+  request.wait_ms = view(wait_ms_);
   request.body = {data + body_begin_, body_end_ - body_begin_};
   return request;
 }

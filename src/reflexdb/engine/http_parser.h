@@ -38,6 +38,10 @@ struct HttpRequest {
   std::string_view query;  // after the first '?', still encoded
   std::string_view authorization;
   std::string_view if_none_match;
+  bool has_min_position = false;
+  std::string_view min_position;  // X-ReflexDB-Min-Position
+  bool has_wait_ms = false;
+  std::string_view wait_ms;  // X-ReflexDB-Wait-Ms
   std::string_view body;
 };
 
@@ -109,6 +113,8 @@ class HttpParser {
   bool has_authorization_ = false;
   bool has_expect_ = false;
   bool expects_ = false;
+  bool has_min_position_ = false;
+  bool has_wait_ms_ = false;
   uint32_t fields_ = 0;
   size_t pos_ = 0;   // parsed so far
   size_t scan_ = 0;  // no line feed in [pos_, scan_)
@@ -121,6 +127,8 @@ class HttpParser {
   Range query_;
   Range authorization_;
   Range if_none_match_;
+  Range min_position_;
+  Range wait_ms_;
 };
 
 }  // namespace reflex::net

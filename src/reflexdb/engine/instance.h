@@ -52,6 +52,9 @@ struct Instance {
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> pending_bytes{0};  // of answers that clients have not taken yet
   std::atomic<bool> sync_connected{false};
+  std::atomic<bool> follows{false};  // sync says that positions are the source's own, exact ones
+  std::atomic<int64_t> waiting{0};   // requests that wait for a position
+  std::atomic<int64_t> waiting_bytes{0};
 
   // Orders, carried out by main's Lifecycle. Any thread. serve() is false without a listening socket or after
   // drain().

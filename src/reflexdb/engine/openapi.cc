@@ -140,8 +140,14 @@ void append_table(std::string* out, const TableDef& table, size_t index) {
 constexpr std::string_view kResponses = R"("responses":{
 "200":{"description":"An array of objects, keys in the order they were asked for","headers":{
 "X-ReflexDB-Version":{"schema":{"type":"integer"},"description":"Version of the snapshot"},
+"X-ReflexDB-Position":{"schema":{"type":"string"},"description":"What of the source's history the snapshot has"},
 "X-ReflexDB-Snapshot-Age-Ms":{"schema":{"type":"integer"},"description":"How far the source may be ahead"}},
 "content":{"application/json":{"schema":{"type":"array","items":{"oneOf":[)";
+
+constexpr std::string_view kWaiting =
+    R"({"name":"X-ReflexDB-Min-Position","in":"header","schema":{"type":"string"},
+"description":"Answer from a snapshot that has this position of the source, or version"},
+{"name":"X-ReflexDB-Wait-Ms","in":"header","schema":{"type":"integer"},"description":"How long to wait for it"}])";
 
 constexpr std::string_view kErrors = R"(]}}}}},
 "400":{"$ref":"#/components/responses/Error"},"401":{"$ref":"#/components/responses/Error"},
@@ -170,13 +176,17 @@ std::string openapi_document(const SchemaDef& schema) {
   responses += kErrors;
   out +=
       "\"post\":{\"operationId\":\"query\",\"summary\":\"Answer a "
-      "query\",\"requestBody\":{\"required\":true,";
+      "query\",\"parameters\":[";
+  out += kWaiting;
+  out += ",\"requestBody\":{\"required\":true,";
   out += "\"content\":{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}},";
   out += responses;
   out +=
       ",\"get\":{\"operationId\":\"queryByUrl\",\"summary\":\"Answer a query given in the "
       "URL\",\"parameters\":[";
-  out += "{\"name\":\"q\",\"in\":\"query\",\"required\":true,\"schema\":{\"type\":\"string\"}}],";
+  out += "{\"name\":\"q\",\"in\":\"query\",\"required\":true,\"schema\":{\"type\":\"string\"}},";
+  out += kWaiting;
+  out += ',';
   out += responses;
   out += "}},";
   out += kComponents;

@@ -47,6 +47,10 @@ const NumberOption kNumbers[] = {
                   "silence between requests, and from a head to the end of its body"),
     REFLEX_NUMBER("--write-timeout-ms", write_timeout_ms, 1, 86'400'000,
                   "for a client to take the next 64 KiB of an answer"),
+    REFLEX_NUMBER("--default-wait-ms", default_wait_ms, 0, 86'400'000,
+                  "for a source position, where a request names no time"),
+    REFLEX_NUMBER("--max-wait-ms", max_wait_ms, 0, 86'400'000,
+                  "for a source position, whatever a request names"),
 };
 
 bool parse_number(std::string_view text, uint64_t* value) {

@@ -22,6 +22,8 @@ struct Options {
   uint32_t header_timeout_ms = 10'000;
   uint32_t idle_timeout_ms = 60'000;
   uint32_t write_timeout_ms = 30'000;
+  uint32_t default_wait_ms = 2'000;
+  uint32_t max_wait_ms = 30'000;
 };
 
 enum class Invocation { kServe, kHelp, kVersion, kSchema, kWrong };

@@ -100,6 +100,7 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
     head.text("X-ReflexDB-Version: ").number(reply.version);
     head.text("\r\nX-ReflexDB-Snapshot-Age-Ms: ").number(static_cast<uint64_t>(reply.age_ms)).text("\r\n");
   }
+  if (!reply.position.empty()) head.text("X-ReflexDB-Position: ").text(reply.position).text("\r\n");
   if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version).text("\"\r\n");
   if (!reply.next.empty()) head.text("Link: </query?after=").text(reply.next).text(">; rel=\"next\"\r\n");
   if (reply.status == 401) head.text("WWW-Authenticate: Bearer\r\n");

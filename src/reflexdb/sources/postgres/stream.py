@@ -25,8 +25,9 @@ _PART_ROWS = 4096
 _ACKNOWLEDGE_EVERY_S = 1.0
 _LOOK_EVERY_S = 5.0
 """How long a dropped or exchanged table may go unnoticed."""
-_IDLE_COMMIT_EVERY_S = 0.2
-"""While nothing planned changes, the position still moves so often: the server need not keep what others write."""
+_IDLE_COMMIT_EVERY_S = 0.02
+"""While nothing planned changes, the position still moves so often: the server need not keep what others write, and
+who waits for a position that it told gets it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +51,8 @@ class LogicalStream:
         self._frozen: set[int] = set()
         self._skipping = False
         self._in_transaction = False
+        self._beat: Heartbeat | None = None
+        """The last that moved nothing yet, because it came too soon: the server may say no more for long."""
         self._asked = [
             [place for place, column in enumerate(table.columns) if needs_server(column)] for table in plan.tables
         ]
@@ -59,18 +62,20 @@ class LogicalStream:
         give_up = time.monotonic() + timeout_s
         while not self._ready:
             self._look()
+            self._move()
             if self._ready:
                 break
-            message = self._connection.receive(max(0.0, give_up - time.monotonic()))
+            rest = give_up - time.monotonic()
+            message = self._connection.receive(max(0.0, rest if self._beat is None else min(rest, self._early_s())))
             self._acknowledge()
-            if message is None:
-                return None
             if isinstance(message, Heartbeat):
-                self._beat(message)
-                if time.monotonic() >= give_up and not self._ready:
-                    return None
-            else:
+                self._heard(message)
+            elif message is not None:
                 self._take(bytes(message))
+                continue
+            self._move()
+            if time.monotonic() >= give_up and not self._ready:
+                return None
         return self._ready.popleft()
 
     def confirm(self, position: str) -> None:
@@ -91,13 +96,24 @@ class LogicalStream:
         self._connection.acknowledge(self._confirmed)
         self._acknowledged, self._acknowledged_at = self._confirmed, now
 
-    def _beat(self, beat: Heartbeat) -> None:
+    def _heard(self, beat: Heartbeat) -> None:
         if beat.reply:
             self._acknowledge(at_once=True)
-        now = time.monotonic()
-        if self._in_transaction or beat.end <= self._applied or now - self._committed_at < _IDLE_COMMIT_EVERY_S:
+        if not self._in_transaction:
+            self._beat = beat
+
+    def _early_s(self) -> float:
+        """How long the position is to stay where it is yet."""
+        return max(0.0, self._committed_at + _IDLE_COMMIT_EVERY_S - time.monotonic())
+
+    def _move(self) -> None:
+        """Between transactions: the position follows what the server said last."""
+        beat = self._beat
+        if beat is None or self._in_transaction or self._early_s() > 0:
             return
-        self._commit(beat.end, beat.clock_us)
+        self._beat = None
+        if beat.end > self._applied:
+            self._commit(beat.end, beat.clock_us)
 
     def _take(self, data: bytes) -> None:
         try:
@@ -106,7 +122,7 @@ class LogicalStream:
             raise SourceData(f"PostgreSQL sent {error}: the changes can't be followed further.") from error
         match message:
             case pgoutput.Begin():
-                self._in_transaction = True
+                self._in_transaction, self._beat = True, None
                 self._skipping = message.commit_lsn < self._applied
             case pgoutput.Commit():
                 self._end(message)

@@ -86,7 +86,14 @@ def actions(api: Api, situation: Situation) -> dict[str, Any]:
 def a_reconciler(control: Control) -> Reconciler:
     """To be ticked by hand; what its first tick starts, nobody carries out."""
     worker = Worker(control.rooms, control.keys, Event())
-    return Reconciler(control.rooms, control.actions, worker, Images(control.rooms.images), Event(), control.leases)
+    return Reconciler(
+        control.rooms,
+        control.actions,
+        worker,
+        Images(control.rooms),
+        Event(),
+        control.leases,
+    )
 
 
 @pytest.mark.parametrize("status", Status)

@@ -33,9 +33,9 @@ class Follower:
     def __init__(self, control: Control, database: str, now: datetime) -> None:
         self.now = now
         rooms = replace(control.rooms, now=lambda: self.now)
-        self.actions = Actions(rooms, Images(rooms.images), lambda: None)
+        self.actions = Actions(rooms, Images(rooms), lambda: None)
         worker = Worker(rooms, control.keys, Event())
-        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms.images), Event(), Leases(rooms))
+        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms), Event(), Leases(rooms))
         self.situation = Situation(control, database)
         self._control = control
         self.be(Status.RUNNING)

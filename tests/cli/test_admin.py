@@ -111,3 +111,19 @@ def test_the_key_is_private_and_not_reset_while_the_control_plane_runs(cli: Cli,
     assert "another control plane runs" in outcome.err
     assert path.read_text() == before
     assert cli("admin", "customers", "list").code == 0
+
+
+def test_the_key_of_images_is_shown_rotated_and_removed(cli: Cli) -> None:
+    before = cli("signing-key", "list", "--json").json()
+    assert isinstance(before, list)
+    former = before[0]["keyId"]
+    assert cli("signing-key", "show").out == before[0]["publicKey"]
+
+    made = cli("admin", "signing-key", "rotate", "--json").json()
+    assert isinstance(made, dict)
+    assert cli("signing-key", "show", made["keyId"][:8], "--json").json() == made
+    assert "retired" in cli("signing-key", "list").out
+    assert cli("admin", "signing-key", "remove", made["keyId"]).code == Exit.CONFLICT
+    assert cli("signing-key", "show", "zzzzzz").code == Exit.NOT_FOUND
+    assert cli("admin", "signing-key", "remove", former[:10]).code == 0
+    assert former not in cli("signing-key", "list").out

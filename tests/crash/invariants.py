@@ -208,7 +208,7 @@ def everything_in(directory: Path) -> list[str]:
 
 
 def _of_images(house: House) -> Iterator[str]:
-    """Exactly the images of succeeded builds are stored, and nothing but their parts."""
+    """Exactly the images of succeeded builds are stored, and nothing but their parts and signatures."""
     store = house.data / "images" / "blobs" / "sha256"
     if not store.exists():
         return
@@ -218,6 +218,11 @@ def _of_images(house: House) -> Iterator[str]:
         manifest = json.loads((store / digest).read_bytes())
         parts = [manifest["config"], *manifest["layers"]]
         used |= {digest, *(part["digest"].removeprefix("sha256:") for part in parts)}
+    for entry in json.loads((house.data / "images" / "index.json").read_bytes())["manifests"]:
+        manifest = json.loads((store / entry["digest"].removeprefix("sha256:")).read_bytes())
+        if manifest.get("subject", {}).get("digest", "").removeprefix("sha256:") in used:
+            parts = [entry, manifest["config"], *manifest["layers"]]
+            used |= {part["digest"].removeprefix("sha256:") for part in parts}
     stored = {path.name for path in store.iterdir()}
     if stored != used:
         yield f"{len(stored - used)} blobs that no build uses, {len(used - stored)} are missing"
@@ -226,5 +231,5 @@ def _of_images(house: House) -> Iterator[str]:
 def _of_secrets(house: House) -> Iterator[str]:
     names = set(json.loads((house.data / "secrets.bin").read_text())["entries"])
     rows = house.records("SELECT id FROM databases WHERE deleted_at IS NULL")
-    if names != {f"database/{row['id']}/hmac" for row in rows}:
+    if names != {"image-signing", *(f"database/{row['id']}/hmac" for row in rows)}:
         yield f"the secrets {names} are kept"

@@ -32,9 +32,8 @@ def leftovers(house: House) -> list[str]:
     """Temporary files, and secrets that no record points to or that a record points to in vain."""
     files = [path for path in everything_in(house.data) if _TEMPORARY.search(path) and not path.endswith(".lock")]
     kept = set(json.loads((house.data / "secrets.bin").read_text())["entries"]) if house.database else set()
-    wanted = {
-        f"database/{row['id']}/hmac" for row in house.records("SELECT id FROM databases WHERE deleted_at IS NULL")
-    }
+    databases = house.records("SELECT id FROM databases WHERE deleted_at IS NULL")
+    wanted = {"image-signing", *(f"database/{row['id']}/hmac" for row in databases)}
     wanted |= {
         row["password_ref"]
         for row in house.records("SELECT password_ref FROM connections WHERE deleted_at IS NULL")

@@ -162,10 +162,18 @@ class BuildPhase(Answer):
     durationMs: int | None
 
 
+class ImageSignature(Answer):
+    keyId: str
+    algorithm: Literal["ed25519"]
+    payload: str
+    signature: str
+
+
 class BuildImage(Answer):
     digest: str
     uri: str | None
     sizeBytes: int | None
+    signature: ImageSignature | None
 
 
 class BuildTable(Answer):
@@ -202,6 +210,15 @@ class BuildDetail(Build):
     tables: list[BuildTable]
     error: Failure | None
     logTail: list[str]
+
+
+class SigningKey(Answer):
+    keyId: str
+    algorithm: Literal["ed25519"]
+    publicKey: str
+    active: bool
+    createdAt: Time
+    retiredAt: Time | None
 
 
 class DeploymentRecord(Answer):

@@ -23,6 +23,7 @@ from reflexdb.api import (
     instances,
     keys,
     metrics,
+    signing_keys,
 )
 from reflexdb.api.access import Access
 from reflexdb.api.bounds import Bounds
@@ -48,7 +49,8 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for room in (databases, instances, builds, deployments, keys, connections, audit, billing, admin, admin_plans):
+    ours = (databases, instances, builds, deployments, keys, connections, audit, billing, signing_keys)
+    for room in (*ours, admin, admin_plans):
         app.include_router(room.router)
     return app
 

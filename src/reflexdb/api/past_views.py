@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
 from reflexdb.api import views
+from reflexdb.build.base import Signature
 from reflexdb.control.actions import RESTORE
 from reflexdb.control.past import BuildDetail
 from reflexdb.control.rooms import Settings
@@ -30,7 +32,7 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
             "position": detail.deployment.source_position if detail.deployment else None,
         },
         "schemaFingerprint": row.fingerprint,
-        "image": _image(row),
+        "image": _image(row, detail.signature),
         "tables": [{"name": name, "rows": detail.rows.get(name), "bytes": None} for name in detail.tables],
         "error": _failure(row),
         "logTail": list(detail.log_tail),
@@ -84,10 +86,24 @@ def _phase(phase: Any) -> Json:
     }
 
 
-def _image(row: BuildRow) -> Json | None:
+def _image(row: BuildRow, signature: Signature | None) -> Json | None:
     if row.image_digest is None:
         return None
-    return {"digest": row.image_digest, "uri": row.image_uri, "sizeBytes": row.image_bytes}
+    return {
+        "digest": row.image_digest,
+        "uri": row.image_uri,
+        "sizeBytes": row.image_bytes,
+        "signature": None if signature is None else _signature(signature),
+    }
+
+
+def _signature(signature: Signature) -> Json:
+    return {
+        "keyId": signature.key_id,
+        "algorithm": "ed25519",
+        "payload": b64encode(signature.payload).decode("ascii"),
+        "signature": b64encode(signature.signature).decode("ascii"),
+    }
 
 
 def _failure(row: BuildRow | JobRow) -> Json | None:

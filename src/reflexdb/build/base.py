@@ -47,6 +47,15 @@ Passed = Callable[[str, float, bool], None]
 """Hears of a pass that has ended: its name, how many seconds it took, and whether it failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Ed25519, of `payload`, which names the image by its digest."""
+
+    key_id: str
+    payload: bytes
+    signature: bytes
+
+
 class Builder(Protocol):
     """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
 
@@ -54,14 +63,23 @@ class Builder(Protocol):
 
 
 class ImageStore(Protocol):
-    """Keeps images by digest. Everything read from it is verified against the digest."""
+    """Keeps images by digest. Everything read from it is verified against the digest, and signed by a trusted key."""
 
     def uri(self, digest: str) -> str:
         """Where an image is or would be: `oci:DIRECTORY@DIGEST`."""
         ...
 
     def verify(self, digest: str) -> bool:
-        """True where the image is stored and every byte of it matches; False where anything is missing or differs."""
+        """True where the image is stored, every byte of it matches and a trusted key has signed it; False where
+        anything is missing or differs."""
+        ...
+
+    def why_not(self, digest: str) -> str | None:
+        """Why an image may not be deployed, in one sentence; None where `verify` is true."""
+        ...
+
+    def signature(self, digest: str) -> Signature | None:
+        """An image's, by a trusted key; None where there is none."""
         ...
 
     def plan(self, digest: str) -> Plan:
@@ -70,6 +88,10 @@ class ImageStore(Protocol):
 
     def unpack(self, digest: str, directory: Path) -> Path:
         """Verify, write the server binary into `directory` (mode 0755) and return its path. Raises ImageDamaged."""
+        ...
+
+    def sign(self, digest: str) -> None:
+        """Have an image that is here already signed by the key that signs now. Raises ImageDamaged."""
         ...
 
     def remove(self, digest: str) -> None: ...

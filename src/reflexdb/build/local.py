@@ -26,6 +26,7 @@ from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
+from reflexdb.build.signing import SigningKeys
 from reflexdb.build.store import DirectoryStore
 from reflexdb.build.toolchain import Toolchain, find_toolchain
 from reflexdb.model.config import parse_config
@@ -65,12 +66,13 @@ class _Inputs:
 class LocalBuilder:
     """Builder that compiles here and stores images in a directory."""
 
-    def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY) -> None:
+    def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY, keys: SigningKeys | None = None) -> None:
+        """With keys, what is made is signed, and what is not signed is made again."""
         self._cache = data_dir.absolute() / "cache"
         self._engine_dir = engine_dir
         shared = os.environ.get(ENGINE_CACHE_VARIABLE)
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
-        self.store = DirectoryStore(data_dir / "images")
+        self.store = DirectoryStore(data_dir / "images", keys)
 
     def build(self, request: BuildRequest, log: Log, passed: Passed | None = None) -> BuildResult:
         phases = _Phases(log, passed)

@@ -3,7 +3,8 @@
 The image store of the local builder; control, deploy and the builders call it, from any thread and process. An image
 is stored exactly when its manifest's blob is there: it is written after what it refers to and removed before it, each
 atomically and under one lock, so that a kill at any instant leaves whole images and at worst a blob that the next
-change collects. Everything read is verified against its digest. It refuses to know how images are made.
+change collects. Everything read is verified against its digest. A store with keys signs what it is given, and reads
+nothing that none of them has signed. It refuses to know how images are made, and where keys are kept.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import hashlib
 import json
 import re
 import tarfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from reflexdb.build.base import Signature
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory, write_atomically
 from reflexdb.build.image import (
     CONFIG_TYPE,
@@ -29,7 +32,8 @@ from reflexdb.build.image import (
     canonical_json,
     extract,
 )
-from reflexdb.model.errors import BuildFailed, ImageDamaged
+from reflexdb.build.signing import PAYLOAD_TYPE, SignatureManifest, SigningKeys, read_signature, sign_image, signer_of
+from reflexdb.model.errors import BuildFailed, ImageDamaged, ImageUntrusted
 from reflexdb.model.plan import Plan
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -40,22 +44,29 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 class DirectoryStore:
     """ImageStore on a directory, which is made when the first image is stored."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keys: SigningKeys | None = None) -> None:
+        """Without keys nothing is signed, and signatures are not looked at."""
         self._root = root.absolute()
         self._blobs = self._root / "blobs" / "sha256"
+        self._keys = keys
+        self._tags: tuple[tuple[int, int, int], dict[str, str]] | None = None
 
     def uri(self, digest: str) -> str:
         return f"oci:{self._root}@{digest}"
 
     def put(self, parts: ImageParts) -> str:
-        """Store an image and return its digest. Storing it again changes nothing. Raises BuildFailed("package")."""
+        """Store an image and return its digest. Storing it again changes nothing but the signature, where another key
+        signs now. Raises BuildFailed("package").
+        """
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             with locked(self._root / ".lock"):
                 self._sweep()
                 write_atomically(self._root / "oci-layout", _LAYOUT)
-                for blob in (parts.layer, parts.config, parts.manifest):
+                for blob in (parts.layer, parts.config):
                     self._put_blob(blob)
+                self._put_signature(parts.manifest)
+                self._put_blob(parts.manifest)
                 self._write_index()
         except OSError as exc:
             if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -72,11 +83,37 @@ class DirectoryStore:
         return len(manifest) + sum(int(descriptor["size"]) for descriptor in described)
 
     def verify(self, digest: str) -> bool:
+        return self.why_not(digest) is None
+
+    def why_not(self, digest: str) -> str | None:
         try:
             self._contents(digest)
-        except ImageDamaged:
-            return False
-        return True
+        except ImageDamaged as exc:
+            return exc.message
+        return None
+
+    def signature(self, digest: str) -> Signature | None:
+        """By a trusted key; None where there is none. Of the image itself nothing is read."""
+        trusted = self._keys.trusted() if self._keys is not None else {}
+        for each, found in self._signatures_of(digest) if _is_digest(digest) and self._blobs.is_dir() else ():
+            try:
+                self._read(each)
+                self._read(found.config)
+                payload = self._read(found.payload)
+            except ImageDamaged:
+                continue
+            signer = signer_of(digest, payload, found.signature, trusted)
+            if signer is not None:
+                return Signature(signer, payload, found.signature)
+        return None
+
+    def sign(self, digest: str) -> None:
+        """Sign an image that is here already. Raises ImageDamaged where it is not whole."""
+        manifest = Blob(MANIFEST_TYPE, self._read(digest))
+        self._whole(digest)
+        with locked(self._root / ".lock"):
+            self._put_signature(manifest)
+            self._write_index()
 
     def document(self, digest: str) -> dict[str, Any]:
         """The image's /reflexdb/manifest.json. Raises ImageDamaged."""
@@ -106,9 +143,13 @@ class DirectoryStore:
             self._write_index()
 
     def blobs(self, digest: str) -> list[Path]:
-        """The files of an image, none of them compared with its digest. Raises ImageDamaged."""
-        parts = _descriptors(digest, self._read(digest))
-        return [self._path(each) for each in (*(part["digest"] for part in parts), digest)]
+        """The files of an image, and of its signature where it has one; those of an image in the order in which they
+        may be put elsewhere, none of them compared with its digest. Raises ImageDamaged.
+        """
+        parts = [part["digest"] for part in _descriptors(digest, self._read(digest))]
+        for each, signature in self._signatures_of(digest):
+            parts += [signature.payload, signature.config, each]
+        return [self._path(each) for each in dict.fromkeys((*parts, digest))]
 
     def index(self) -> None:
         """Make a layout of the blobs that were put here as files."""
@@ -118,7 +159,51 @@ class DirectoryStore:
             self._write_index()
 
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:
-        """The binary and the manifest document, after every byte of the image was compared with its digest."""
+        """The binary and the manifest document, after every byte of the image was compared with its digest, and its
+        signature with the keys.
+        """
+        found = self._whole(digest)
+        if self._keys is not None and self.signature(digest) is None:
+            raise ImageUntrusted(
+                f"The stored image {digest:.100} is not trusted: no key that is trusted here has signed it; rebuild it."
+            )
+        return found
+
+    def _signatures_of(self, digest: str) -> Iterator[tuple[str, SignatureManifest]]:
+        """Those that the index names, then, where none of them was good enough, whatever else is here."""
+        named = self._tagged().get(signature_tag(digest))
+        known = self._read_signature(named) if named else None
+        if named and known and known.subject == digest:
+            yield named, known
+        for path in sorted(self._blobs.iterdir()):
+            each = f"sha256:{path.name}"
+            if each != named and _begins_as_json(path):
+                found = self._read_signature(each)
+                if found is not None and found.subject == digest:
+                    yield each, found
+
+    def _read_signature(self, digest: str) -> SignatureManifest | None:
+        try:
+            return read_signature(self._read(digest))
+        except ImageDamaged:
+            return None
+
+    def _tagged(self) -> dict[str, str]:
+        """What the index calls signatures, by tag; nothing where it can't be read."""
+        path = self._root / "index.json"
+        try:
+            stat = path.stat()
+            identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if self._tags is not None and self._tags[0] == identity:
+                return self._tags[1]
+            entries = json.loads(path.read_bytes())["manifests"]
+            found = {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in entries}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}
+        self._tags = (identity, found)
+        return found
+
+    def _whole(self, digest: str) -> tuple[bytes, dict[str, Any]]:
         config, layer = _descriptors(digest, self._read(digest))
         self._read(config["digest"], config["size"])
         content = self._read(layer["digest"], layer["size"])
@@ -155,6 +240,23 @@ class DirectoryStore:
         except ImageDamaged:
             write_atomically(self._path(blob.digest), blob.content)
 
+    def _put_signature(self, image: Blob) -> None:
+        """Only under the lock. An earlier one of the same image goes last, so that it is never without."""
+        if self._keys is None:
+            return
+        parts = sign_image(image, self._keys.active())
+        for blob in (parts.payload, parts.config, parts.manifest):
+            self._put_blob(blob)
+        for digest, signature in self._signatures().items():
+            if signature.subject == image.digest and digest != parts.manifest.digest:
+                self._path(digest).unlink(missing_ok=True)
+
+    def _signatures(self) -> dict[str, SignatureManifest]:
+        """Every intact signature by digest, in their order."""
+        paths = [path for path in sorted(self._blobs.iterdir()) if _begins_as_json(path)]
+        found = {f"sha256:{path.name}": self._read_signature(f"sha256:{path.name}") for path in paths}
+        return {digest: signature for digest, signature in found.items() if signature is not None}
+
     def _manifests(self) -> dict[str, bytes]:
         """Every intact manifest by digest, in their order. A layer is a tar and never begins like JSON."""
         found: dict[str, bytes] = {}
@@ -170,7 +272,13 @@ class DirectoryStore:
 
     def _write_index(self) -> None:
         """The index is for other tools, made from the manifests that are here: a damaged one costs no image."""
-        entries = [self._entry(digest, manifest) for digest, manifest in self._manifests().items()]
+        manifests = self._manifests()
+        entries = [self._entry(digest, manifest) for digest, manifest in manifests.items()]
+        entries += [
+            self._signature_entry(digest, signature.subject)
+            for digest, signature in self._signatures().items()
+            if signature.subject in manifests
+        ]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
         write_atomically(self._root / "index.json", canonical_json(index))
 
@@ -186,17 +294,35 @@ class DirectoryStore:
             entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
         return entry
 
+    def _signature_entry(self, digest: str, subject: str) -> dict[str, Any]:
+        """Under the tag by which cosign looks for the signature of an image."""
+        return {
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": PAYLOAD_TYPE,
+            "digest": digest,
+            "size": self._path(digest).stat().st_size,
+            "annotations": {"org.opencontainers.image.ref.name": signature_tag(subject)},
+        }
+
     def _sweep(self) -> None:
         """Remove blobs that no image uses, and what an interrupted write left. Only under the lock."""
         used = set()
         for digest, manifest in self._manifests().items():
             used |= {digest, *(descriptor["digest"] for descriptor in _descriptors(digest, manifest))}
+        for digest, signature in self._signatures().items():
+            if signature.subject in used:
+                used |= {digest, signature.payload, signature.config}
         for path in self._blobs.iterdir():
             if f"sha256:{path.name}" not in used:
                 path.unlink(missing_ok=True)
         for path in self._root.glob(f"{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
         sync_directory(self._blobs)
+
+
+def signature_tag(digest: str) -> str:
+    """What cosign calls the signature of the image with this digest."""
+    return digest.replace(":", "-") + ".sig"
 
 
 def _is_digest(text: object) -> bool:

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans, output
+from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans, output, signing_key
 from reflexdb.cli.serve import Records, records_address
 from reflexdb.cli.session import session
 
-_HELP = "For the operator: customers, their keys, logins and plans, the operator key."
+_HELP = "For the operator: customers, their keys, logins and plans, the keys of images, the operator key."
 
 app = typer.Typer(help=_HELP, no_args_is_help=True)
 app.add_typer(admin_customers.app, name="customers")
@@ -23,6 +23,7 @@ app.add_typer(admin_keys.app, name="keys")
 app.add_typer(admin_logins.app, name="logins")
 app.add_typer(admin_plans.plan_app, name="plan")
 app.add_typer(admin_plans.credits_app, name="credits")
+app.add_typer(signing_key.admin_app, name="signing-key")
 
 
 @app.command("reset-key")

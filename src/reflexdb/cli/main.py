@@ -31,6 +31,7 @@ from reflexdb.cli import (
     query,
     running,
     serve,
+    signing_key,
 )
 from reflexdb.cli.demo.command import demo
 from reflexdb.cli.exits import CommandFailed, Exit, code_of
@@ -100,6 +101,7 @@ app.command("account")(account.account)
 app.add_typer(account.billing_app, name="billing")
 app.add_typer(key.app, name="key")
 app.add_typer(management_key.app, name="management-key")
+app.add_typer(signing_key.app, name="signing-key")
 app.command("query")(query.query)
 app.add_typer(admin.app, name="admin")
 

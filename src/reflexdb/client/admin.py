@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from reflexdb.client.control import ReflexClient
-from reflexdb.client.types import ManagementKey
+from reflexdb.client.types import ManagementKey, SigningKey
 
 PAGE = 1000
 
@@ -84,3 +84,12 @@ class OperatorClient(ReflexClient):
 
     def delete_login(self, customer_id: str, login_id: str) -> None:
         self._call("DELETE", "admin", "customers", customer_id, "logins", login_id)
+
+    def rotate_signing_key(self) -> SigningKey:
+        """The new key, which signs images from now on."""
+        answer: SigningKey = self._call("POST", "admin", "signing-keys")
+        return answer
+
+    def remove_signing_key(self, key_id: str) -> None:
+        """What this retired key alone has signed can't be deployed any more."""
+        self._call("DELETE", "admin", "signing-keys", key_id)

@@ -34,6 +34,7 @@ from reflexdb.client.types import (
     DeploymentRecords,
     InstanceStatus,
     ManagementKey,
+    SigningKey,
     TestConnectionResult,
 )
 
@@ -147,6 +148,11 @@ class ReflexClient:
         """Newest first; `nextCursor` of an answer asks for what comes after it."""
         query = {"limit": limit, "cursor": cursor}
         answer: DeploymentRecords = self._call("GET", "databases", database_id, "deployments", query=query)
+        return answer
+
+    def list_signing_keys(self) -> list[SigningKey]:
+        """The public keys by which images can be checked, the active one first."""
+        answer: list[SigningKey] = self._call("GET", "signing-keys")
         return answer
 
     # reflexdb.yaml

@@ -85,11 +85,12 @@ class Actions:
             build = builds.get(tx, row.id, canonical_id(build_id, "build"))
         if build is None:
             raise NotFound("This database has no build with this buildId")
-        self._check(row, Action.REDEPLOY)
+        self._check(row, Action.REDEPLOY, has_image=True)
         if build.image_digest is None:
             raise Conflict(f"Build {build.id} has no image: its status is {build.status}; choose a deployable build")
-        if not self._images.intact(build.image_digest):
-            raise Conflict(f"The image of build {build.id} is missing or damaged; choose another build, or rebuild")
+        why_not = self._images.refusal(build.image_digest)
+        if why_not is not None:
+            raise Conflict(f"Build {build.id} can't be deployed; choose another build, or rebuild. {why_not}")
         return self._begin(customer_id, database_id, Action.REDEPLOY, build)
 
     def resize(self, customer_id: str, database_id: str, size: str) -> Accepted:
@@ -227,9 +228,11 @@ class Actions:
         was = {name: getattr(before, name) for name in names}
         note(tx, self._rooms.now(), before.customer_id, f"database.{done}", before.id, before=was, after=changed)
 
-    def _check(self, row: DatabaseRow, action: Action) -> None:
+    def _check(self, row: DatabaseRow, action: Action, *, has_image: bool | None = None) -> None:
+        """`has_image` where the caller knows of one, or will look at it by itself."""
         needs_image = ALLOWED[row.status].get(action) is Rule.NEEDS_IMAGE
-        allowed = availability(row.status, action, has_image=not needs_image or self._has_image(row))
+        has_image = (not needs_image or self._has_image(row)) if has_image is None else has_image
+        allowed = availability(row.status, action, has_image=has_image)
         if not allowed.allowed:
             raise Conflict(allowed.reason or "")
 

@@ -18,6 +18,7 @@ from reflexdb.control.audit import note, note_change
 from reflexdb.control.conditions import must_hold
 from reflexdb.control.databases import DatabaseView, NewDatabase, add_database, database_secret, database_view
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
+from reflexdb.control.signing import SIGNING_SECRET
 from reflexdb.control.wanted import AUTO
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.schema import Backend
@@ -158,7 +159,7 @@ class Connections:
         """Remove the secrets that no record points to any more."""
         with self._rooms.store.write() as tx:
             used = connections.password_refs(tx) | deployments.password_refs(tx)
-            used |= {database_secret(row.id) for row in databases.everyones(tx)}
+            used |= {database_secret(row.id) for row in databases.everyones(tx)} | {SIGNING_SECRET}
             self._rooms.secrets.remove(self._rooms.secrets.names() - used)
 
     def _view(self, tx: Tx, row: ConnectionRow) -> ConnectionView:

@@ -62,7 +62,7 @@ class Control:
         self._ended = threading.Event()
         """Until then this plane says that it lives, also while it stops."""
         self._threads: list[threading.Thread] = []
-        images = Images(rooms.images)
+        images = Images(rooms)
         self.accounts = Accounts(rooms)
         self.customers = Customers(rooms)
         self.connections = Connections(rooms)
@@ -94,6 +94,7 @@ class Control:
         for name in self.rooms.secrets.damaged:
             log.error("secret_damaged", name=name)
         self.connections.sweep_secrets()
+        self.rooms.signing.start(self.rooms.images.sign)
         self.accounts.start()
         with self.rooms.store.read() as tx:
             serving = deployments.all_serving(tx)

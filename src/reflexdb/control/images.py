@@ -1,29 +1,34 @@
-"""Whether a build's image is stored and intact: the truth behind `deployable`.
+"""Whether a build's image is stored, intact and signed by a trusted key: the truth behind `deployable`.
 
 The image store reads every byte to answer; here its answer is remembered for as long as the files it read are the
-same files, by inode, size and time of change. What is stored at all is known from the store's index, which is read
-again when it has changed: of a thousand builds whose images are gone, none touches the disk. Knows the public OCI
-layout, nothing else of images.
+same files, by inode, size and time of change, and the same keys are trusted. What is stored at all is known from the
+store's index, which is read again when it has changed: of a thousand builds whose images are gone, none touches the
+disk. Knows the public OCI layout, nothing else of images.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from reflexdb.build.base import ImageStore
+from reflexdb.build.store import signature_tag
+from reflexdb.control.rooms import Rooms
 from reflexdb.records.rows import BuildRow
 
-_Identity = tuple[tuple[str, int, int, int], ...]
+_Identity = tuple[frozenset[str], tuple[tuple[str, int, int, int], ...]]
+"""The keys that are trusted, and the files."""
 _MAX_REMEMBERED = 10_000
+_TAG = "org.opencontainers.image.ref.name"
 
 
 class Images:
-    def __init__(self, store: ImageStore) -> None:
-        self._store = store
+    def __init__(self, rooms: Rooms) -> None:
+        self._store = rooms.images
+        self._keys = rooms.signing
         self._known: dict[str, tuple[_Identity, bool]] = {}
-        self._index: tuple[tuple[int, int, int], Path, frozenset[str]] | None = None
+        self._index: tuple[tuple[int, int, int], Path, Mapping[str, str]] | None = None
         self._lock = threading.Lock()
 
     def deployable(self, build: BuildRow) -> bool:
@@ -57,11 +62,11 @@ class Images:
             return "the build has no image"
         if self._identity(build.image_digest, None) is None:
             return f"the image {build.image_digest} is not stored any more, or not whole; rebuild"
-        return f"the stored image differs from its digest {build.image_digest}; rebuild"
+        return self.refusal(build.image_digest)
 
-    def intact(self, digest: str) -> bool:
-        """Verified byte by byte, now."""
-        return self._store.verify(digest)
+    def refusal(self, digest: str) -> str | None:
+        """Why the image may not be deployed; None where it may. Verified byte by byte, now."""
+        return self._store.why_not(digest)
 
     def _identity(self, digest: str, former: _Identity | None) -> _Identity | None:
         """What tells these files from any others, or None where one is missing or unreadable.
@@ -69,17 +74,21 @@ class Images:
         A digest names one manifest for ever, so the parts of a former identity are its parts still.
         """
         root, stored = self._stored()
-        if digest not in stored:
+        if digest not in stored.values():
             return None
+        signature = stored.get(signature_tag(digest))
         try:
-            names = [part for part, *_ in former] if former else _parts(root, digest)
+            names = [part for part, *_ in former[1]] if former else _parts(root, digest)
+            if signature is not None and signature not in names:
+                names = [*_parts(root, digest), *_parts(root, signature)]
             stats = [(name, _blob(root, name).stat()) for name in names]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return tuple((part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats)
+        files = tuple((part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats)
+        return frozenset(self._keys.trusted()), files
 
-    def _stored(self) -> tuple[Path, frozenset[str]]:
-        """Where the images are, and the digests that the index names."""
+    def _stored(self) -> tuple[Path, Mapping[str, str]]:
+        """Where the images are, and the digests that the index names, by their tags."""
         root = Path(self._store.uri("").removeprefix("oci:").rsplit("@", 1)[0])
         try:
             stat = (root / "index.json").stat()
@@ -88,9 +97,12 @@ class Images:
             if known is not None and known[0] == identity:
                 return root, known[2]
             index = json.loads((root / "index.json").read_bytes())
-            digests = frozenset(entry["digest"] for entry in index["manifests"])
+            digests = {
+                entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"]
+                for entry in index["manifests"]
+            }
         except (OSError, ValueError, KeyError, TypeError):
-            return root, frozenset()
+            return root, {}
         self._index = (identity, root, digests)
         return root, digests
 

@@ -13,7 +13,8 @@ from sqlalchemy import URL
 from reflexdb.build.local import LocalBuilder
 from reflexdb.control.control import Control
 from reflexdb.control.payments import NoPayments, Payments
-from reflexdb.control.rooms import Rooms, Settings
+from reflexdb.control.rooms import Rooms, Settings, utc_now
+from reflexdb.control.signing import Signing
 from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
@@ -31,12 +32,14 @@ def open_control(
 ) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL."""
     data_dir = data_dir.absolute()
-    builder = LocalBuilder(data_dir)
-    store = Store(records or data_dir / "metadata.db")
+    store, secrets = Store(records or data_dir / "metadata.db"), SecretStore(data_dir)
+    signing = Signing(store, secrets, utc_now)
+    builder = LocalBuilder(data_dir, keys=signing)
     rooms = Rooms(
         data_dir=data_dir,
         store=store,
-        secrets=SecretStore(data_dir),
+        secrets=secrets,
+        signing=signing,
         builder=builder,
         images=builder.store,
         deployer=LocalDeployer(data_dir, builder.store, host, shared=store.is_shared),

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reflexdb.build.base import Signature
 from reflexdb.control.build_log import log_path
 from reflexdb.control.databases import found
 from reflexdb.control.images import Images
@@ -53,6 +54,8 @@ class BuildDetail:
     tables: tuple[str, ...]
     log_tail: tuple[str, ...]
     """The last lines of a failed build's log."""
+    signature: Signature | None
+    """Of the image, by a key that is trusted."""
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -104,6 +107,7 @@ class Past:
             deployment=deployment,
             tables=self._tables(build),
             log_tail=self._log_tail(build) if build.status == "failed" else (),
+            signature=self._rooms.images.signature(build.image_digest) if build.image_digest else None,
         )
 
     def deployments(

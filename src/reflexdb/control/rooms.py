@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reflexdb.build.base import Builder, ImageStore
 from reflexdb.control.fetch import fetch
@@ -27,6 +28,9 @@ from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
+
+if TYPE_CHECKING:  # it writes to the audit, which is made of rooms
+    from reflexdb.control.signing import Signing
 
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
 DEFAULT_LEASE_S = 20.0
@@ -67,6 +71,7 @@ class Rooms:
     data_dir: Path
     store: Store
     secrets: SecretStore
+    signing: Signing
     builder: Builder
     images: ImageStore
     deployer: Deployer

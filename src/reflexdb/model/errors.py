@@ -30,6 +30,7 @@
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
         ├── ImageDamaged          a stored image does not match its digest
+        │   └── ImageUntrusted    it does, and no trusted key has signed it
         ├── LeaseLost             this control plane was taken for dead: it may not write any more
         ├── MemoryCapExceeded     the snapshot does not fit the instance's size
         └── InstanceUnreachable   (temporary) the private socket does not answer
@@ -205,6 +206,12 @@ class DeployFailed(_StepFailed):
 
 class ImageDamaged(SystemError_):
     code = "image_damaged"
+
+
+class ImageUntrusted(ImageDamaged):
+    """Every byte is as its digest says, and nobody who is trusted here vouches for it."""
+
+    code = "image_untrusted"
 
 
 class LeaseLost(SystemError_):

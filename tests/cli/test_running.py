@@ -149,3 +149,16 @@ def test_the_audit_tells_who_changed_what(cli: Cli, database: str) -> None:
     assert "instance_size: nano -> small" in told.out
     assert [entry["action"] for entry in document["entries"]] == ["database.resize"]
     assert cli("audit", "--since", "yesterday").code == Exit.USAGE
+
+
+def test_a_database_that_is_told_to_rebuilds_by_itself_and_says_how_fresh_it_is(cli: Cli, database: str) -> None:
+    before: Any = cli("freshness", database, "--json").json()
+    turned_on = cli("auto-rebuild", database, "on")
+    shown = cli("freshness", database)
+    turned_off: Any = cli("auto-rebuild", database, "off", "--json").json()
+
+    assert (before["autoRebuild"], before["mode"], before["lagMs"]) == (False, None, None)
+    assert (turned_on.code, turned_on.out) == (0, f"{database}: auto-rebuild on\n")
+    assert "auto-rebuild" in shown.out
+    assert turned_off == before
+    assert cli("auto-rebuild", database, "perhaps").code == Exit.USAGE

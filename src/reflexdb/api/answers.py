@@ -122,6 +122,25 @@ class Instance(Answer):
     updatedAt: Time
 
 
+class ChangedTable(Answer):
+    table: str
+    what: str
+
+
+class Freshness(Answer):
+    mode: SyncMode | None
+    state: Literal["ok", "loading", "paused", "failing"] | None
+    lastError: str | None
+    position: str | None
+    lagMs: int | None
+    snapshotAgeMs: int | None
+    schemaChanged: list[ChangedTable]
+    autoRebuild: bool
+    lastRebuildAt: Time | None
+    nextRebuildAt: Time | None
+    whyNot: str | None
+
+
 class Build(Answer):
     id: Id
     databaseId: Id
@@ -193,7 +212,7 @@ class Source(Answer):
     position: str | None
 
 
-Trigger = Literal["api", "schedule", "reconcile", "stripe"]
+Trigger = Literal["api", "schedule", "schema_change", "reconcile", "stripe"]
 
 
 class BuildDetail(Build):
@@ -201,6 +220,7 @@ class BuildDetail(Build):
     deployable: bool
     whyNotDeployable: str | None
     trigger: Trigger | None
+    reason: str | None
     keyId: str | None
     keyName: str | None
     phases: list[BuildPhase] | None

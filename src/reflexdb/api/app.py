@@ -20,6 +20,7 @@ from reflexdb.api import (
     databases,
     deployments,
     errors,
+    freshness,
     instances,
     keys,
     metrics,
@@ -49,8 +50,8 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    ours = (databases, instances, builds, deployments, keys, connections, audit, billing, signing_keys)
-    for room in (*ours, admin, admin_plans):
+    of_database = (databases, instances, freshness, builds, deployments, keys)
+    for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app
 

@@ -110,6 +110,10 @@ class UpdateDatabaseBody(Body):
     tags: Annotated[list[Tag], Field(max_length=5)] = left_out()
 
 
+class UpdateFreshnessBody(Body):
+    autoRebuild: bool
+
+
 _LOGIN: JsonDict = {
     "if": {"properties": {"backend": {"const": "sqlite"}}, "required": ["backend"]},
     "else": {"required": ["mysqlUser", "mysqlPassword"]},

@@ -24,6 +24,7 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         "deployable": detail.why_not_deployable is None,
         "whyNotDeployable": detail.why_not_deployable,
         "trigger": row.trigger,
+        "reason": _reason(row),
         "keyId": row.key_id,
         "keyName": row.key_name,
         "phases": None if row.phases is None else [_phase(each) for each in row.phases],
@@ -59,8 +60,10 @@ def deployment(row: JobRow) -> Json:
     }
 
 
-def _reason(row: JobRow) -> str | None:
-    if row.kind == RESTORE:
+def _reason(row: JobRow | BuildRow) -> str | None:
+    if row.reason is not None:
+        return row.reason
+    if isinstance(row, JobRow) and row.kind == RESTORE:
         return "its instance was gone"
     reasons = {
         "api": "it was asked for",

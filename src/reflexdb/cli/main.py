@@ -23,6 +23,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    freshness,
     key,
     lifecycle,
     look,
@@ -91,6 +92,8 @@ app.command("reconfigure")(running.reconfigure)
 app.command("reload")(running.reload)
 app.command("pause-replication")(running.pause_replication)
 app.command("resume-replication")(running.resume_replication)
+app.command("freshness")(freshness.freshness)
+app.command("auto-rebuild")(freshness.auto_rebuild)
 app.command("builds")(past.builds)
 app.add_typer(past.build_app, name="build")
 app.command("deployments")(past.deployments)

@@ -110,6 +110,7 @@ def tell(detail: BuildDetail) -> None:
             ("status", detail["status"]),
             ("deployable", detail["whyNotDeployable"] or "yes"),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
+            ("reason", detail.get("reason")),
             ("created", output.when(detail.get("createdAt"))),
             ("finished", output.when(detail.get("finishedAt"))),
             ("source", detail["source"]["version"]),

@@ -32,6 +32,7 @@ from reflexdb.client.types import (
     Database,
     DatabaseFields,
     DeploymentRecords,
+    Freshness,
     InstanceStatus,
     ManagementKey,
     SigningKey,
@@ -204,6 +205,16 @@ class ReflexClient:
     def resume_replication(self, database_id: str) -> bool:
         """False where changes flow again."""
         return bool(self._call("POST", "databases", database_id, "resume-replication")["replication_paused"])
+
+    def freshness(self, database_id: str) -> Freshness:
+        """How the instance follows its source, and whether the database rebuilds by itself."""
+        answer: Freshness = self._call("GET", "databases", database_id, "freshness")
+        return answer
+
+    def set_auto_rebuild(self, database_id: str, *, enabled: bool) -> Freshness:
+        body = {"autoRebuild": enabled}
+        answer: Freshness = self._call("PATCH", "databases", database_id, "freshness", body=body)
+        return answer
 
     def _act(self, database_id: str, action: str, body: Any = None) -> Accepted:
         answer: Accepted = self._call("POST", "databases", database_id, action, body=body)

@@ -47,6 +47,27 @@ class Database(TypedDict):
     updatedAt: NotRequired[str]
 
 
+class ChangedTable(TypedDict):
+    table: str
+    what: str
+
+
+class Freshness(TypedDict):
+    """How an instance follows its source; null where none answers."""
+
+    mode: str | None
+    state: str | None
+    lastError: str | None
+    position: str | None
+    lagMs: int | None
+    snapshotAgeMs: int | None
+    schemaChanged: list[ChangedTable]
+    autoRebuild: bool
+    lastRebuildAt: str | None
+    nextRebuildAt: str | None
+    whyNot: str | None
+
+
 class DatabaseFields(TypedDict, total=False):
     """Body of register (connectionId, name and mysqlDb are required there) and of update."""
 
@@ -183,6 +204,7 @@ class BuildDetail(Build):
     number: int
     whyNotDeployable: str | None
     trigger: str | None
+    reason: NotRequired[str | None]
     keyId: str | None
     keyName: str | None
     phases: list[BuildPhase] | None

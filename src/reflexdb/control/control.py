@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
+from reflexdb.control.auto_rebuild import AutoRebuild
 from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
 from reflexdb.control.capture import Capture
@@ -36,10 +37,11 @@ from reflexdb.control.site import site_of
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
-from reflexdb.deploy.base import ApiKeySet
+from reflexdb.deploy.base import ApiKeySet, Observation
 from reflexdb.model.errors import LeaseLost, NotFound, RecordsUnavailable
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.records import builds, deployments, jobs
+from reflexdb.records.rows import AutoRebuildRow, DeploymentRow
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sync.backoff import Backoff
 
@@ -52,6 +54,15 @@ _RELEASE_EVERY_S = 60.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What is known of how an instance follows its source; the observation is None where none answers."""
+
+    serving: DeploymentRow | None
+    observation: Observation | None
+    auto_rebuild: AutoRebuildRow | None
 
 
 class Control:
@@ -77,7 +88,8 @@ class Control:
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
-        self._health = Health(rooms, self.keys, self.leases)
+        self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
+        self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
         self.on_lost: Callable[[], None] = self.begin_stop
         """Called where another plane has taken over: this one must do nothing more."""
@@ -104,6 +116,7 @@ class Control:
             if self.leases.holds(database_id):
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
+        loops.append(("rebuilds", self._rebuild))
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -137,6 +150,14 @@ class Control:
         if view.serving is not None:
             view = replace(view, serving=self._health.look(view.serving))
         return view, self.actions.available(view.row)
+
+    def freshness(self, customer_id: str, database_id: str) -> Freshness:
+        """How far the database's instance follows its source, asked of it now. Raises NotFound."""
+        with self.rooms.store.read() as tx:
+            row = found(tx, customer_id, database_id)
+            serving = deployments.serving(tx, row.id)
+        observation = self._health.observe(serving) if serving else None
+        return Freshness(serving, observation, self.auto_rebuild.state(customer_id, database_id))
 
     def build_log_of(self, customer_id: str, database_id: str, build_id: str) -> str:
         """The path of a build's log, which may not have been begun. Raises NotFound."""
@@ -172,6 +193,10 @@ class Control:
     def _release(self) -> None:
         """What could not be removed from a source when its instance ended is tried again."""
         self._again_and_again(self._capture.release, "release_failed", self._stopping, _RELEASE_EVERY_S)
+
+    def _rebuild(self) -> None:
+        """In a loop of its own: describing a source takes as long as the source does."""
+        self._again_and_again(self.auto_rebuild.look, "auto_rebuild_failed", self._stopping, self._health_interval_s)
 
     def _watch(self) -> None:
         def poll() -> None:

@@ -9,6 +9,7 @@ observed: health changes no status, since restarting processes is the deployer's
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,11 +28,15 @@ _PER_ROUND = 100
 _WRITTEN_EVERY = timedelta(seconds=10)
 """A write is a flush to the disk; what an instance says now is asked of it where one database is shown."""
 
+Seen = Callable[[str, Observation | None], None]
+
 log = structlog.get_logger()
 
 
 class Health:
-    def __init__(self, rooms: Rooms, keys: Keys, leases: Leases) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, leases: Leases, seen: Seen) -> None:
+        self._tell = seen
+        """Hears of each look at an instance."""
         self._rooms = rooms
         self._keys = keys
         self._last = ""
@@ -45,6 +50,8 @@ class Health:
                 tx, self._turn(sorted(filter(self._leases.holds, deployments.serving_ids(tx))))
             )
         looks = {database_id: self._rooms.deployer.observe(database_id) for database_id in serving}
+        for database_id, look in looks.items():
+            self._tell(database_id, look)
         seen = {each: look for each, look in looks.items() if self._differs(serving[each], look)}
         if seen:
             with self._rooms.store.write() as tx:
@@ -59,6 +66,11 @@ class Health:
             return serving  # a handover meanwhile
         now = self._rooms.now()
         return replace(serving, last_health_check=now, updated_at=now, **observed(observation))
+
+    def observe(self, serving: DeploymentRow) -> Observation | None:
+        """What the deployment's instance says of itself now; None where another one is in its place."""
+        observation = self._rooms.deployer.observe(serving.database_id)
+        return observation if observation and observation.deployed.deployment_id == serving.id else None
 
     def _differs(self, serving: DeploymentRow, observation: Observation | None) -> bool:
         """Whether there is something to write: the mere age of a snapshot is, only now and then."""

@@ -16,16 +16,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Origin:
     trigger: str
-    """api, schedule, reconcile or stripe."""
+    """api, schedule, schema_change, reconcile or stripe."""
     key_id: str | None = None
     key_name: str | None = None
     address: str | None = None
     """Where the request came from."""
     request_id: str | None = None
+    reason: str | None = None
+    """Why, where nobody asked: one sentence."""
 
     def stamp(self) -> dict[str, str | None]:
         """The columns that builds and jobs keep of it."""
-        return {"trigger": self.trigger, "key_id": self.key_id, "key_name": self.key_name}
+        return {"trigger": self.trigger, "key_id": self.key_id, "key_name": self.key_name, "reason": self.reason}
 
 
 _RECONCILER = Origin("reconcile")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
@@ -82,6 +82,8 @@ class Observation:
     at: datetime | None = None
     position: str | None = None
     """Where in the source's history the snapshot is; None where that is not known."""
+    sync: Mapping[str, Any] = field(default_factory=dict)
+    """What sync last said of itself, as /health shows it; empty where it never did."""
 
 
 Passed = Callable[[str, float, bool], None]

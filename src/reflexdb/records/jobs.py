@@ -37,6 +37,15 @@ def of_database(tx: Tx, database_id: str) -> JobRow | None:
     return noun(JobRow, row) if row else None
 
 
+def last_chosen(tx: Tx, database_id: str) -> JobRow | None:
+    """The newest that put a build in place because somebody wanted that one, and succeeded: not a restore."""
+    kinds = ("provision", "rebuild", "redeploy")
+    chosen = (table.c.database_id == database_id, table.c.finished_at.is_not(None), table.c.error.is_(None))
+    kind = func.coalesce(table.c.kind, table.c.action).in_(kinds)
+    row = tx.execute(select(table).where(*chosen, kind).order_by(table.c.created_at.desc()).limit(1)).first()
+    return noun(JobRow, row) if row else None
+
+
 def of_build(tx: Tx, build_id: str) -> JobRow | None:
     """An unfinished one that works on this build."""
     row = tx.execute(select(table).where(table.c.build_id == build_id, table.c.finished_at.is_(None))).first()

@@ -129,6 +129,8 @@ class BuildRow:
     image_bytes: int | None
     phases: tuple[Mapping[str, str | None], ...] | None
     """Each with name, startedAt and finishedAt, as text that sorts; None in builds of before these were kept."""
+    reason: str | None = None
+    """Why it was begun, where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,25 @@ class DeploymentRow:
     """Where in the source's history the newest snapshot that was seen is; None where the source has no such notion."""
     capture_schema: str | None
     """The schema at whose source something of this deployment's may be left; None where nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRebuildRow:
+    """Whether a database rebuilds by itself, and what was last thought of its source's definitions."""
+
+    database_id: str
+    enabled: bool
+    deployment_id: str | None
+    """That served when it was thought."""
+    definitions: str | None
+    """The ones that were judged; None before the first."""
+    tries: int
+    """Rebuilds begun, or judgements failed, for these definitions; 0 where they are what serves."""
+    tried_at: datetime | None
+    """When the last of these was."""
+    said: str | None
+    """Why nothing is being done although definitions differ; None where nothing is to be said."""
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +214,8 @@ class JobRow:
     """Of the request that asked for it."""
     traceparent: str | None
     """The span of that request, where traces were taken."""
+    reason: str | None = None
+    """Why it was begun, where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

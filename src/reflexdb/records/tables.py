@@ -162,6 +162,7 @@ builds = Table(
     Column("fingerprint", String(64)),
     Column("image_bytes", Large),
     Column("phases", JSON(none_as_null=True)),
+    Column("reason", Text),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (
@@ -198,6 +199,20 @@ unique_among(_serves, "deployments_serving", deployments.c.database_id)
 
 Index("deployments_of_database", deployments.c.database_id, deployments.c.serving_at)
 Index("deployments_of_build", deployments.c.build_id, deployments.c.serving_at)
+
+auto_rebuilds = Table(
+    "auto_rebuilds",
+    metadata,
+    Column("database_id", String(36), ForeignKey("databases.id"), primary_key=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("deployment_id", String(36)),
+    Column("definitions", String(64)),
+    Column("tries", Integer, nullable=False),
+    time("tried_at", nullable=True),
+    Column("said", Text),
+    time("updated_at"),
+)
+"""Databases that were ever told to rebuild by themselves, and what was last thought of their source's definitions."""
 
 api_keys = Table(
     "api_keys",
@@ -297,6 +312,7 @@ jobs = Table(
     Column("from_build_id", String(36)),
     Column("request_id", String(64)),
     Column("traceparent", String(55)),
+    Column("reason", Text),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -97,12 +97,27 @@ class SnapshotReader(Protocol):
         ...
 
 
+@runtime_checkable
+class Watchable(Protocol):
+    """A source that can say for next to nothing whether anything was committed."""
+
+    def state(self) -> str | None:
+        """Another text after every commit, as long as the source is not closed; None where it can't be said just now.
+        Raises nothing and waits for no writer."""
+        ...
+
+
 class Source(Protocol):
     """A database that can be tested, described and read."""
 
     def test(self) -> TestResult: ...
 
     def introspect(self, schema: str) -> SourceSchema: ...
+
+    def definitions(self, schema: str) -> str:
+        """A short text that differs once any definition in the schema has changed; cheap enough to ask every few
+        seconds."""
+        ...
 
     def snapshot(self, plan: Plan) -> AbstractContextManager[SnapshotReader]: ...
 

@@ -22,8 +22,10 @@ from typing import IO, NoReturn
 import structlog
 
 from reflexdb.model.errors import ReflexError
+from reflexdb.sources import open_source
 from reflexdb.sync import commands
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.definitions import Definitions
 from reflexdb.sync.loop import Loop
 from reflexdb.sync.modes import choose_mode
 from reflexdb.sync.orders import Orders
@@ -82,19 +84,22 @@ def _run() -> NoReturn:
 
 def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     log = structlog.get_logger()
-    mode = choose_mode(settings, directory)
+    plan, orders = settings.plan, Orders(directory)
+    definitions = Definitions(lambda: open_source(settings.address), plan.schema, lambda: not orders.paused)
+    mode = choose_mode(settings, directory, definitions.hint)
     log.info("sync_started", mode=mode.name, interval_s=settings.interval_s)
     if settings.mode != mode.name:
         log.warning("mode_not_supported", mode=settings.mode, used=mode.name)
-    plan, orders = settings.plan, Orders(directory)
     loop = Loop(
         connect=lambda: PrivateChannel(directory),
         fingerprint=plan.fingerprint(),
         mode=mode,
         schedule=Schedule(settings.interval_s, settings.safety_net_s),
         orders=orders,
+        definitions=lambda: definitions.digest,
     )
     listening = commands.listen(directory)
+    definitions.start()
     threading.Thread(target=_run_or_die, args=(loop,), name="sync", daemon=True).start()
     try:
         commands.serve(listening, orders)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -36,7 +37,10 @@ class Loop:
         mode: Mode,
         schedule: Schedule,
         orders: Orders,
+        definitions: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._definitions = definitions
+        """What is known of the source's definitions, as one short text."""
         self._connect = connect
         self._fingerprint = fingerprint
         self._mode = mode
@@ -157,7 +161,11 @@ class Loop:
     def _tell(self, channel: PrivateChannel, state: str, problem: str | None = None) -> None:
         problem = problem or self._failure
         self._orders.status = {"state": state, "lastError": problem}
-        channel.request(feed.sync_status(state, self._mode.name, problem, self._mode.status()))
+        channel.request(feed.sync_status(state, self._mode.name, problem, self._details()))
+
+    def _details(self) -> dict[str, Any]:
+        known = self._definitions()
+        return ({} if known is None else {"definitions": known}) | self._mode.status()
 
 
 def _words(error: ReflexError) -> str:

@@ -18,7 +18,7 @@ GoOn = Callable[[], bool]
 
 
 class Interrupted(Exception):
-    """The work was given up because of an order; nothing of it is visible."""
+    """The work was given up because of an order, or for another one; nothing of it is visible."""
 
 
 class Mode(Protocol):
@@ -49,7 +49,8 @@ class Mode(Protocol):
         ...
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
-        """Apply changes as they come, for about so long; ends sooner where `go_on` says so. The server's version."""
+        """Apply changes as they come, for about so long; ends sooner where `go_on` says so. The server's version.
+        Raises Interrupted where there is something that `refresh` should bring in now."""
         ...
 
     def status(self) -> dict[str, Any]:

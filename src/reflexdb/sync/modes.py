@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.sources import follower, open_source
+from reflexdb.sources.base import Watchable
 from reflexdb.sources.changes import Follower
 from reflexdb.sync.drift import drift
 from reflexdb.sync.mode import Mode
 from reflexdb.sync.poll import Poll
 from reflexdb.sync.settings import SyncProcessSettings
 from reflexdb.sync.stream import Stream
+from reflexdb.sync.watch import Watch
 
 
-def choose_mode(settings: SyncProcessSettings, directory: Path) -> Mode:
-    """Connects to nothing yet."""
+def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Callable[[], None]) -> Mode:
+    """Connects to nothing yet. `redefined` hears at once of a definition that changed, where the source tells."""
     if settings.mode == Poll.name or _follower(settings) is None:
-        return Poll(settings.plan, lambda: open_source(settings.address), directory)
+        return Poll(settings.plan, lambda: open_source(settings.address), directory, _watch(settings))
 
     def open_follower() -> Follower:
         found = _follower(settings)
@@ -32,7 +35,13 @@ def choose_mode(settings: SyncProcessSettings, directory: Path) -> Mode:
         directory,
         settings.mode,
         resumes=settings.plan.sync.cdc_reconnect_mode == "resume",
+        redefined=redefined,
     )
+
+
+def _watch(settings: SyncProcessSettings) -> Watch | None:
+    source = open_source(settings.address)
+    return Watch(source) if isinstance(source, Watchable) else None
 
 
 def changed_tables(settings: SyncProcessSettings) -> dict[int, str]:

@@ -19,9 +19,10 @@ from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader, Source
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import SchemaChanged, drift
-from reflexdb.sync.mode import GoOn
+from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Digest, Spool
+from reflexdb.sync.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +37,25 @@ class Poll:
     """See Mode."""
 
     name = "poll"
-    follows = False
 
-    def __init__(self, plan: Plan, open_source: Callable[[], Source], directory: Path) -> None:
+    def __init__(
+        self, plan: Plan, open_source: Callable[[], Source], directory: Path, watch: Watch | None = None
+    ) -> None:
+        self._watch = watch
+        """Where the source can say cheaply that nothing was committed."""
         self._plan = plan
         self._open_source = open_source
         self._directory = directory
         self._source: Source | None = None
         self._marks: list[_Mark] = []
+        self._version = 0
+        """Of the snapshot at the server."""
         self._refused = False
         """The last commit did not go through."""
         self._log = structlog.get_logger()
 
-    def found(self, server: dict[str, Any], same: bool) -> bool:  # noqa: ARG002 - the protocol's
+    def found(self, server: dict[str, Any], same: bool) -> bool:
+        self._version = int(server["version"])
         if not same:
             self.forget()
         return False
@@ -56,8 +63,15 @@ class Poll:
     def forget(self) -> None:
         self._marks = []
 
-    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:  # noqa: ARG002 - the protocol's
-        raise AssertionError("a mode that polls follows nothing")
+    @property
+    def follows(self) -> bool:
+        return self._watch is not None
+
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
+        assert self._watch is not None, "asked before"
+        if self._watch.wait(lambda: go_on() and not channel.is_closed(), seconds):
+            raise Interrupted
+        return self._version
 
     def status(self) -> dict[str, Any]:
         return {}
@@ -69,7 +83,7 @@ class Poll:
         pass
 
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
-        with self._view() as reader:
+        with self._watched(), self._view() as reader:
             sending = Sending(channel, reader, go_on)
             with sending:
                 marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
@@ -80,7 +94,7 @@ class Poll:
     def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
         if not self._marks:
             return self.load(channel, go_on)
-        with self._view() as reader:
+        with self._watched(), self._view() as reader:
             sending = Sending(channel, reader, go_on)
             with sending:
                 marks = [
@@ -102,9 +116,12 @@ class Poll:
 
     def _commit(self, sending: Sending) -> int:
         self._refused = True
-        version = sending.commit()
+        self._version = sending.commit()
         self._refused = False
-        return version
+        return self._version
+
+    def _watched(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._watch is None else self._watch.reading()
 
     def _send(self, sending: Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
         """Read and send in one go: there is nothing to compare with."""

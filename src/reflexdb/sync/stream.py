@@ -57,11 +57,13 @@ class Stream:
         directory: Path,
         name: str,
         resumes: bool,
+        redefined: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._plan = plan
         self._open_follower = open_follower
         self._find_drift = find_drift
+        self._heard_of_definition = redefined
         self._directory = directory
         self._resumes = resumes
         """After a lost connection, go on from the position; otherwise read everything again."""
@@ -241,6 +243,7 @@ class Stream:
 
     def _redefined(self, event: Redefined) -> None:
         """A table that still has all the plan asks for is read again; another is left as it is."""
+        self._heard_of_definition()
         if event.table is None:
             raise SchemaChanged([event.what])
         finding = self._find_drift().get(event.table)

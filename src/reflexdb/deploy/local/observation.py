@@ -47,6 +47,7 @@ def told(record: Record, status: dict[str, Any], *, paused: bool) -> Observation
         sync_state=(status.get("sync") or {}).get("state"),
         at=datetime.now(UTC),
         position=status.get("position") or None,
+        sync=status.get("sync") or {},
     )
 
 

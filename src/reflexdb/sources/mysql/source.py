@@ -16,6 +16,7 @@ from pymysql.connections import Connection
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
+from reflexdb.sources.definitions import digest
 from reflexdb.sources.mysql.connect import connect, translated
 from reflexdb.sources.mysql.introspect import introspect
 from reflexdb.sources.mysql.position import position_after, position_before
@@ -36,6 +37,9 @@ class MySQLSource:
     def introspect(self, schema: str) -> SourceSchema:
         with closing(connect(self._address)) as connection, translated(self._address, f"describing schema {schema!r}"):
             return introspect(connection, schema)
+
+    def definitions(self, schema: str) -> str:
+        return digest(self.introspect(schema))
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[MySQLSnapshot]:

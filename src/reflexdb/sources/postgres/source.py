@@ -16,6 +16,7 @@ from reflexdb.model.errors import SourceMissing
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
+from reflexdb.sources.definitions import digest
 from reflexdb.sources.postgres.connect import MAINTENANCE_DATABASES, connect, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.introspect import introspect
 from reflexdb.sources.postgres.probe import probe
@@ -39,6 +40,9 @@ class PostgresSource:
             place, connection = find(self._address, schema)
             with closing(connection):
                 return introspect(connection, place.schema, schema)
+
+    def definitions(self, schema: str) -> str:
+        return digest(self.introspect(schema))
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:

@@ -7,6 +7,7 @@ old name by its identity.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,12 +53,15 @@ def identity(path: str) -> tuple[int, int]:
 
 
 def _check_file(path: str) -> None:
+    """Looks, and opens nothing: closing a file gives up every lock this process has on it, those of an open snapshot
+    too."""
     file = Path(path)
     try:
         if file.is_dir():
             raise SourceMissing(f"{path!r} is a directory; give the path of the SQLite file.")
-        with file.open("rb") as opened:
-            head = opened.read(16)
+        file.stat()
+        if not os.access(file, os.R_OK):
+            raise PermissionError
     except FileNotFoundError as error:
         raise SourceMissing(
             f"There is no file {path!r}. Check the path; ReflexDB never creates a source's file."
@@ -66,8 +70,6 @@ def _check_file(path: str) -> None:
         raise SourceDenied(f"The file {path!r} may not be read by this user; grant it read permission.") from error
     except OSError as error:
         raise SourceMissing(f"The file {path!r} cannot be opened: {error.strerror}.") from error
-    if head and head != b"SQLite format 3\0":
-        raise SourceData(f"{path!r} is not a SQLite database (or it is encrypted).")
 
 
 @contextmanager
@@ -88,7 +90,9 @@ def translate(error: sqlite3.Error, path: str, doing: str = "") -> SourceError:
         return SourceUnreachable(
             f"The SQLite file {path!r} stayed locked by a writer for {BUSY_TIMEOUT_S:.0f} s; try again."
         )
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary == sqlite3.SQLITE_NOTADB:
+        return SourceData(f"{path!r} is not a SQLite database (or it is encrypted).")
+    if primary == sqlite3.SQLITE_CORRUPT:
         return SourceData(f"The SQLite file {path!r} is damaged ({error}); check it with `PRAGMA integrity_check`.")
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return SourceDenied(

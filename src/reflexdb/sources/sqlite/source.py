@@ -16,13 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflexdb.model.errors import SourceMissing
+from reflexdb.model.errors import SourceError, SourceMissing
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
-from reflexdb.sources.sqlite.connect import connect, identity, translated
+from reflexdb.sources.definitions import digest_of
+from reflexdb.sources.sqlite.connect import BUSY_TIMEOUT_S, connect, identity, translated
 from reflexdb.sources.sqlite.introspect import SCHEMA, introspect
 from reflexdb.sources.sqlite.read import SQLiteSnapshot, now
+
+_DEFINITIONS = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name, tbl_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class SQLiteSource:
         with self._reading() as opened, translated(self._path):
             return introspect(opened.connection)
 
+    def definitions(self, schema: str) -> str:  # noqa: ARG002 - there is only one
+        with self._reading() as opened, translated(self._path):
+            return digest_of(opened.connection.execute(_DEFINITIONS).fetchall())
+
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[SQLiteSnapshot]:  # noqa: ARG002 - the protocol's
         """All tables as of one moment. The plan is not needed to fix it."""
@@ -62,6 +69,22 @@ class SQLiteSource:
             with translated(self._path):
                 reader = SQLiteSnapshot(opened.connection, self._path, opened.id, taken_at)
             yield reader
+
+    def state(self) -> str | None:
+        """The file and its version; of a file that is gone, that it is. None where a writer has it just now."""
+        try:
+            opened = self._take()
+        except SourceError:
+            return "unreadable"
+        try:
+            opened.connection.execute("PRAGMA busy_timeout = 0")
+            version = opened.connection.execute("PRAGMA data_version").fetchone()[0]
+            return f"{opened.id}:{version}"
+        except sqlite3.Error:
+            return None
+        finally:
+            opened.connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+            self._give_back(opened, keep=True)
 
     def close(self) -> None:
         with self._lock:

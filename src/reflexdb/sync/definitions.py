@@ -1,0 +1,74 @@
+"""Whether the source's definitions are still what they were: looked at now and then, beside the stream or the polls.
+
+A rebuild would take in more than what breaks an image: a new column or table too. So all definitions of the schema are
+watched, in a thread of its own, because describing a large schema takes longer than a commit may wait. What is found is
+one short text in SYNC_STATUS; whether it matters is decided by whoever builds. Failures are nobody's concern here: the
+mode meets them too, and says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from reflexdb.model.errors import ReflexError
+from reflexdb.sources.base import Source
+
+LOOK_EVERY_S = 5.0
+"""A changed definition is noticed within about this time, or at once where the stream tells of it."""
+REST_FACTOR = 50
+"""A look that took long is followed by so many times its length of rest: at most 2% of the time is spent looking."""
+RUSH_S = 0.5
+"""The shortest time between two looks, however often the stream tells of changes."""
+
+
+class Definitions:
+    """`start` once; `hint` from any thread."""
+
+    def __init__(self, open_source: Callable[[], Source], schema: str, may_look: Callable[[], bool]) -> None:
+        self._open_source = open_source
+        self._schema = schema
+        self._may_look = may_look
+        """False while nothing is to be asked of the source."""
+        self._hinted = threading.Event()
+        self._source: Source | None = None
+        self.digest: str | None = None
+        """Of the newest look; None before the first."""
+        self._log = structlog.get_logger()
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="definitions", daemon=True).start()
+
+    def hint(self) -> None:
+        """Something was redefined: look soon."""
+        self._hinted.set()
+
+    def look(self) -> None:
+        """Ask once. What was known stays where the source does not answer."""
+        try:
+            if self._source is None:
+                self._source = self._open_source()
+            self.digest = self._source.definitions(self._schema)
+        except ReflexError:
+            source, self._source = self._source, None
+            if source is not None:
+                with contextlib.suppress(ReflexError):
+                    source.close()
+
+    def _watch(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                if self._may_look():
+                    self.look()
+            except Exception:
+                self._log.exception("definitions_not_seen")
+            took = time.monotonic() - began
+            self._hinted.wait(max(LOOK_EVERY_S, took * REST_FACTOR))
+            if self._hinted.is_set():
+                time.sleep(RUSH_S)
+                self._hinted.clear()

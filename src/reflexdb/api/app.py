@@ -20,6 +20,7 @@ from reflexdb.api import (
     databases,
     deployments,
     errors,
+    evidence,
     instances,
     keys,
     metrics,
@@ -49,7 +50,7 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    ours = (databases, instances, builds, deployments, keys, connections, audit, billing, signing_keys)
+    ours = (databases, instances, builds, deployments, keys, connections, audit, billing, signing_keys, evidence)
     for room in (*ours, admin, admin_plans):
         app.include_router(room.router)
     return app

@@ -23,6 +23,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    evidence,
     key,
     lifecycle,
     look,
@@ -93,6 +94,8 @@ app.command("pause-replication")(running.pause_replication)
 app.command("resume-replication")(running.resume_replication)
 app.command("builds")(past.builds)
 app.add_typer(past.build_app, name="build")
+past.build_app.command("provenance")(evidence.provenance)
+past.build_app.command("sbom")(evidence.sbom)
 app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)

@@ -129,6 +129,8 @@ class BuildRow:
     image_bytes: int | None
     phases: tuple[Mapping[str, str | None], ...] | None
     """Each with name, startedAt and finishedAt, as text that sorts; None in builds of before these were kept."""
+    provenance: str | None
+    """The signed statement on how it was made, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ builds = Table(
     Column("fingerprint", String(64)),
     Column("image_bytes", Large),
     Column("phases", JSON(none_as_null=True)),
+    Column("provenance", Text),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
+from reflexdb.build.signing import signer_of_envelope
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings, new_id, utc_now
@@ -133,6 +138,9 @@ def test_a_whole_life_is_remembered(plane: Plane, source: Path) -> None:
     api.settled(database)
 
     check_good_build(api.get(f"{path}/builds/{first}"))
+    check_evidence(api, f"{path}/builds/{first}")
+    assert "only a build that succeeded" in api("GET", f"{path}/builds/{second}/provenance", expect=404).text
+    assert "failed and has no image" in api("GET", f"{path}/builds/{second}/sbom", expect=404).text
     check_failed_build(api.get(f"{path}/builds/{second}"))
     check_deployments(api, path, first, second)
     before = api.get(f"{path}/deployments")
@@ -185,6 +193,24 @@ def check_good_build(build: dict[str, Any]) -> None:
     rows = {table["name"]: table["rows"] for table in build["tables"]}
     assert rows == {"users": 2, "posts": 3}
     assert (build["error"], build["logTail"]) == (None, [])
+
+
+def check_evidence(api: Api, path: str) -> None:
+    """The provenance is signed by the key that is listed, and tells of this build; the SBOM of its image."""
+    build, envelope, sbom = (api.get(f"{path}{part}") for part in ("", "/provenance", "/sbom"))
+    [key] = api.get("/signing-keys")
+    public = load_pem_public_key(key["publicKey"].encode())
+    assert isinstance(public, Ed25519PublicKey)
+    assert signer_of_envelope(envelope, {key["keyId"]: public}) == key["keyId"]
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert statement["subject"][0]["digest"] == {"sha256": build["image"]["digest"][7:]}
+    run = statement["predicate"]["runDetails"]
+    assert run["metadata"]["invocationId"] == f"urn:uuid:{build['id']}"
+    assert build["startedAt"][:19] == run["metadata"]["startedOn"][:19]
+    made_of = {each["name"]: each for each in sbom["components"]}
+    assert {"reflex-server", "reflexdb-engine", "schema.gen.cc"} <= made_of.keys()
+    assert sbom["metadata"]["component"]["bom-ref"] == build["image"]["digest"]
+    assert api.get(f"{path}/sbom") == sbom
 
 
 def check_failed_build(build: dict[str, Any]) -> None:

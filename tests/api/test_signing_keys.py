@@ -125,7 +125,6 @@ def test_images_from_before_there_was_a_key_are_signed_once(
     tmp_path: Path, control: Control, situation: Situation
 ) -> None:
     situation.put(Status.RUNNING)
-    digest = control.rooms.images
     secrets, store = control.rooms.secrets, control.rooms.images
     with control.rooms.store.read() as tx:
         digest = builds.by_id(tx, situation.build).image_digest

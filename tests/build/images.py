@@ -21,5 +21,9 @@ def image(binary: bytes = b"\x7fELF", name: str = "users") -> ImageParts:
         "plan": plan.to_json(),
         "plan_fingerprint": plan.fingerprint().hex(),
         "binary": {"sha256": hashlib.sha256(binary).hexdigest()},
+        "schema": plan.schema,
+        "config_sha256": None,
+        "engine": {"version": "0.1.0", "key": "0" * 64},
+        "compiler": {"version": "c++ 12", "machine": "x86_64-linux-gnu"},
     }
     return assemble(binary, document, "amd64", "0.1.0")

@@ -241,6 +241,17 @@ class SigningKey(Answer):
     retiredAt: Time | None
 
 
+class EnvelopeSignature(Answer):
+    keyid: str
+    sig: str
+
+
+class Envelope(Answer):
+    payloadType: str
+    payload: str
+    signatures: list[EnvelopeSignature]
+
+
 class DeploymentRecord(Answer):
     id: Id
     databaseId: Id

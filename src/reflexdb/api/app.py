@@ -20,6 +20,7 @@ from reflexdb.api import (
     databases,
     deployments,
     errors,
+    evidence,
     freshness,
     instances,
     keys,
@@ -50,7 +51,7 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_database = (databases, instances, freshness, builds, deployments, keys)
+    of_database = (databases, instances, freshness, builds, evidence, deployments, keys)
     for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app

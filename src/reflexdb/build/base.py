@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
@@ -80,6 +80,10 @@ class ImageStore(Protocol):
 
     def signature(self, digest: str) -> Signature | None:
         """An image's, by a trusted key; None where there is none."""
+        ...
+
+    def document(self, digest: str) -> dict[str, Any]:
+        """The image's /reflexdb/manifest.json. Raises ImageDamaged."""
         ...
 
     def plan(self, digest: str) -> Plan:

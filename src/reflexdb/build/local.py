@@ -39,6 +39,8 @@ ENGINE_CACHE_VARIABLE = "REFLEXDB_ENGINE_CACHE"
 
 PROGRESS_STEP = 10
 REMEMBERED_IMAGES = 1_000
+MANIFEST_FORMAT = 2
+"""Part of every image's key: raise it when the manifest says more of the same inputs."""
 SHOWN = 30
 """Names of one kind in one line of the log."""
 
@@ -59,6 +61,7 @@ class _Inputs:
             "plan": self.plan.to_json(),
             "config": self.config_sha256,
             "engine": self.engine.key,
+            "manifest": MANIFEST_FORMAT,
         }
         return hashlib.sha256(canonical_json(document)).hexdigest()
 
@@ -126,7 +129,9 @@ class LocalBuilder:
             binary = self._compile(inputs, unit, objects, directory)
             log(f"compile: {len(binary):,} bytes, static")
         with phases.run("package"):
-            parts = assemble(binary, _document(inputs, binary), inputs.toolchain.architecture, reflexdb.__version__)
+            parts = assemble(
+                binary, _document(inputs, unit, binary), inputs.toolchain.architecture, reflexdb.__version__
+            )
             digest = self.store.put(parts)
         with phases.run("verify"):
             if not self.store.verify(digest):
@@ -210,7 +215,7 @@ def _sha256(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _document(inputs: _Inputs, binary: bytes) -> dict[str, Any]:
+def _document(inputs: _Inputs, unit: str, binary: bytes) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "schema": inputs.plan.schema,
@@ -219,6 +224,9 @@ def _document(inputs: _Inputs, binary: bytes) -> dict[str, Any]:
         "config_sha256": inputs.config_sha256,
         "engine": {"version": reflexdb.__version__, "key": inputs.engine.key},
         "compiler": {"version": inputs.toolchain.version, "machine": inputs.toolchain.machine},
+        "runtime": dict(inputs.toolchain.runtime),
+        "archives": dict(inputs.toolchain.archives),
+        "unit": {"sha256": hashlib.sha256(unit.encode("ascii")).hexdigest()},
         "binary": {"path": f"/{SERVER_PATH}", "sha256": hashlib.sha256(binary).hexdigest(), "size": len(binary)},
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -36,6 +37,10 @@ class Toolchain:
     """The target, as `-dumpmachine` says it: `x86_64-linux-gnu`."""
     libraries: str
     """Digest over the static libraries that become part of every binary."""
+    runtime: tuple[tuple[str, str], ...] = ()
+    """The C and C++ libraries by name and version, as their headers say them."""
+    archives: tuple[tuple[str, str], ...] = ()
+    """The static libraries by name, with their SHA-256."""
 
     @property
     def architecture(self) -> str:
@@ -50,8 +55,12 @@ class Toolchain:
 def find_toolchain() -> Toolchain:
     """Raises BuildFailed("compile") where there is none or it does not run."""
     command = _command()
-    version, machine, libraries = _describe(command, _signature(Path(command[0])))
-    return Toolchain(command, version, machine, _digest(libraries))
+    version, machine, libraries, runtime = _describe(command, _signature(Path(command[0])))
+    archives = {path.name: _content(path) for path in libraries}
+    sums = {name: hashlib.sha256(content) for name, content in archives.items()}
+    combined = hashlib.sha256(b"".join(each.digest() for each in sums.values())).hexdigest()
+    linked = tuple((name, each.hexdigest()) for name, each in sums.items() if archives[name])
+    return Toolchain(command, version, machine, combined, runtime, linked)
 
 
 def _signature(program: Path) -> tuple[int, ...]:
@@ -60,14 +69,33 @@ def _signature(program: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=8)
-def _describe(command: tuple[str, ...], _signature: tuple[int, ...]) -> tuple[str, str, tuple[Path, ...]]:
-    """Version, machine and libraries. Asked once for a compiler that stays the same: each question is a process."""
+def _describe(
+    command: tuple[str, ...], _signature: tuple[int, ...]
+) -> tuple[str, str, tuple[Path, ...], tuple[tuple[str, str], ...]]:
+    """Version, machine, libraries and their versions. Asked once for a compiler that stays the same: each question is a
+    process."""
     with tempfile.TemporaryDirectory(prefix="reflexdb-toolchain-") as scratch:
         directory = Path(scratch)
         version = _ask(command, "--version", directory)
         machine = _ask(command, "-dumpmachine", directory)
         answers = [_run(command, f"-print-file-name={name}", directory).output.strip() for name in STATIC_LIBRARIES]
-    return version, machine, tuple(Path(answer) for answer in answers)
+        runtime = _versions(command, directory)
+    return version, machine, tuple(Path(answer) for answer in answers), runtime
+
+
+def _versions(command: tuple[str, ...], directory: Path) -> tuple[tuple[str, str], ...]:
+    """What the headers define; left out where they define nothing of the kind."""
+    (directory / "versions.cc").write_text("#include <cstddef>\n#include <features.h>\n", encoding="ascii")
+    said = run([*command, "-dM", "-E", "versions.cc"], directory, Limits(wall_s=20, cpu_s=20))
+    defined = dict(re.findall(r"^#define (\w+) (\S+)$", said.output, re.MULTILINE))
+    forms = {
+        "glibc": ("__GLIBC__", "__GLIBC_MINOR__"),
+        "libstdc++": ("_GLIBCXX_RELEASE", "__GLIBCXX__"),
+        "libgcc": ("__GNUC__", "__GNUC_MINOR__", "__GNUC_PATCHLEVEL__"),
+    }
+    return tuple(
+        (name, ".".join(defined[each] for each in parts)) for name, parts in forms.items() if defined.keys() >= {*parts}
+    )
 
 
 def _command() -> tuple[str, ...]:
@@ -99,9 +127,6 @@ def _run(command: tuple[str, ...], question: str, directory: Path) -> Outcome:
     return run([*command, question], directory, Limits(wall_s=20, cpu_s=20))
 
 
-def _digest(libraries: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for path in libraries:
-        content = path.read_bytes() if path.is_absolute() and path.is_file() else b""
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
+def _content(path: Path) -> bytes:
+    """Nothing where the compiler knows no such library: then it says the name alone."""
+    return path.read_bytes() if path.is_absolute() and path.is_file() else b""

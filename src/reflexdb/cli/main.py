@@ -23,6 +23,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    evidence,
     freshness,
     key,
     lifecycle,
@@ -96,6 +97,8 @@ app.command("freshness")(freshness.freshness)
 app.command("auto-rebuild")(freshness.auto_rebuild)
 app.command("builds")(past.builds)
 app.add_typer(past.build_app, name="build")
+past.build_app.command("provenance")(evidence.provenance)
+past.build_app.command("sbom")(evidence.sbom)
 app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)

@@ -10,6 +10,7 @@ import typer
 from reflexdb.cli import options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
+from reflexdb.client import ReflexClient
 from reflexdb.client.types import Build, BuildDetail, BuildFilters, DeploymentRecord, Failure
 
 build_app = typer.Typer(help="One build of a database.", no_args_is_help=True)
@@ -18,6 +19,10 @@ SHORT = 8
 Limit = Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many.")]
 Since = Annotated[str | None, typer.Option(help="Not older than this time, like 2026-04-15T12:00:00Z.")]
 Until = Annotated[str | None, typer.Option(help="Older than this time.")]
+
+BuildArgument = Annotated[
+    str | None, typer.Argument(help="Id of a build, how it begins, or its number like #3; the newest one else.")
+]
 
 
 class BuildStatus(StrEnum):
@@ -80,26 +85,27 @@ def build_row(build: Build, active: str | None) -> tuple[object, ...]:
 def show(
     context: typer.Context,
     database: options.DatabaseArgument,
-    build: Annotated[
-        str | None, typer.Argument(help="Id of a build, how it begins, or its number like #3; the newest one else.")
-    ] = None,
+    build: BuildArgument = None,
     as_json: options.Json = False,
 ) -> None:
     """Everything known of one build: who asked, its phases, its image and tables, and why it failed."""
     with session(context).client() as client:
-        item = resolve.database(client, database)
-        if build is None:
-            known = client.list_builds(item["id"], limit=1)["builds"]
-            if not known:
-                raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
-            chosen = known[0]
-        else:
-            chosen = resolve.build(client, item["id"], build)
-        detail = client.get_build(item["id"], chosen["id"])
+        detail = client.get_build(*named(client, database, build))
     if as_json:
         output.print_json(detail)
     else:
         tell(detail)
+
+
+def named(client: ReflexClient, database: str, build: str | None) -> tuple[str, str]:
+    """The ids of a database and of one of its builds, the newest where none is named."""
+    database_id = resolve.database(client, database)["id"]
+    if build is not None:
+        return database_id, resolve.build(client, database_id, build)["id"]
+    known = client.list_builds(database_id, limit=1)["builds"]
+    if not known:
+        raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
+    return database_id, known[0]["id"]
 
 
 def tell(detail: BuildDetail) -> None:

@@ -151,6 +151,16 @@ class ReflexClient:
         answer: DeploymentRecords = self._call("GET", "databases", database_id, "deployments", query=query)
         return answer
 
+    def get_provenance(self, database_id: str, build_id: str) -> dict[str, Any]:
+        """The DSSE envelope of a build's SLSA provenance."""
+        answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "provenance")
+        return answer
+
+    def get_sbom(self, database_id: str, build_id: str) -> dict[str, Any]:
+        """CycloneDX of a build's image."""
+        answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "sbom")
+        return answer
+
     def list_signing_keys(self) -> list[SigningKey]:
         """The public keys by which images can be checked, the active one first."""
         answer: list[SigningKey] = self._call("GET", "signing-keys")

@@ -24,6 +24,7 @@ from reflexdb.control.capture import Capture
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
+from reflexdb.control.evidence import Evidence
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
 from reflexdb.control.keys import Keys
@@ -85,6 +86,7 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
+        self.evidence = Evidence(rooms)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)

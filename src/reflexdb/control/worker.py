@@ -20,6 +20,7 @@ from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
 from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
+from reflexdb.control.evidence import signed_provenance
 from reflexdb.control.health import observed
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
@@ -171,6 +172,9 @@ class Worker:
         finished = self._rooms.now()
         seconds = (finished - started).total_seconds()
         tier = row.build_compute_override or select_tier(result.plan)
+        with self._rooms.store.read() as tx:
+            made = builds.by_id(tx, job.build_id)
+        statement = signed_provenance(self._rooms, made, row, result.image.digest, finished, reused=result.image.reused)
         with self._rooms.store.write() as tx:
             builds.change(
                 tx,
@@ -184,6 +188,7 @@ class Worker:
                 fingerprint=result.plan.fingerprint().hex(),
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
+                provenance=statement,
             )
             if result.image.reused:
                 build_credits.refund(tx, job.build_id, finished)

@@ -163,6 +163,7 @@ builds = Table(
     Column("image_bytes", Large),
     Column("phases", JSON(none_as_null=True)),
     Column("reason", Text),
+    Column("provenance", Text),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (

@@ -34,6 +34,7 @@ CHECKS = (
     "use_after_free",
     "ignored_auth",
     "allow_header_conformance",
+    "unsupported_method",
 )
 CONFIGURATION = """[checks]
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]

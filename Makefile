@@ -15,6 +15,8 @@ STAMP := $(VENV)/.ready
 ONCE ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
+RECORDS ?=
+ON_RECORDS = $(if $(RECORDS),--records=$(RECORDS))
 CHINOOK ?=
 FUZZ_S ?= 300
 PY_CODE := src tools bench tests
@@ -39,23 +41,23 @@ demo: compiler $(STAMP) ## from nothing to answered queries on a sample blog; ON
 	@exec $(PY) -m reflexdb.cli.main demo --data .demo $(if $(filter-out 0,$(ONCE)),--once)
 
 .PHONY: test
-test: compiler $(STAMP) ## run every test; as root on Debian, installs MariaDB and PostgreSQL where they are missing
+test: compiler $(STAMP) ## run every test; RECORDS=sqlite, postgresql or both says where control planes keep their records
 	@tools/install-test-servers.sh
-	@$(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: acceptance
 acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, rolled back under load: make acceptance CHINOOK=DIR (needs wrk)
 	@test -n "$(CHINOOK)" || { echo "acceptance: say where the sample's SQL scripts are: make acceptance CHINOOK=DIR" >&2; exit 2; }
 	@tools/install-test-servers.sh
-	@REFLEXDB_CHINOOK="$(abspath $(CHINOOK))" $(PY) -m pytest tests/acceptance $(PYTEST_ARGS)
+	@REFLEXDB_CHINOOK="$(abspath $(CHINOOK))" $(PY) -m pytest tests/acceptance $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: fuzz-api
 fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes up: make fuzz-api FUZZ_S=600
-	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(PYTEST_ARGS)
+	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: crash
 crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it
-	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(PYTEST_ARGS)
+	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness

@@ -21,7 +21,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import URL
 from tests.contract.contract import check_reply
+from tests.servers.records import served_with
 
 SETTLED = {"registered", "running", "paused", "failed", "stopped", "terminated"}
 
@@ -57,8 +59,9 @@ def address(backend: str, database: Any) -> dict[str, Any]:
 class Plane:
     """`reflexdb serve` on a free port, with its data under `data`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, records: URL | None = None) -> None:
         self.data = data
+        self.records = records
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +69,7 @@ class Plane:
 
     def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "REFLEXDB_MIN_SYNC_INTERVAL_S": "1"}
+        environment = {**served_with(self.records), "REFLEXDB_MIN_SYNC_INTERVAL_S": "1"}
         with (self.data / "serve.out").open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "reflexdb", "serve", "--data", str(self.data), "--port", str(self.port)],

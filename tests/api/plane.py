@@ -15,7 +15,7 @@ import httpx
 from sqlalchemy import URL
 
 from tests.api.api import Api, until
-from tests.servers.records import as_text
+from tests.servers.records import served_with
 
 START_LIMIT_S = 120.0
 _SERVE = """
@@ -77,9 +77,7 @@ class Plane:
 def spawn(
     data: Path, port: int, *, ephemeral: bool = False, records: URL | None = None, api: str = "None"
 ) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    if records is not None:
-        environment["REFLEXDB_RECORDS"] = as_text(records) or ""
+    environment = {**served_with(records), "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         [sys.executable, "-c", _SERVE.format(api=api), str(data), str(port), "ephemeral" if ephemeral else "lasting"],
         stdin=subprocess.DEVNULL,

@@ -232,6 +232,9 @@ def test_an_unknown_path_and_method_answer_like_everything_else(shared: Api) -> 
     ):
         refused = shared("PUT", path, {"name": "n"})
         assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+    for method in ("GET", "PATCH", "DELETE", "PUT"):
+        refused = shared(method, "/connections/test-connection", {"name": "x"} if method == "PATCH" else None)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
     assert shared("TRACE", f"/databases/{NOWHERE}", headers={"If-Match": "not looked at"}).status_code == 405
     assert shared("GET", "/databases/").status_code == 404
 

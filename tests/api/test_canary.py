@@ -18,11 +18,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 from pymysql.converters import escape_string
+from sqlalchemy import URL
 
 from tests.api.api import Api, until
 from tests.api.plane import processes_in
 from tests.servers.collector import Collector
 from tests.servers.plugin import TestDatabase
+from tests.servers.records import rows_of, served_with
 
 PASSWORD = "cAnary+pa55/wörd-7Q"
 WRONG = "cAnary-wr0ng/pa55-8R"
@@ -60,10 +62,11 @@ def contents(path: Path) -> Iterator[bytes]:
 class Walk:
     """Everything seen of a control plane on the way."""
 
-    def __init__(self, data: Path, collector: Collector) -> None:
+    def __init__(self, data: Path, collector: Collector, records: URL | None) -> None:
         self.data = data
+        self.records = records
         self.seen: dict[str, bytes] = {}
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "STRIPE_API_KEY": STRIPE}
+        environ = {**served_with(records), "PYTHONPATH": os.pathsep.join(sys.path), "STRIPE_API_KEY": STRIPE}
         environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "REFLEXDB_LOG_LEVEL": "debug"}
         self._out, self._err = (data.parent / "stdout").open("wb"), (data.parent / "stderr").open("wb")
         self.process = subprocess.Popen(
@@ -86,6 +89,8 @@ class Walk:
             if path.is_file() and not path.is_symlink():
                 for part, content in enumerate(contents(path)):
                     self.seen[f"{moment}: {path.relative_to(self.data)} {part}"] = content
+        if self.records is not None:
+            self.seen |= {f"{moment}: records {table}": rows for table, rows in everything_in(self.records)}
         for process_id in processes_in(self.data):
             for what in ("cmdline", "environ"):
                 try:
@@ -106,9 +111,16 @@ class Walk:
         self.look("at the end")
 
 
+def everything_in(records: URL) -> Iterator[tuple[str, bytes]]:
+    """Every row of every table as PostgreSQL writes it, bytes as hexadecimal digits."""
+    for table in rows_of(records, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        name = table["tablename"]  # one of our own
+        yield name, "\n".join(row["row"] for row in rows_of(records, f"SELECT t::text AS row FROM {name} t")).encode()
+
+
 @pytest.fixture
-def walk(data: Path, collector: Collector) -> Iterator[Walk]:
-    walk = Walk(data, collector)
+def walk(data: Path, collector: Collector, records: URL | None) -> Iterator[Walk]:
+    walk = Walk(data, collector, records)
     yield walk
     if walk.process.poll() is None:
         walk.process.kill()
@@ -188,6 +200,8 @@ def test_no_planted_secret_is_found_anywhere(walk: Walk, collector: Collector, m
     walk.seen["traces"] = collector.raw
 
     planted = {"password": PASSWORD, "wrong password": WRONG, "Stripe key": STRIPE}
+    if walk.records is not None:
+        planted["records' password"] = walk.records.password or ""
     planted |= {f"key {number}": key.partition(".")[2] for number, key in enumerate([*keys, first])}
     found = [
         f"{name} as {form} in {where}"
@@ -199,7 +213,8 @@ def test_no_planted_secret_is_found_anywhere(walk: Walk, collector: Collector, m
     assert found == []
     assert len(collector.raw) > 1000
     assert any("secrets.bin" in where for where in walk.seen)
-    assert any("metadata.db-wal" in where for where in walk.seen)
+    kept = "metadata.db-wal" if walk.records is None else "records audit"
+    assert any(kept in where and content for where, content in walk.seen.items())
 
 
 def expected(name: str, where: str, _secret: bytes) -> bool:

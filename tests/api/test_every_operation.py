@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -118,8 +116,8 @@ def test_a_key_of_another_request_or_of_one_cut_short(api: Api, control: Control
     for number, path in enumerate(POSTS):
         assert ask(api, "POST", path, json={}, headers={"Idempotency-Key": "k"}) == (422, "idempotency_key_reused")
         control.repeats.begin(account, f"k{number}", _digest({"path": path, "query_string": b""}, b"{}"))
-    with closing(sqlite3.connect(control.rooms.data_dir / "metadata.db")) as db, db:
-        db.execute("UPDATE repeats SET owner = 'an earlier run' WHERE status IS NULL")
+    with control.rooms.store.write() as tx:
+        tx.exec_driver_sql("UPDATE repeats SET owner = 'an earlier run' WHERE status IS NULL")
     for number, path in enumerate(POSTS):
         headers = {"Idempotency-Key": f"k{number}", "Content-Type": "application/json"}
         assert ask(api, "POST", path, content=b"{}", headers=headers) == (409, "conflict")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
 from reflexdb.build.signing import signer_of_envelope
+from reflexdb.control import worker
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings, new_id, utc_now
@@ -173,6 +176,33 @@ def test_what_a_build_holds_is_known_as_soon_as_it_serves(unwatched: Api, source
     shown = unwatched.get(f"/databases/{database}/builds/{build}")
 
     assert {table["name"]: table["rows"] for table in shown["tables"]} == {"users": 2, "posts": 3}
+
+
+def test_a_log_that_can_not_be_written_fails_nothing(
+    unwatched: Api, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "log_path", lambda *_: Path("/dev/full"))
+    database = unwatched.post("/connections", sqlite_connection(str(source)), expect=201)["database"]["id"]
+    for action in ("provision", "rebuild", "pause", "resume"):
+        unwatched.post(f"/databases/{database}/{action}")
+        settled = unwatched.settled(database)
+        assert (settled["lastError"], settled["status"]) == (None, "paused" if action == "pause" else "running")
+
+
+def test_what_the_machine_refuses_is_said_in_its_words(
+    unwatched: Api, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/path")
+
+    database = unwatched.post("/connections", sqlite_connection(str(source)), expect=201)["database"]["id"]
+    control: Control = unwatched.client.app.state.control  # type: ignore[attr-defined]
+    monkeypatch.setattr(control.rooms.deployer, "deploy", full)
+    unwatched.post(f"/databases/{database}/provision")
+
+    assert unwatched.settled(database)["lastError"] == "deploy: the control plane's machine refused: " + os.strerror(
+        errno.ENOSPC
+    )
 
 
 def check_good_build(build: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from reflexdb.api.app import create_app
@@ -18,6 +19,7 @@ from reflexdb.control.images import Images
 from reflexdb.control.local import open_control
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.rooms import Settings
+from reflexdb.control.site import site_of
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import ALLOWED, GOALS, Action, Desired, Rule, Status, advance
 from reflexdb.records import jobs
@@ -44,16 +46,19 @@ RACES_END = {Action.DELETE: [204, 404], Action.RESIZE: [202, 202]}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, Situation]]:
+def place(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) -> Iterator[tuple[Api, Situation]]:
     """One control for all tests here: each puts the database where it wants it."""
     directory = tmp_path_factory.mktemp("data")
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1")
+    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
     with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
         api = Api(client, first.key)
         created = api.post("/connections", sqlite_connection(str(directory / "source.db")), expect=201)
-        yield api, Situation(control, created["database"]["id"])
+        database = created["database"]["id"]
+        control.leases.join(site_of(directory))
+        control.leases.claim({database})  # where the records may be shared, a plane looks after what it holds
+        yield api, Situation(control, database)
     control.rooms.store.close()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import URL
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -100,12 +101,14 @@ def test_keys_are_of_one_account(api: Api, control: Control) -> None:
     assert post(Api(api.client, "rmk_x.y"), "same").status_code == 401
 
 
-def test_an_answer_outlives_the_control_plane_and_its_secret_is_not_in_the_records(tmp_path: Path) -> None:
+def test_an_answer_outlives_the_control_plane_and_its_secret_is_not_in_the_records(
+    tmp_path: Path, records: URL | None
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     key, bodies = "", []
     for _ in range(2):
-        control = open_control(data, Settings(base_url="http://x"), "127.0.0.1")
+        control = open_control(data, Settings(base_url="http://x"), "127.0.0.1", records)
         first = control.accounts.ensure_first()
         key = first.key if first else key
         with TestClient(create_app(control)) as client:

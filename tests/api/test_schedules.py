@@ -14,6 +14,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.images import Images
 from reflexdb.control.leases import Leases
 from reflexdb.control.reconciler import Reconciler
+from reflexdb.control.site import site_of
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import Action, Desired, Status
 from reflexdb.records import databases
@@ -35,7 +36,10 @@ class Follower:
         rooms = replace(control.rooms, now=lambda: self.now)
         self.actions = Actions(rooms, Images(rooms), lambda: None)
         worker = Worker(rooms, control.keys, Event())
-        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms), Event(), Leases(rooms))
+        leases = Leases(rooms)
+        leases.join(site_of(rooms.data_dir))
+        leases.claim({database})
+        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms), Event(), leases)
         self.situation = Situation(control, database)
         self._control = control
         self.be(Status.RUNNING)

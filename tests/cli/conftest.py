@@ -11,13 +11,16 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from reflexdb.cli.main import run
+from tests.servers.records import empty_database, served_with
+from tests.servers.shared import Server
 
 START_LIMIT_S = 60.0
 OURS = ("REFLEXDB_URL", "REFLEXDB_KEY", "REFLEXDB_DATA", "REFLEXDB_API", "REFLEXDB_SOURCE", "REFLEXDB_DEBUG")
@@ -47,11 +50,10 @@ class Plane:
 Cli = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    data = tmp_path_factory.mktemp("plane") / "data"
+@contextmanager
+def serving(data: Path, records: URL | None) -> Iterator[Plane]:
     command = [sys.executable, "-m", "reflexdb.cli.main", "serve", "--ephemeral", "--data", str(data), "--port", "0"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment = {name: value for name, value in served_with(records).items() if not name.startswith(OURS)}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + START_LIMIT_S
@@ -64,6 +66,25 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def sqlite_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    with serving(tmp_path_factory.mktemp("plane") / "data", None) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def postgresql_plane(tmp_path_factory: pytest.TempPathFactory, postgres_server: Server) -> Iterator[Plane]:
+    with empty_database(postgres_server) as url, serving(tmp_path_factory.mktemp("plane") / "data", url) as plane:
+        yield plane
+
+
+@pytest.fixture
+def plane(records_kind: str, request: pytest.FixtureRequest) -> Plane:
+    """The worker's control plane with its records there."""
+    found: Plane = request.getfixturevalue(f"{records_kind}_plane")
+    return found
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def status(cli: Cli, database: str) -> Any:
     return cli("status", database, "--json").json()
 
 
+@pytest.mark.both_records
 def test_a_database_is_paused_and_resumed_and_every_wait_ends_where_it_should(cli: Cli, running: str) -> None:
     before = status(cli, running)["instance"]["endpointUrl"]
 
@@ -111,6 +112,7 @@ def test_a_size_that_there_is_not_is_a_usage_error(cli: Cli, database: str) -> N
     assert cli("resize", database, "small").out == f"{database}: registered\n"
 
 
+@pytest.mark.both_records
 def test_what_went_on_is_told(cli: Cli, running: str) -> None:
     shown = cli("build", "show", running)
     numbered: Any = cli("build", "show", running, "#1", "--json").json()

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from tests.api.api import Api
 from tests.api.plane import plane_on
@@ -33,6 +34,7 @@ CHECKS = (
     "use_after_free",
     "ignored_auth",
     "allow_header_conformance",
+    "unsupported_method",
 )
 CONFIGURATION = """[checks]
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
@@ -43,13 +45,13 @@ NO_LIMITS = "ApiSettings(rate_limit=0, auth_failures=0)"
 
 
 @pytest.mark.timeout(SECONDS * 3 + 120)
-def test_no_made_up_request_is_answered_otherwise_than_documented(tmp_path: Path) -> None:
+def test_no_made_up_request_is_answered_otherwise_than_documented(tmp_path: Path, records: URL | None) -> None:
     source = tmp_path / "source.db"
     with closing(sqlite3.connect(source)) as db, db:
         db.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")
         db.execute("INSERT INTO users VALUES (1, 'Ada')")
     (tmp_path / "data").mkdir()
-    with plane_on(tmp_path / "data") as plane:
+    with plane_on(tmp_path / "data", records) as plane:
         api = plane.start(ephemeral=True, api=NO_LIMITS)
         outcome = fuzz(api, source, tmp_path)
         assert outcome.returncode == 0, outcome.stdout[-20_000:]

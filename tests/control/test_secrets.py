@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from reflexdb.model.errors import SystemError_
 from reflexdb.records import secrets
-from reflexdb.records.secrets import SecretStore, sweep_private
+from reflexdb.records.secrets import SecretStore, sweep_private, write_private
 
 
 def test_a_secret_survives_a_restart(tmp_path: Path) -> None:
@@ -85,6 +86,14 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) ->
     sweep_private(tmp_path)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, ".profile"])
+
+
+def test_what_is_being_written_is_not_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: sweep_private(tmp_path))
+    write_private(tmp_path / "admin.key", b"mine")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["admin.key"]
+    assert (tmp_path / "admin.key").read_bytes() == b"mine"
 
 
 def test_a_lost_master_key_is_never_silently_replaced(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ or removed, a process started or signalled, a socket bound or connected, a trans
 nothing durable happens, so being killed before a step is being killed after the one before it.
 
 Counting begins once the order, a file with the number, exists: nobody has to be told, and nothing is counted of what
-came before. Threads that only look (health, keepers) do not count: they would make the numbers differ from run to run.
+came before. Threads that only look (health, keepers, leases) do not count: they would make the numbers differ from run
+to run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ORDER = "order"
 TRAIL = "trail"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ELSEWHERE = (os.devnull, "/proc/")
-_LOOKING = ("health", "keeper-")
+_LOOKING = ("health", "keeper-", "leases")
 _NEEDS_SPACE = ("open ", "os.mkdir ", "os.symlink ", "COMMIT")
 _FILES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 _OTHERS = {"subprocess.Popen", "socket.bind", "socket.connect"}

@@ -22,11 +22,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from sqlalchemy import URL
 
 from tests.api.api import STABLE, Api, sqlite_connection, until
 from tests.api.plane import processes_in
 from tests.crash.fatal import ORDER, TRAIL
 from tests.crash.nursery import Child, Nursery
+from tests.servers.records import rows_of
 
 START_LIMIT_S = 120.0
 ACT_LIMIT_S = 240.0
@@ -52,7 +54,9 @@ class Life:
 
 
 class House:
-    def __init__(self, root: Path, nursery: Nursery) -> None:
+    def __init__(self, root: Path, nursery: Nursery, records: URL | None = None) -> None:
+        self.records_at = records
+        """None for the file in the data directory."""
         self.data = root / "data"
         self.source = root / "source.db"
         self.fate = root / "fate"
@@ -74,7 +78,7 @@ class House:
     def start(self) -> Api | None:
         """A new control plane that answers; None where it has died of its order before."""
         (self.data / "control.json").unlink(missing_ok=True)
-        self.child = self._nursery.serve(self.data, self.fate)
+        self.child = self._nursery.serve(self.data, self.fate, self.records_at)
         child = self.child
 
         def url() -> str | None:
@@ -169,7 +173,9 @@ class House:
         return not busy and not wishes and statuses <= STABLE
 
     def records(self, query: str) -> list[dict[str, Any]]:
-        """Straight from the metadata file: asking the API would be steps of the control plane."""
+        """Straight from the metadata database: asking the API would be steps of the control plane."""
+        if self.records_at is not None:
+            return rows_of(self.records_at, query)
         address = f"file:{self.data / 'metadata.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row

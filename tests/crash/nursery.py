@@ -19,7 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import URL
+
 from tests.crash.fatal import Fate
+from tests.servers.records import as_text
 
 END_LIMIT_S = 60.0
 
@@ -47,11 +50,11 @@ class Nursery:
         self._process.wait(END_LIMIT_S)
         self._process.stdout.close()
 
-    def serve(self, data: Path, fate: Path) -> Child:
+    def serve(self, data: Path, fate: Path, records: URL | None = None) -> Child:
         """Fork a control plane on `data`; its output goes to `fate`/output."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(data), str(fate)]) + "\n")
+        self._process.stdin.write(json.dumps([str(data), str(fate), as_text(records)]) + "\n")
         self._process.stdin.flush()
         return Child(int(self._process.stdout.readline()))
 
@@ -81,16 +84,17 @@ def main() -> None:
     sys.dont_write_bytecode = True
     _warm_up()
     for line in sys.stdin:
-        data, fate = map(Path, json.loads(line))
+        data, fate, records = json.loads(line)
         _bury()
         pid = os.fork()
         if pid == 0:
-            os._exit(_be_a_control_plane(data, fate))
+            os._exit(_be_a_control_plane(Path(data), Path(fate), records))
         print(pid, flush=True)
 
 
 def _warm_up() -> None:
     """Import what a start would, before the first fork, by doing all of a start that needs no thread."""
+    import psycopg  # noqa: F401
     import uvicorn.protocols.http.auto
     import uvicorn.protocols.websockets.auto  # noqa: F401
 
@@ -112,7 +116,7 @@ def _bury() -> None:
             continue
 
 
-def _be_a_control_plane(data: Path, fate: Path) -> int:
+def _be_a_control_plane(data: Path, fate: Path, records: str | None) -> int:
     from reflexdb.api.serve import run
 
     output = os.open(fate / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -121,7 +125,7 @@ def _be_a_control_plane(data: Path, fate: Path) -> int:
         os.dup2(descriptor, wanted)
     try:
         Fate(fate).install()
-        run(data, "127.0.0.1", 0, min_sync_interval_s=1)
+        run(data, "127.0.0.1", 0, min_sync_interval_s=1, records=records)
     except SystemExit as exc:
         return int(exc.code or 0)
     except BaseException:

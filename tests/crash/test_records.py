@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import URL
 
+from reflexdb.records.store import Store
 from tests.api.api import Api
 from tests.crash.chosen import WHOLE, chosen
 from tests.crash.house import House
@@ -42,16 +44,21 @@ def leftovers(house: House) -> list[str]:
     return files + sorted(kept ^ wanted if house.database else [])
 
 
-@pytest.mark.timeout(1800 if WHOLE else 120)
-def test_a_first_start_killed_at_any_step_is_followed_by_one_that_can_be_used(tmp_path: Path, nursery: Nursery) -> None:
-    steps = chosen("first start", _first_start(tmp_path / "whole", nursery, 10_000), 5)
+@pytest.mark.both_records
+@pytest.mark.timeout(1800 if WHOLE else 280)
+def test_a_first_start_killed_at_any_step_is_followed_by_one_that_can_be_used(
+    tmp_path: Path, nursery: Nursery, records: URL | None
+) -> None:
+    steps = chosen("first start", _first_start(tmp_path / "whole", nursery, 10_000, records), 5)
     for step in steps:
-        _first_start(tmp_path / str(step), nursery, step)
+        _first_start(tmp_path / str(step), nursery, step, records)
 
 
-def _first_start(root: Path, nursery: Nursery, last: int) -> int:
+def _first_start(root: Path, nursery: Nursery, last: int, records: URL | None) -> int:
     """Start on a new directory with this order, and then without; the number of steps that were counted."""
-    house = House(root, nursery)
+    if records is not None:
+        Store(records, migrate=False).empty()
+    house = House(root, nursery, records)
     try:
         house.order(last)
         api = house.start()
@@ -121,12 +128,13 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.timeout(1800 if WHOLE else 120)
+@pytest.mark.both_records
+@pytest.mark.timeout(1800 if WHOLE else 280)
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.name)
 def test_killed_at_any_step_a_request_is_done_whole_or_not_at_all(
-    tmp_path: Path, nursery: Nursery, request_: Request
+    tmp_path: Path, nursery: Nursery, records: URL | None, request_: Request
 ) -> None:
-    house = House(tmp_path, nursery)
+    house = House(tmp_path, nursery, records)
     try:
         api = house.started()
         house.register(api)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from tests.api.api import Api, until
 from tests.crash.chosen import PARTS, WHOLE, chosen
@@ -50,8 +51,8 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture
-def house(tmp_path: Path, nursery: Nursery) -> Iterator[House]:
-    house = House(tmp_path, nursery)
+def house(tmp_path: Path, nursery: Nursery, records: URL | None) -> Iterator[House]:
+    house = House(tmp_path, nursery, records)
     try:
         yield house
     finally:

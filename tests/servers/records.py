@@ -1,19 +1,24 @@
 """Where the records of a test's control plane are kept: in SQLite, or in a PostgreSQL database of the test's own.
 
-A test or fixture that asks for `records` runs once on each kind that `--records` names. Without the option most run on
-SQLite alone, and those marked `both_records` on both.
+A test or fixture that asks for `records` runs once on each kind that `--records` names (`make test RECORDS=...`).
+Without the option most run on SQLite alone, and those marked `both_records` on both.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 from sqlalchemy import URL
 
+from reflexdb.records.address import ADDRESS_VARIABLE
 from tests.servers import postgres
 from tests.servers.shared import Server
 
@@ -56,26 +61,44 @@ def empty_database(server: Server) -> Iterator[URL]:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
-def records(records_kind: str, request: pytest.FixtureRequest) -> Iterator[URL | None]:
-    """None for the SQLite file of the data directory."""
-    if records_kind == "sqlite":
+@contextmanager
+def _records(kind: str, request: pytest.FixtureRequest) -> Iterator[URL | None]:
+    if kind == "sqlite":
         yield None
         return
     with empty_database(request.getfixturevalue("postgres_server")) as url:
+        yield url
+
+
+@pytest.fixture
+def records(records_kind: str, request: pytest.FixtureRequest) -> Iterator[URL | None]:
+    """None for the SQLite file of the data directory."""
+    with _records(records_kind, request) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def module_records(records_kind: str, request: pytest.FixtureRequest) -> Iterator[URL | None]:
     """The same for a whole module."""
-    if records_kind == "sqlite":
-        yield None
-        return
-    with empty_database(request.getfixturevalue("postgres_server")) as url:
+    with _records(records_kind, request) as url:
         yield url
+
+
+def served_with(records: URL | None) -> dict[str, str]:
+    """The environment of a control plane that keeps its records there, whatever that of the test run says."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ADDRESS_VARIABLE)}
+    return environment if records is None else {**environment, ADDRESS_VARIABLE: as_text(records) or ""}
 
 
 def as_text(records: URL | None) -> str | None:
     """As an operator writes it, with its password."""
     return records and records.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def rows_of(records: URL, query: str) -> list[dict[str, Any]]:
+    """Straight from the records on PostgreSQL, past every control plane."""
+    with psycopg.connect(
+        host=records.host, port=records.port, user=records.username, password=records.password,
+        dbname=records.database, autocommit=True, row_factory=dict_row,
+    ) as connection:  # fmt: skip
+        return connection.execute(query.encode()).fetchall()

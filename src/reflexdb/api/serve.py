@@ -109,8 +109,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
         logging_to(log_file, observing.log_level, observing.log_form),
         opened(observing, os.environ) as telemetry,
     ):
-        if chosen.records is None:  # where planes share the directory, another may be writing
-            sweep_private(data_dir)
+        sweep_private(data_dir)
         url = (chosen.public_url or _url(host, listener)).rstrip("/")
         settings = Settings(
             base_url=url,

@@ -92,6 +92,9 @@ class Worker:
                 raise  # nobody could write it down; it goes on when the records are back, or elsewhere
             except ReflexError as exc:
                 self.fail(job, f"{name}{_inner_step(exc)}", exc.message, exc.code)
+            except OSError as exc:
+                log.exception("step_crashed", database=row.id, job=job.id, step=name)
+                self.fail(job, name, f"the control plane's machine refused: {exc.strerror or exc.__class__.__name__}")
             except Exception:
                 log.exception("step_crashed", database=row.id, job=job.id, step=name)
                 self.fail(job, name, "an internal error; the control plane's log has the details")

@@ -17,7 +17,7 @@ import secrets
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -144,8 +144,7 @@ class SecretStore:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file, mode 0600, so that a crash at any moment leaves the old or the new content."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary, descriptor = _temporary(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -163,10 +162,23 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def sweep_private(directory: Path) -> None:
-    """Remove what a `write_private` that was killed left: it may hold a key. Only while nobody else writes there."""
+    """Remove what a `write_private` that was killed left: it may hold a key. What is being written keeps its lock."""
     for path in directory.iterdir():
         if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """A new file beside the path, open and locked; the kernel lets go of the lock however the process ends."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # swept before it was locked
 
 
 def _decoded(value: str) -> bytes:

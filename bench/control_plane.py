@@ -2,8 +2,11 @@
 idle look of the reconciler costs.
 
 `make bench-control`, or `python -m bench.control_plane`. The records are written through the records' own modules; the
-control plane is a process of its own, asked over loopback on one connection, one request at a time, while builds wait
-in its queue and one is carried out. Prints a table; the numbers that were kept are in docs/explain/performance.md.
+control plane is a process of its own, asked over loopback on one connection, one request at a time. Each kind of
+request is asked twice: while nothing else happens, which gives the CPU time of a request and nothing else; and while
+builds wait in the queue and one is carried out, where the CPU time holds whatever the control plane did meanwhile.
+Builds that were carried out are asked for again before each kind, so that as many are queued for all of them. Prints
+a table; the numbers that were kept are in docs/explain/performance.md.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class Timing:
     p50_ms: float
     p99_ms: float
     cpu_ms: float
-    """Of the control plane, with whatever else it did meanwhile: says more than a latency on a busy machine."""
+    """Of the control plane's process, by the kernel, with whatever else it did meanwhile."""
     size: int
 
 
@@ -182,10 +185,17 @@ class Asker:
 
 def measure(ask: Asker, made: Made, pid: int, options: argparse.Namespace) -> None:
     time.sleep(3)
-    print(f"idle: {idle(pid):.2f} % of a core, {processes.resident_bytes([pid]) / 1e6:.0f} MB resident", flush=True)
-    for database_id in made.small[: options.queued]:
-        status, body = ask(f"/databases/{database_id}/provision", "POST")
-        assert status == 202, body
+    print(f"idle: {idle(pid):.2f} % of a core, {memory(pid)}", flush=True)
+    table("nothing is queued", ask, made, pid, options, lambda: None)
+    before, began = processes.cpu_seconds([pid]), time.monotonic()
+    table(f"{options.queued} builds are queued", ask, made, pid, options, lambda: fill_queue(ask, made, options.queued))
+    share = (processes.cpu_seconds([pid]) - before) / (time.monotonic() - began) * 100
+    print(f"\n{waiting(ask, made):,} builds still wait or run; {share:.0f} % of a core meanwhile; {memory(pid)}")
+
+
+def table(
+    when: str, ask: Asker, made: Made, pid: int, options: argparse.Namespace, prepare: Callable[[], None]
+) -> None:
     dice = random.Random(7)
     kinds: tuple[tuple[str, Callable[[], str]], ...] = (
         (f"list {options.databases} databases", lambda: "/databases"),
@@ -194,16 +204,33 @@ def measure(ask: Asker, made: Made, pid: int, options: argparse.Namespace) -> No
         ("build history of 5,000", lambda: f"/databases/{dice.choice(made.large)}/builds"),
         ("build history, 100 of 5,000", lambda: f"/databases/{dice.choice(made.large)}/builds?limit=100"),
     )
+    print(f"\nwhile {when}, load {os.getloadavg()[0]:.1f}:\n")
     print("| request | answers | p50 ms | p99 ms | CPU ms | mean bytes |\n|---|---|---|---|---|---|", flush=True)
     for what, path in kinds:
+        prepare()
         found = timing(ask, pid, what, path, options.requests)
         took = f"{found.p50_ms:.1f} | {found.p99_ms:.1f} | {found.cpu_ms:.1f}"
         print(f"| {found.what} | {found.count} | {took} | {found.size:,} |", flush=True)
-    waiting = sum(
-        json.loads(ask(f"/databases/{each}")[1])["status"] == "building" for each in made.small[: options.queued]
-    )
-    memory = processes.resident_bytes([pid]) / 1e6
-    print(f"\n{waiting} of {options.queued} builds still wait or run; {memory:.0f} MB resident", flush=True)
+
+
+def fill_queue(ask: Asker, made: Made, queued: int) -> None:
+    """Ask for builds of databases that have none under way until so many are."""
+    missing = queued - waiting(ask, made)
+    for each in json.loads(ask("/databases")[1]):
+        action = {"registered": "provision", "running": "rebuild"}.get(each["status"])
+        if missing > 0 and action is not None and each["id"] not in made.large:
+            status, body = ask(f"/databases/{each['id']}/{action}", "POST")
+            assert status == 202, body
+            missing -= 1
+
+
+def waiting(ask: Asker, made: Made) -> int:
+    large = set(made.large)
+    return sum(each["status"] == "building" and each["id"] not in large for each in json.loads(ask("/databases")[1]))
+
+
+def memory(pid: int) -> str:
+    return f"{processes.resident_bytes([pid]) / 1e6:.0f} MB resident"
 
 
 def idle(pid: int) -> float:

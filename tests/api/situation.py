@@ -60,8 +60,8 @@ class Situation:
             wish = desired.value if desired else None
             values = {"status": status.value, "desired_state": wish, "instance_size": "nano", "log_level": "info"}
             databases.change(tx, self.database, now, last_error=None, deleted_at=None, **values)
-            builds.add(tx, id=self.build, database_id=self.database, status="succeeded", created_at=now)
-            builds.change(tx, self.build, image_digest=digest, image_uri=images.uri(digest), finished_at=now)
+            made = {"image_digest": digest, "image_uri": images.uri(digest), "finished_at": now}
+            builds.add(tx, id=self.build, database_id=self.database, status="succeeded", created_at=now, **made)
             if served and status in _SERVED_ONCE:
                 row = databases.by_id(tx, self.database)
                 settings = wanted(row, connections.by_id(tx, row.connection_id), SyncSettings(), 5)

@@ -58,6 +58,12 @@ def test_cpu_and_memory_and_files_are_limited(tmp_path: Path) -> None:
     assert (tmp_path / "big").stat().st_size <= 1 << 20
 
 
+def test_programs_let_whoever_asks_or_queries_go_first(tmp_path: Path) -> None:
+    outcome = run(["nice"], tmp_path)
+
+    assert int(outcome.output) > os.nice(0)
+
+
 def test_the_environment_is_empty_of_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFLEXDB_KEY", "secret")
     outcome = run(["env"], tmp_path)

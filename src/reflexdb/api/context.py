@@ -15,20 +15,22 @@ from reflexdb.control.accounts import ADMIN_GROUP, Speaker
 from reflexdb.control.control import Control
 from reflexdb.model.errors import NotAllowed
 
+# These wait for nothing and are therefore `async`: FastAPI would run any other on a thread, one after another.
 
-def _account(request: Request) -> str:
+
+async def _account(request: Request) -> str:
     account: str = request.state.account
     return account
 
 
-def _admin(request: Request) -> Speaker:
+async def _admin(request: Request) -> Speaker:
     speaker: Speaker = request.state.speaker
     if not speaker.is_admin:
         raise NotAllowed(f"Only the operator may do this: the token needs the group {ADMIN_GROUP}")
     return speaker
 
 
-def _control(request: Request) -> Control:
+async def _control(request: Request) -> Control:
     control: Control = request.app.state.control
     return control
 

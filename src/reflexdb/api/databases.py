@@ -11,7 +11,9 @@ from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.conditions import tag, tagged
 from reflexdb.api.context import Account, Controlled, as_json, errors
 from reflexdb.control.databases import NewDatabase
+from reflexdb.control.listing import ListedDatabase
 from reflexdb.model.errors import InvalidRequest
+from reflexdb.records.pages import EVERYTHING
 
 router = APIRouter(prefix="/v1/databases", tags=["Databases"])
 
@@ -56,10 +58,16 @@ def list_databases(
     status: Annotated[answers.Status | None, Query()] = None,
 ) -> Response:
     """All databases of the account that are not deleted, each with the endpoint and health of its latest instance."""
-    found = control.databases.of_customer(account, lambda listed: as_json(views.database(listed)), page, status)
+    if page == EVERYTHING and status is None:
+        return Response(control.databases.of_customer(account, _listed), media_type="application/json")
+    found = control.databases.some_of_customer(account, _listed, page, status)
     shown = paging.cut(request, response, found, page, lambda each: each.place)
     body = b"[" + b",".join(each.shown for each in shown) + b"]"
     return Response(body, headers=response.headers, media_type="application/json")
+
+
+def _listed(database: ListedDatabase) -> bytes:
+    return as_json(views.database(database))
 
 
 @router.post(

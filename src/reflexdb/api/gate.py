@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reflexdb.api.errors import answer, from_error
-from reflexdb.control.accounts import Accounts, Speaker
+from reflexdb.control.accounts import Accounts
 from reflexdb.control.origin import Origin, acting
 from reflexdb.model.errors import NotAuthenticated, ReflexError
 
@@ -40,7 +40,10 @@ class Gate:
         who = Origin("api", address=client[0] if client else None, request_id=scope.get("state", {}).get("request_id"))
         try:
             with acting(who):
-                speaker = await to_thread.run_sync(self._speaker, headers.getlist("authorization"))
+                credential = _credential(headers.getlist("authorization"))
+                speaker = self._accounts.remembered(credential)
+                if speaker is None:
+                    speaker = await to_thread.run_sync(self._accounts.speaker, credential)
         except ReflexError as exc:  # also where the records, or the issuer's keys, can't be asked
             await from_error(exc)(scope, receive, send)
             return
@@ -59,13 +62,14 @@ class Gate:
             with acting(replace(who, key_id=speaker.key_id, key_name=speaker.name)):
                 await self._app(scope, _replay(body, receive), send)
 
-    def _speaker(self, given: list[str]) -> Speaker:
-        if len(given) != 1:
-            raise NotAuthenticated(_HOW)
-        scheme, _, credential = given[0].strip().partition(" ")
-        if scheme.lower() != "bearer" or not credential.strip():
-            raise NotAuthenticated(_HOW)
-        return self._accounts.speaker(credential.strip())
+
+def _credential(given: list[str]) -> str:
+    if len(given) != 1:
+        raise NotAuthenticated(_HOW)
+    scheme, _, credential = given[0].strip().partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise NotAuthenticated(_HOW)
+    return credential.strip()
 
 
 async def _read(receive: Receive, headers: Headers) -> bytes | None:

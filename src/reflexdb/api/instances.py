@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from reflexdb.api import answers, bodies, views
-from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.api.context import Account, Controlled, errors, plain
 from reflexdb.control.actions import Accepted
 from reflexdb.model.lifecycle import Action
 
@@ -31,10 +31,10 @@ def _accepted(accepted: Accepted) -> dict[str, Any]:
     response_model=answers.InstanceStatus,
     response_model_exclude_unset=True,
 )
-def get_instance(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+def get_instance(id: str, account: Account, control: Controlled) -> Response:  # noqa: A002
     """The database, the health of its instance, its latest build and what may be done now, in one answer."""
     view, actions = control.status(account, id)
-    return views.status(view, actions, control.rooms.settings)
+    return plain(views.status(view, actions, control.rooms.settings))
 
 
 @router.post(

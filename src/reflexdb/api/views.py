@@ -15,6 +15,7 @@ from reflexdb.control.rooms import Settings
 from reflexdb.control.wanted import AUTO, published
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.model.schema import Backend
+from reflexdb.records.builds import Listed
 from reflexdb.records.rows import ApiKeyRow, BuildRow, ConnectionRow, DeploymentRow, ManagementKey
 from reflexdb.sources.base import TestResult
 
@@ -120,24 +121,24 @@ def build(row: BuildRow, settings: Settings) -> Json:
 
 
 def history(entries: History, settings: Settings) -> Json:
-    logs = f"{settings.base_url}/v1/databases/{entries.database_id}/builds/"
     return {
-        "builds": [
-            {
-                "id": row.id,
-                "status": row.status,
-                "deployable": deployable,
-                "codebuildId": None,
-                "logsUrl": f"{logs}{row.id}/log",
-                "createdAt": _stored(row.created_at),
-                "finishedAt": _stored(row.finished_at),
-                "buildDurationSeconds": row.duration_s,
-                "computeTypeUsed": row.compute_type,
-                "costEstimateCents": row.cost_cents,
-            }
-            for row, deployable in entries.builds
-        ],
+        "builds": [listed_build(row, deployable, entries.database_id, settings) for row, deployable in entries.builds],
         "activeBuildId": entries.active_build_id,
+    }
+
+
+def listed_build(row: Listed, deployable: bool, database_id: str, settings: Settings) -> Json:
+    return {
+        "id": row.id,
+        "status": row.status,
+        "deployable": deployable,
+        "codebuildId": None,
+        "logsUrl": f"{settings.base_url}/v1/databases/{database_id}/builds/{row.id}/log",
+        "createdAt": _stored(row.created_at),
+        "finishedAt": _stored(row.finished_at),
+        "buildDurationSeconds": row.duration_s,
+        "computeTypeUsed": row.compute_type,
+        "costEstimateCents": row.cost_cents,
     }
 
 

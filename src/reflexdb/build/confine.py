@@ -18,6 +18,8 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 STATUS_NOT_STARTED = 127
+NICENESS = 10
+"""Whoever asks the control plane or queries an instance goes first."""
 
 
 def main(argv: list[str]) -> int:
@@ -26,6 +28,7 @@ def main(argv: list[str]) -> int:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         return STATUS_NOT_STARTED
+    os.nice(NICENESS)
     _limit(resource.RLIMIT_CPU, cpu_s)
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_FSIZE, file_bytes)

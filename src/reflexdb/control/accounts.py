@@ -6,6 +6,7 @@ configured OIDC issuer. Called by the API for every request and at first start. 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.control import credentials
 from reflexdb.control.audit import note, note_change
+from reflexdb.control.held import Held
 from reflexdb.control.logins import Logins
 from reflexdb.control.operators import Operators
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
@@ -21,10 +23,13 @@ from reflexdb.control.tokens import Tokens, looks_like_token
 from reflexdb.model.errors import InvalidRequest, NotAuthenticated, NotFound
 from reflexdb.records import accounts
 from reflexdb.records.pages import EVERYTHING, KeyStatus, Page
-from reflexdb.records.rows import ManagementKey
+from reflexdb.records.rows import Customer, ManagementKey
 
 ADMIN_GROUP = "reflexdb-admins"
 """Who is in it runs the service: the operator's token, never an account's management key."""
+
+_MOST_KNOWN = 10_000
+"""Credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,21 @@ class Speaker:
         return ADMIN_GROUP in self.groups
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A management key that was found good, of an account in good standing."""
+
+    speaker: Speaker
+    state: int
+    """Of the records, before they were asked."""
+    until: datetime
+    """When it expires, or its use is to be noted again."""
+
+
 class Accounts:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._known: Held[_Known] = Held(_MOST_KNOWN, lambda _: 1)
         self.operators = Operators(rooms)
         issuer = rooms.settings.issuer
         self._tokens = Tokens(issuer, rooms.fetch) if issuer else None
@@ -80,6 +97,16 @@ class Accounts:
             keep(made.key)
             return made
 
+    def remembered(self, credential: str) -> Speaker | None:
+        """Who a credential is, where the records are as they were when it was found good; else they must be asked.
+
+        For the event loop, which must not wait: every request of a busy caller begins with this question.
+        """
+        known = self._known.get(_digest(credential))
+        if known is None or known.state != self._rooms.store.state() or known.until <= self._rooms.now():
+            return None
+        return known.speaker
+
     def authenticate(self, credential: str) -> str:
         """The customer a credential speaks for; see `speaker`."""
         return self.speaker(credential).customer_id
@@ -94,15 +121,20 @@ class Accounts:
             key, home = self.operators.verify(credential)
             return Speaker(home.id, key.key_id, "operator", frozenset({ADMIN_GROUP}))
         is_token = looks_like_token(credential) and not credential.startswith(f"{credentials.MANAGEMENT}_")
-        speaker = self._of_token(credential) if is_token else self._of_key(credential)
+        if not is_token:
+            return self._of_key(credential)
+        speaker = self._of_token(credential)
         if not speaker.is_admin:
-            self._refuse_suspended(speaker.customer_id)
+            with self._rooms.store.read() as tx:
+                _refuse_suspended(accounts.customer(tx, speaker.customer_id))
         return speaker
 
     def _of_key(self, credential: str) -> Speaker:
         key_id, secret = credentials.take_apart(credentials.MANAGEMENT, credential)
+        state = self._rooms.store.state()
         with self._rooms.store.read() as tx:
             row = accounts.management_key_by_key_id(tx, key_id)
+            customer = accounts.customer(tx, row.customer_id) if row else None
         if not credentials.matches(row.secret_hash if row else None, secret) or row is None or row.revoked_at:
             raise NotAuthenticated("This management key is not valid: it is unknown or revoked")
         now = self._rooms.now()
@@ -111,7 +143,13 @@ class Accounts:
         if credentials.use_is_news(row.last_used_at, now):
             with self._rooms.store.write() as tx:
                 accounts.touch_management_key(tx, row.id, now)
-        return Speaker(row.customer_id, row.key_id, row.name)
+        _refuse_suspended(customer)
+        speaker = Speaker(row.customer_id, row.key_id, row.name)
+        if state is not None and row.last_used_at is not None:
+            until = row.last_used_at + credentials.USE_NOTED_EVERY
+            until = until if row.expires_at is None else min(until, row.expires_at)
+            self._known.put(_digest(credential), _Known(speaker, state, until))
+        return speaker
 
     def _of_token(self, credential: str) -> Speaker:
         if self._tokens is None or self._logins is None:
@@ -121,12 +159,6 @@ class Accounts:
         token = self._tokens.read(credential)
         customer_id = self._logins.customer_of(token, operator=ADMIN_GROUP in token.groups)
         return Speaker(customer_id, token.handle, token.name, token.groups)
-
-    def _refuse_suspended(self, customer_id: str) -> None:
-        with self._rooms.store.read() as tx:
-            customer = accounts.customer(tx, customer_id)
-        if customer is None or customer.suspended_at is not None:
-            raise NotAuthenticated("This account is suspended; ask the operator of the control plane")
 
     def keys(self, customer_id: str, page: Page = EVERYTHING, status: KeyStatus | None = None) -> list[ManagementKey]:
         now = self._rooms.now()
@@ -168,3 +200,13 @@ class Accounts:
             accounts.revoke_management_key(tx, row_id, now)
             if row.revoked_at is None:
                 note_change(tx, now, customer_id, "managementKey.revoke", row, {"revoked_at": now})
+
+
+def _refuse_suspended(customer: Customer | None) -> None:
+    if customer is None or customer.suspended_at is not None:
+        raise NotAuthenticated("This account is suspended; ask the operator of the control plane")
+
+
+def _digest(credential: str) -> str:
+    """What is remembered in the place of a credential: what was sent is not kept."""
+    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).hexdigest()

@@ -15,7 +15,7 @@ from reflexdb.model.errors import NotAuthenticated
 
 MANAGEMENT = "rmk"
 OPERATOR = "rok"
-_USE_NOTED_EVERY = timedelta(seconds=5)
+USE_NOTED_EVERY = timedelta(seconds=5)
 """Writing each use of a key would put a disk write into every request."""
 
 
@@ -42,7 +42,7 @@ def matches(stored_hash: str | None, secret: str) -> bool:
 
 def use_is_news(last_used_at: datetime | None, now: datetime) -> bool:
     """Whether this use is to be written down."""
-    return last_used_at is None or now - last_used_at > _USE_NOTED_EVERY
+    return last_used_at is None or now - last_used_at > USE_NOTED_EVERY
 
 
 def _hash(secret: str) -> str:

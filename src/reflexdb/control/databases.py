@@ -8,7 +8,7 @@ Also the one place that gathers everything the API shows of a database, so that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,14 +17,14 @@ from sqlalchemy import Connection as Tx
 from reflexdb.control import limits
 from reflexdb.control.audit import note, note_change
 from reflexdb.control.conditions import must_hold
-from reflexdb.control.listing import ListedDatabase, Listing, Shown
+from reflexdb.control.listing import Listing, Show, Shown
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.wanted import pending_changes, sync_settings, wanted
 from reflexdb.model.config import parse_config
 from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
 from reflexdb.model.lifecycle import Status
 from reflexdb.records import builds, connections, databases, deployments
-from reflexdb.records.pages import EVERYTHING, Page
+from reflexdb.records.pages import Page
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, DeploymentRow
 
 _SECRET_BYTES = 32
@@ -60,15 +60,13 @@ class Databases:
         self._rooms = rooms
         self._listing = Listing(rooms.settings.min_sync_interval_s)
 
-    def of_customer(
-        self,
-        customer_id: str,
-        show: Callable[[ListedDatabase], bytes],
-        page: Page = EVERYTHING,
-        published: str | None = None,
-    ) -> list[Shown]:
-        """What `show` makes of each of the account's databases (it must depend on nothing else), oldest first; those
-        with the published status, where one is given."""
+    def of_customer(self, customer_id: str, show: Show) -> bytes:
+        """The JSON array of what `show` makes of each of the account's databases, oldest first."""
+        with self._rooms.store.read() as tx:
+            return self._listing.whole(tx, customer_id, show)
+
+    def some_of_customer(self, customer_id: str, show: Show, page: Page, published: str | None) -> list[Shown]:
+        """What `show` makes of those on the page; with the published status, where one is given."""
         statuses = None if published is None else [each.value for each in Status if each.published == published]
         with self._rooms.store.read() as tx:
             return self._listing.of(tx, customer_id, show, page, statuses)

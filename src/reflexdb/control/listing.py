@@ -1,11 +1,14 @@
 """Databases as lists show them, for accounts with a thousand of them: what did not change is not read again.
 
-A list asks the records for a few columns of every database, which tell whether anything that it shows has changed, and
-reads only those that did. Held in memory for the databases that were listed, at most `_MAX_HELD`.
+A list asks the records for one text that is another whenever anything shown of any database is another. Where it is
+the same as last time, so is the answer; where it differs, the databases whose part of it differs are read, and no
+others. Nothing is held on trust: each answer begins with what the records say now, whoever wrote it. Held in memory
+for the databases that were listed, at most `_MAX_HELD`, and of the answers at most `_MAX_BYTES`.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,12 +17,14 @@ from typing import Any
 
 from sqlalchemy import Connection as Tx
 
+from reflexdb.control.held import Held
 from reflexdb.control.wanted import sync_settings, wanted
 from reflexdb.records import connections, databases, deployments
-from reflexdb.records.pages import Page
+from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import DatabaseRow, DeploymentRow
 
 _MAX_HELD = 20_000
+_MAX_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +39,59 @@ class ListedDatabase:
 class Shown:
     """A database as a list shows it, and its place in the list."""
 
-    place: tuple[datetime, str]
+    created_at: str
+    """As stored."""
+    id: str
     shown: bytes
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        return datetime.fromisoformat(self.created_at), self.id
+
+
+Show = Callable[[ListedDatabase], bytes]
+"""What is held of a database; it must depend on nothing else."""
+
+
+_NOTHING: tuple[list[Any], bytes] = [], b""
 
 
 class Listing:
-    """Safe to use from any thread. `show` makes of a database what is held of it."""
+    """Safe to use from any thread."""
 
     def __init__(self, min_sync_interval_s: int) -> None:
         self._least = min_sync_interval_s
-        self._held: dict[str, tuple[tuple[Any, ...], bytes]] = {}
+        self._held: dict[str, tuple[list[Any], bytes]] = {}
+        self._whole: Held[tuple[str, bytes]] = Held(_MAX_BYTES, lambda held: len(held[0]) + len(held[1]))
         self._lock = threading.Lock()
 
-    def of(
-        self,
-        tx: Tx,
-        customer_id: str,
-        show: Callable[[ListedDatabase], bytes],
-        page: Page,
-        statuses: Collection[str] | None,
-    ) -> list[Shown]:
-        """What is shown of the account's databases, oldest first."""
-        versions = {version[0]: tuple(version) for version in databases.versions(tx, customer_id, page, statuses)}
+    def whole(self, tx: Tx, customer_id: str, show: Show) -> bytes:
+        """The JSON array of all of the account's databases, oldest first."""
+        text = databases.versions(tx, customer_id, EVERYTHING, None)
+        held = self._whole.get(customer_id)
+        if held is None or held[0] != text:
+            made = b"[" + b",".join(each.shown for each in self._shown(tx, text, show)) + b"]"
+            held = (text, made)
+            self._whole.put(customer_id, held)
+        return held[1]
+
+    def of(self, tx: Tx, customer_id: str, show: Show, page: Page, statuses: Collection[str] | None) -> list[Shown]:
+        """What is shown of some of the account's databases, oldest first."""
+        return self._shown(tx, databases.versions(tx, customer_id, page, statuses), show)
+
+    def _shown(self, tx: Tx, text: str, show: Show) -> list[Shown]:
+        versions: list[list[Any]] = json.loads(text)
         with self._lock:
-            held = {each: self._held[each] for each in versions if each in self._held}
-        stale = [each for each, version in versions.items() if each not in held or held[each][0] != version]
-        for listed in self._read(tx, stale):
-            held[listed.row.id] = (versions[listed.row.id], show(listed))
-        if stale:
+            held = {version[1]: self._held.get(version[1], _NOTHING) for version in versions}
+        stale = {version[1]: version for version in versions if held[version[1]][0] != version}
+        made = {each.row.id: (stale[each.row.id], show(each)) for each in self._read(tx, list(stale))}
+        if made:
             with self._lock:
-                if len(self._held) + len(stale) > _MAX_HELD:
+                if len(self._held) + len(made) > _MAX_HELD:
                     self._held.clear()
-                self._held |= {each: held[each] for each in stale}
-        return [Shown((version[1], each), held[each][1]) for each, version in versions.items()]
+                self._held |= made
+        held |= made
+        return [Shown(version[0], version[1], held[version[1]][1]) for version in versions]
 
     def _read(self, tx: Tx, ids: list[str]) -> list[ListedDatabase]:
         rows, serving = databases.these(tx, ids), deployments.serving_of(tx, ids)

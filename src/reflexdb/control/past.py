@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from reflexdb.build.base import Signature
 from reflexdb.control.build_log import log_path
 from reflexdb.control.databases import found
+from reflexdb.control.histories import Histories, Show, images_of, is_deployable
 from reflexdb.control.images import Images
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.model.errors import NotFound, ReflexError
@@ -66,33 +67,37 @@ class Past:
     def __init__(self, rooms: Rooms, images: Images) -> None:
         self._rooms = rooms
         self._images = images
+        self._histories = Histories(images)
+
+    def all_builds(self, customer_id: str, database_id: str, show: Show) -> tuple[bytes, str | None]:
+        """What `show` makes of every build, newest first, with commas between; and the build that serves now."""
+        with self._rooms.store.read() as tx:
+            row = found(tx, customer_id, database_id)
+            shown = self._histories.of(tx, row.id, show)
+            serving = deployments.serving(tx, row.id)
+        return shown, serving.build_id if serving else None
 
     def builds(
         self,
         customer_id: str,
         database_id: str,
-        wanted: BuildFilter | None = None,
+        wanted: BuildFilter,
         *,
         deployable: bool | None = None,
         limit: int | None = None,
     ) -> History:
-        """The builds that fit, newest first; all of them where nothing is said."""
+        """The builds that fit, newest first."""
         with self._rooms.store.read() as tx:
             row = found(tx, customer_id, database_id)
             enough = limit + 1 if limit is not None and deployable is None else None
-            rows = builds.history(tx, row.id, wanted or BuildFilter(), enough)
+            rows = builds.history(tx, row.id, wanted, enough)
             serving = deployments.serving(tx, row.id)
-        usable = self._usable(rows)
-        page = [(build, build.image_digest in usable and build.status == "succeeded") for build in rows]
+        usable = {image: self._images.usable(image) for image in images_of(rows)}
+        page = [(build, is_deployable(build, usable)) for build in rows]
         if deployable is not None:
             page = [each for each in page if each[1] is deployable]
         more = limit is not None and len(page) > limit
         return History(row.id, page[:limit], serving.build_id if serving else None, more)
-
-    def _usable(self, rows: list[Listed]) -> set[str | None]:
-        """The images of these builds that can be deployed; each is looked at once, however many builds made it."""
-        made = {each.image_digest for each in rows if each.status == "succeeded" and each.image_digest is not None}
-        return {digest for digest in made if self._images.usable(digest)}
 
     def build(self, customer_id: str, database_id: str, build_id: str) -> BuildDetail:
         with self._rooms.store.read() as tx:

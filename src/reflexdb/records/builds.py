@@ -14,7 +14,10 @@ from sqlalchemy import Connection as Tx
 from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
 from reflexdb.records.rows import BuildRow, noun
+from reflexdb.records.tables import HISTORY
 from reflexdb.records.tables import builds as table
+
+UNFINISHED = ("queued", "in_progress")
 
 
 def add(tx: Tx, *, database_id: str, **values: Any) -> None:
@@ -30,12 +33,13 @@ def add_many(tx: Tx, database_id: str, many: Sequence[Mapping[str, Any]]) -> Non
 
 @dataclass(frozen=True, slots=True)
 class BuildFilter:
-    """Which builds of a database; `before` is a number, and only older ones are wanted."""
+    """Which builds of a database; `before` and `after` are numbers, and only those between them are wanted."""
 
     status: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None
+    after: int | None = None
 
 
 class Listed(NamedTuple):
@@ -71,6 +75,8 @@ def _wanted(query: Select[Any], database_id: str, wanted: BuildFilter) -> Select
         query = query.where(table.c.created_at < wanted.until)
     if wanted.before is not None:
         query = query.where(table.c.number < wanted.before)
+    if wanted.after is not None:
+        query = query.where(table.c.number > wanted.after)
     return query.order_by(table.c.number.desc())
 
 
@@ -112,7 +118,13 @@ def by_id(tx: Tx, build_id: str) -> BuildRow:
 
 
 def change(tx: Tx, build_id: str, **values: Any) -> None:
-    tx.execute(update(table).where(table.c.id == build_id).values(**values))
+    """What a history shows of a build changes only until it is finished: what was read of it then stays true."""
+    query = update(table).where(table.c.id == build_id).values(**values)
+    if values.keys().isdisjoint(HISTORY):
+        tx.execute(query)
+        return
+    changed = tx.execute(query.where(table.c.status.in_(UNFINISHED))).rowcount
+    assert changed == 1, f"build {build_id} is finished, and {sorted(values)} of it are not changed any more"
 
 
 def image_digests(tx: Tx) -> set[str]:

@@ -5,14 +5,15 @@ Called by control; every function runs in the caller's transaction. Deleted ones
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as Tx
-from sqlalchemy import Row, Select, String, func, insert, select, type_coerce, update
+from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
 from reflexdb.model.lifecycle import NOTHING_RUNS, STABLE
+from reflexdb.records.columns import rows_as_json
 from reflexdb.records.pages import Page, paged
 from reflexdb.records.rows import DatabaseRow, noun
 from reflexdb.records.tables import connections, deployments
@@ -46,16 +47,16 @@ def count(tx: Tx, customer_id: str) -> int:
     return tx.execute(select(func.count()).select_from(table).where(*mine)).scalar_one()
 
 
-def versions(tx: Tx, customer_id: str, page: Page, statuses: Collection[str] | None) -> Sequence[Row[Any]]:
-    """Of each database, oldest first: its id, when it was made, and what changes whenever anything does that a list
-    shows of it."""
+def versions(tx: Tx, customer_id: str, page: Page, statuses: Collection[str] | None) -> str:
+    """Of each database, oldest first: when it was made, its id, and what changes whenever anything does that a list
+    shows of it. A JSON array of arrays, to be compared with an earlier one before anybody reads it."""
     query = (
         select(
+            type_coerce(table.c.created_at, String),
             table.c.id,
-            table.c.created_at,
             type_coerce(table.c.updated_at, String),
-            type_coerce(connections.c.updated_at, String),
-            deployments.c.id,
+            type_coerce(connections.c.updated_at, String).label("connected"),
+            deployments.c.id.label("deployment"),
             deployments.c.endpoint_url,
             deployments.c.health_status,
             deployments.c.health_reason,
@@ -71,7 +72,7 @@ def versions(tx: Tx, customer_id: str, page: Page, statuses: Collection[str] | N
     )
     if statuses is not None:
         query = query.where(table.c.status.in_(statuses))
-    return tx.execute(paged(query, table, page)).all()
+    return rows_as_json(tx, paged(query, table, page))
 
 
 def desiring(tx: Tx) -> set[str]:

@@ -7,6 +7,9 @@ anything this shows: `where` names host and database.
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,10 @@ class Place:
     begin_write: tuple[str, ...]
     """After these nobody else writes until the end, and everything written before is seen."""
 
+    state: Callable[[], int | None]
+    """A number that is another after every commit of anybody; None where a server would have to be asked. Any thread,
+    and never waits."""
+
     @property
     def is_postgresql(self) -> bool:
         return self.engine.dialect.name == "postgresql"
@@ -55,7 +62,26 @@ def sqlite(path: Path) -> Place:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    return Place(engine, str(path), ("BEGIN",), ("BEGIN IMMEDIATE",))
+    return Place(engine, str(path), ("BEGIN",), ("BEGIN IMMEDIATE",), _Commits(path).count)
+
+
+class _Commits:
+    """A connection that never writes, and so is told of every commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def count(self) -> int | None:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+                found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error:
+                return None
+            return found
 
 
 def postgresql(url: URL) -> Place:
@@ -102,4 +128,5 @@ def postgresql(url: URL) -> Place:
         ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         # The lock is a statement of its own: each statement sees what was committed before it began.
         ("BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"),
+        lambda: None,
     )

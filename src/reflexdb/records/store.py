@@ -71,6 +71,11 @@ class Store:
         """Whether several control planes may use these records at the same time."""
         return self._place.is_postgresql
 
+    def state(self) -> int | None:
+        """Equal to an earlier one only where nothing was committed in between, by whomever; None where that can't be
+        told without asking a server. What was read after it was taken holds for as long as it stays. Never waits."""
+        return self._place.state()
+
     def fence(self, plane_id: str | None) -> None:
         """From now on a writing transaction needs this entry of `planes`. Raises LeaseLost where it is gone."""
         self._fence = plane_id

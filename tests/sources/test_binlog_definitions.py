@@ -203,3 +203,42 @@ def test_partitions_that_are_dropped_make_their_table_stale(mariadb_database: Te
 
     assert [table for table, _ in applier.stale] == [0]
     assert applier.redefined == []
+
+
+def test_what_a_foreign_key_did_before_it_was_dropped_is_not_missed(mariadb_database: TestDatabase) -> None:
+    """The catalog a stream asks for tells of the present, and the stream begins in the past."""
+    plan = plan_for(
+        mariadb_database,
+        "CREATE TABLE parents (id int PRIMARY KEY)",
+        "CREATE TABLE children (id int PRIMARY KEY, parent int, "
+        "CONSTRAINT fk FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE)",
+        "INSERT INTO parents VALUES (1), (2)",
+        "INSERT INTO children VALUES (10, 1), (20, 2)",
+    )
+    follower = follower_of(mariadb_database)
+    with follower.snapshot(plan) as reader:
+        applier = Applier(plan, reader)
+    script(mariadb_database, "DELETE FROM parents WHERE id = 1", "ALTER TABLE children DROP FOREIGN KEY fk")
+    with contextlib.closing(follower.stream(plan, applier.position)) as stream:
+        caught_up(follower, stream, applier)
+
+    assert plan.tables[0].source_name == "children"
+    assert 0 in {table for table, _ in applier.stale}
+
+
+def test_a_view_of_a_table_below_a_cascading_key_is_read_again(mariadb_database: TestDatabase) -> None:
+    plan = plan_for(
+        mariadb_database,
+        "CREATE TABLE parents (id int PRIMARY KEY)",
+        "CREATE TABLE children (id int PRIMARY KEY, parent int, "
+        "FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE)",
+        "CREATE VIEW many AS SELECT id FROM children",
+        "INSERT INTO parents VALUES (1)",
+        "INSERT INTO children VALUES (10, 1)",
+    )
+    follower = follower_of(mariadb_database)
+    with followed(follower, plan) as (applier, stream):
+        script(mariadb_database, "DELETE FROM parents WHERE id = 1")
+        caught_up(follower, stream, applier)
+
+    assert {plan.tables[table].source_name for table, _ in applier.stale} == {"children", "many"}

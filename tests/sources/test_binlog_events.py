@@ -158,6 +158,15 @@ def test_a_transaction_that_was_logged_and_rolled_back_makes_its_tables_stale() 
     assert [type(e) for e in found] == [Rows, Stale, Commit]
 
 
+def test_a_transaction_that_the_server_died_in_never_was() -> None:
+    """What of it was handed out is read again with the next one, which it must not become a part of."""
+    torn = INSERTED[:4]
+    found = list(taken(transactions(f"{SOURCE}:1-5"), *torn, format_description(), *INSERTED))
+
+    assert [type(e) for e in found] == [Rows, Stale, Commit]
+    assert getattr(found[-1], "position", "") == f"{SOURCE}:1-6"
+
+
 def signs(*unsigned: bool) -> bytes:
     bits = sum(0x80 >> index for index, value in enumerate(unsigned) if value)
     return option(1, bytes((bits,)))

@@ -51,6 +51,8 @@ CASES: list[tuple[str, Doing, list[Name]]] = [
     ("ALTER TABLE t RENAME INDEX a TO b", Doing.KEYS, [T]),
     ("ALTER TABLE t DROP PARTITION p1", Doing.REWRITE, [T]),
     ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u", Doing.REWRITE, [T, ("shop", "u")]),
+    ("ALTER TABLE t DROP FOREIGN KEY f, ADD INDEX (a)", Doing.UNKEYED, [T]),
+    ("ALTER TABLE t DROP FOREIGN KEY f, DROP PARTITION p", Doing.REWRITE, [T]),
     ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a) ON DELETE CASCADE", Doing.KEYS, [T]),
     ("ALTER TABLE t CONVERT TO CHARACTER SET latin1", Doing.REDEFINE, [T]),
     ("INSERT INTO mysql.rds_heartbeat2(id, value) values (1,2)", Doing.ROWS, [("mysql", "rds_heartbeat2")]),

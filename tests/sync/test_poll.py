@@ -194,7 +194,8 @@ def test_a_new_column_or_table_at_the_source_is_no_drift() -> None:
     from reflexdb.model.schema import SourceColumn, SourceTable
 
     def of(name: str, *columns: tuple[str, Storage]) -> SourceTable:
-        return SourceTable(name, tuple(SourceColumn(n, s.name, s, True) for n, s in columns))
+        shown = tuple(SourceColumn(n, s.name, s, True) for n, s in columns)
+        return SourceTable(name, shown, primary_key=tuple(n for n, _ in columns[:1] if n in ("id", "n")))
 
     people = of("people", ("id", Storage.I32), ("name", Storage.TEXT), ("more", Storage.TEXT))
     numbers = of("numbers", ("n", Storage.I64))

@@ -16,6 +16,7 @@ from reflexdb.model.errors import SourceUnreachable
 from reflexdb.sources.changes import Op, Redefined, Row, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.fitting import Present
 from reflexdb.sync.loop import Loop
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule
@@ -37,7 +38,12 @@ class Sync:
         self.dead = False
         self.orders = Orders(place.directory)
         self.mode = Stream(
-            PLAN, lambda: LogFollower(place.source), lambda: place.drift, place.directory, "binlog", resumes
+            PLAN,
+            lambda: LogFollower(place.source),
+            lambda: Present(PLAN, dict(place.drift)),
+            place.directory,
+            "binlog",
+            resumes,
         )
         self.loop = Loop(self._connect(place), PLAN.fingerprint(), self.mode, Schedule(0.2, safety_net_s), self.orders)
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -219,8 +225,9 @@ def test_a_process_that_is_killed_is_followed_by_one_that_goes_on(place: Place) 
 
 @pytest.mark.parametrize(("resumes", "snapshots"), [(True, 1), (False, 2)])
 def test_a_source_that_was_away_is_taken_up_again(place: Place, resumes: bool, snapshots: int) -> None:
-    place.sync(resumes=resumes)
+    sync = place.sync(resumes=resumes)
     caught_up(place)
+    until(lambda: sync.mode.follows, "the stream is open")
     place.source.failure = SourceUnreachable("cut")
     place.source.commit(update(USERS, user(4, age=60)))
     until(lambda: place.status()["status"] == "degraded")

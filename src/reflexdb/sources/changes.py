@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from reflexdb.model.plan import Plan
@@ -114,6 +115,8 @@ class FollowOptions:
     """Of what it keeps there (a replication slot): lower-case letters, digits and underscores, at most 50."""
     server_id: int
     """Among the servers that replicate (MySQL and MariaDB), 1 to 2**32 - 1."""
+    memory: Path | None = None
+    """A file of the follower's own, for what it must know after its process ended. Without one, it knows less."""
 
 
 class Follower(Protocol):

@@ -30,6 +30,7 @@ def drift(plan: Plan, schema: SourceSchema) -> list[str]:
             findings.append(f"table {planned.source_name!r} is gone from the source")
         else:
             findings += _columns(planned, table)
+            findings += _key(planned, table)
     return findings
 
 
@@ -44,3 +45,12 @@ def _columns(planned: PlannedTable, table: SourceTable) -> list[str]:
         elif now.storage is not column.storage:
             findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
     return findings
+
+
+def _key(planned: PlannedTable, table: SourceTable) -> list[str]:
+    """Rows are told apart by the planned key: under another one they would be taken for each other."""
+    wanted = [planned.columns[index].source_name for index in planned.primary_key]
+    if not wanted or table.is_view or set(wanted) == set(table.primary_key):
+        return []
+    now = f"({', '.join(table.primary_key)})" if table.primary_key else "none"
+    return [f"the primary key of table {planned.source_name!r} was ({', '.join(wanted)}) and is now {now}"]

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.sources import follower, open_source
 from reflexdb.sources.base import Watchable
 from reflexdb.sources.changes import Follower
-from reflexdb.sync.drift import drift
+from reflexdb.sync.fitting import Present, present
 from reflexdb.sync.mode import Mode
 from reflexdb.sync.poll import Poll
 from reflexdb.sync.settings import SyncProcessSettings
 from reflexdb.sync.stream import Stream
 from reflexdb.sync.watch import Watch
 
+MEMORY_NAME = "followed.json"
+"""In the instance directory: what a follower keeps of its source."""
+
 
 def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Callable[[], None]) -> Mode:
     """Connects to nothing yet. `redefined` hears at once of a definition that changed, where the source tells."""
-    if settings.mode == Poll.name or _follower(settings) is None:
+    if settings.mode == Poll.name or _follower(settings, directory) is None:
         return Poll(settings.plan, lambda: open_source(settings.address), directory, _watch(settings))
 
     def open_follower() -> Follower:
-        found = _follower(settings)
+        found = _follower(settings, directory)
         assert found is not None, "asked before"
         return found
 
     return Stream(
         settings.plan,
         open_follower,
-        lambda: changed_tables(settings),
+        lambda: look(settings),
         directory,
         settings.mode,
         resumes=settings.plan.sync.cdc_reconnect_mode == "resume",
@@ -44,8 +47,8 @@ def _watch(settings: SyncProcessSettings) -> Watch | None:
     return Watch(source) if isinstance(source, Watchable) else None
 
 
-def changed_tables(settings: SyncProcessSettings) -> dict[int, str]:
-    """Planned tables whose definition differs, and in what; nothing where the source can't be asked."""
+def look(settings: SyncProcessSettings) -> Present | None:
+    """What the planned tables are at the source now; None where it can't be asked."""
     plan = settings.plan
     try:
         source = open_source(settings.address)
@@ -54,14 +57,12 @@ def changed_tables(settings: SyncProcessSettings) -> dict[int, str]:
         finally:
             source.close()
     except ReflexError:
-        return {}
-    findings = {
-        index: drift(dataclasses.replace(plan, tables=(table,)), schema) for index, table in enumerate(plan.tables)
-    }
-    return {index: found[0] for index, found in findings.items() if found}
+        return None
+    return present(plan, schema)
 
 
-def _follower(settings: SyncProcessSettings) -> Follower | None:
+def _follower(settings: SyncProcessSettings, directory: Path) -> Follower | None:
     if settings.follow is None:
         return None
-    return follower(settings.address, settings.plan.schema, settings.follow)
+    options = replace(settings.follow, memory=directory / MEMORY_NAME)
+    return follower(settings.address, settings.plan.schema, options)

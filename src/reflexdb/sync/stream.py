@@ -28,6 +28,7 @@ from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, T
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import SchemaChanged
+from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
@@ -40,8 +41,6 @@ BATCH_ROWS = 5_000
 """A group with so many rows waits no longer."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
-TABLES_TOLD_MAX = 20
-"""Of those with another definition, so many are named in the status, which must stay small."""
 JOIN_S = 15.0
 """A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
 
@@ -53,7 +52,7 @@ class Stream:
         self,
         plan: Plan,
         open_follower: Callable[[], Follower],
-        find_drift: Callable[[], dict[int, str]],
+        look: Callable[[], Present | None],
         directory: Path,
         name: str,
         resumes: bool,
@@ -62,8 +61,8 @@ class Stream:
         self.name = name
         self._plan = plan
         self._open_follower = open_follower
-        self._find_drift = find_drift
         self._heard_of_definition = redefined
+        self._fitting = Fitting(plan, look)
         self._directory = directory
         self._resumes = resumes
         """After a lost connection, go on from the position; otherwise read everything again."""
@@ -77,8 +76,6 @@ class Stream:
         self._go_on: GoOn = lambda: True
         self._unchecked = False
         """The position is a former process's: definitions may have changed before it."""
-        self._changed: dict[int, str] = {}
-        """Tables of another definition, and what is different: their rows stay as they are."""
         self._stale: dict[int, str] = {}
         self._unfollowed: frozenset[int] = frozenset()
         """Tables whose changes are not in the stream at all: they are read again at each interval."""
@@ -99,8 +96,9 @@ class Stream:
             return True
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
+        self._fitting.forget()
+        fits = fits and self._fitting.recall(told.get("schemaChanged") or [])
         self._position = str(server["position"]) if fits else None
-        self._changed.clear()
         self._unchecked = fits
         return True
 
@@ -109,14 +107,12 @@ class Stream:
         self._position = None
 
     def status(self) -> dict[str, Any]:
-        first = sorted(self._changed.items())[:TABLES_TOLD_MAX]
-        changed = [{"table": self._plan.tables[table].name, "what": what[:200]} for table, what in first]
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
-        return {**known, **self._counts, "schemaChanged": changed}
+        return {**known, **self._counts, "schemaChanged": self._fitting.told()}
 
     def problem(self) -> ReflexError | None:
         """What goes on while all else is well."""
-        return SchemaChanged(list(self._changed.values())) if self._changed else None
+        return self._fitting.problem()
 
     def pause(self) -> None:
         self._drop_stream()
@@ -131,16 +127,16 @@ class Stream:
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
         self._drop_stream()
         self._position = None
-        with self._translated(), self._source().snapshot(self._plan) as reader:
+        with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
             sending = Sending(channel, reader, go_on)
             with sending:
-                for index, table in enumerate(self._plan.tables):
+                for index, table in enumerate(self._fitting.plan.tables):
                     sending.replace(index)
                     for frame in frames(reader, index, table, sending):
                         channel.send(frame)
                 self._version = sending.commit()
             self._position = reader.position
-        self._changed.clear()
+        self._fitting.forget()
         self._broken = False
         self._open(self._position)
         return self._version
@@ -194,6 +190,10 @@ class Stream:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         asked = datetime.now(UTC)
         part: Part | None = self._incoming.next(WAKE_S)
+        self._stale |= self._fitting.returned()
+        if part is None and self._stale and not self._incoming.is_within and self._position is not None:
+            self._read_again(group, Commit(self._position, asked))
+            return
         if part is None:
             self._confirm_silence(group, asked)
             return
@@ -227,14 +227,14 @@ class Stream:
         for event in part.events:
             match event:
                 case Rows(table=table):
-                    if table not in self._changed and table not in self._stale:
+                    if table not in self._fitting.changed and table not in self._stale:
                         group.rows(event)
                         self._counts["changes"] += len(event.ops)
                 case Truncated(table=table):
-                    if table not in self._changed and table not in self._stale:
+                    if table not in self._fitting.changed and table not in self._stale:
                         group.replace(table, iter(()))
                 case Stale(table=table, reason=reason):
-                    if table not in self._changed:
+                    if table not in self._fitting.changed:
                         self._stale[table] = reason
                 case Redefined():
                     self._redefined(event)
@@ -244,16 +244,12 @@ class Stream:
     def _redefined(self, event: Redefined) -> None:
         """A table that still has all the plan asks for is read again; another is left as it is."""
         self._heard_of_definition()
-        if event.table is None:
-            raise SchemaChanged([event.what])
-        finding = self._find_drift().get(event.table)
-        if finding is None:
-            self._stale[event.table] = event.what
-            return
-        self._stale.pop(event.table, None)
-        self._changed[event.table] = finding
-        table = self._plan.tables[event.table].source_name
-        self._log.error("schema_changed", table=table, reason=finding, statement=event.what)
+        reason = self._fitting.redefined(event)
+        assert event.table is not None
+        if reason is None:
+            self._stale.pop(event.table, None)
+        else:
+            self._stale[event.table] = reason
 
     def _commit(self, group: Group, last: Commit) -> None:
         self._version = group.commit(last.committed_at, last.position)
@@ -271,17 +267,18 @@ class Stream:
 
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table the rows it has in one view, and all others their state at the view's position."""
+        self._stale |= self._fitting.owed
         while self._stale:
             last = self._rest(group, last)
             began = time.monotonic()
             tables = frozenset(self._stale)
             with contextlib.ExitStack() as spools:
-                with self._source().snapshot(self._plan) as reader:
+                with self._source().snapshot(self._fitting.plan) as reader:
                     content = {table: spools.enter_context(self._spooled(reader, table)) for table in tables}
                     position, taken_at = reader.position, reader.taken_at
                 last = self._go_to(position, group, last)
                 self._not_before = time.monotonic() + (time.monotonic() - began)
-                joined = self._is_at(position, last) and tables == frozenset(self._stale)
+                joined = self._source().reached(position, last.position) and tables == frozenset(self._stale)
                 if not joined:
                     continue  # the stream went beyond the view: another one is needed
                 for table, spool in content.items():
@@ -292,6 +289,11 @@ class Stream:
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
             self._incoming.confirm(position)
+        is_reopening = self._fitting.is_reopening
+        self._fitting.settle()
+        if is_reopening and self._position is not None:
+            self._drop_stream()
+            self._open(self._position)
 
     def _rest(self, group: Group, last: Commit) -> Commit:
         """Until tables may be read again, take what comes."""
@@ -305,7 +307,7 @@ class Stream:
     @contextlib.contextmanager
     def _spooled(self, reader: SnapshotReader, table: int) -> Iterator[Spool]:
         with Spool(self._directory) as spool:
-            for batch in reader.read(self._plan.tables[table]):
+            for batch in reader.read(self._fitting.plan.tables[table]):
                 self._check()
                 for frame in feed.rows(table, self._plan.tables[table], batch):
                     spool.add(frame)
@@ -332,10 +334,6 @@ class Stream:
             last = self._apply_whole(part, group)
         return last
 
-    def _is_at(self, position: str, last: Commit) -> bool:
-        """Whether a view at the position contains all that was applied."""
-        return self._source().reached(position, last.position)
-
     def _apply_whole(self, part: Part, group: Group) -> Commit:
         self._apply(part, group)
         while part.end is None:
@@ -353,7 +351,7 @@ class Stream:
     def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> int:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
-            self._stale = {table: reason for table in sorted(tables) if table not in self._changed}
+            self._stale = {table: reason for table in sorted(tables) if table not in self._fitting.changed}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
         return group.differences
 
@@ -369,11 +367,11 @@ class Stream:
 
     def _open(self, position: str) -> None:
         with self._translated():
-            self._unfollowed = self._source().unfollowed(self._plan)
-            self._stream = Incoming(self._source().stream(self._plan, position))
-        if self._unchecked:
-            self._changed = self._find_drift()  # what a former process knew
-            self._unchecked = False
+            if self._unchecked:
+                self._fitting.check()  # what a former process knew
+            plan, self._unchecked = self._fitting.plan, False
+            self._unfollowed = self._source().unfollowed(plan)
+            self._stream = Incoming(self._source().stream(plan, position))
         self._log.info("following", position=position)
 
     def _drop_stream(self) -> None:
@@ -392,8 +390,9 @@ class Stream:
             if not self._broken:
                 self._broken = True
                 self._counts["reconnects"] += 1
-            changed = {} if exc.temporary or isinstance(exc, SchemaChanged) else self._find_drift()
+            if not (exc.temporary or isinstance(exc, SchemaChanged)):
+                self._fitting.check()
             self.close()
-            if changed:
-                raise SchemaChanged(list(changed.values())) from exc
+            if (changed := self._fitting.problem()) is not None and not exc.temporary:
+                raise changed from exc
             raise

@@ -6,7 +6,7 @@ JSON of values that replication sends as text. Used by one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,14 @@ from reflexdb.sources.postgres.connect import Place, quoted, translated
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out
 from reflexdb.sources.postgres.pgoutput import Relation
 from reflexdb.sources.postgres.replication import parse_lsn
+from reflexdb.sources.postgres.shapes import QUERY, Shape
 from reflexdb.sources.postgres.types import select_expression
 
 _RELATIONS = """
-    SELECT c.relname, c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text
+    SELECT c.relname, c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text,
+           c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
+           ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
+                 WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY(i.indkey[0:i.indnkeyatts - 1]))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 _COLUMNS = """
@@ -43,11 +47,15 @@ class Found:
     kind: str
     persistence: str
     identity: str
+    has_heirs: bool
+    """Other tables inherit from it: reading it gives their rows, and replication tells of them under their own name."""
+    key: list[str]
+    """The primary key's columns in no order."""
 
     def is_streamed(self, table: PlannedTable) -> bool:
         """Whether replication can tell of the table's changes without breaking its writers: one that is published
         without a replica identity refuses updates."""
-        if self.kind not in ("r", "p") or self.persistence != "p":
+        if self.kind not in ("r", "p") or self.persistence != "p" or self.has_heirs:
             return False
         return self.identity in ("f", "i") or (self.identity == "d" and bool(table.primary_key))
 
@@ -104,6 +112,28 @@ class Catalog:
                 continue
             self._noticed.add(index)
             yield index, what
+
+    def shapes(self, publication: str) -> dict[str, Shape]:
+        """What the streamed tables are now, by name."""
+        oids = [self.relations[name].oid for name in self.streamed()]
+        with translated(self._address, "looking at its tables"):
+            rows = self._connection.execute(QUERY, {"oids": oids, "publication": publication}).fetchall()
+        return {name: Shape.of(rest) for name, *rest in rows}
+
+    def filled(self, parts: Iterable[str]) -> frozenset[str]:
+        """Which of these tables, by their ids, have rows. One that can't be asked counts as filled."""
+        found = set()
+        for part in parts:
+            names = self.execute("SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON "
+                                 "n.oid = c.relnamespace WHERE c.oid = %s", int(part))  # fmt: skip
+            for name in names:
+                try:
+                    asked = sql.SQL("SELECT 1 FROM ONLY {} LIMIT 1").format(sql.Identifier(*name))
+                    if self._connection.execute(asked).fetchall():
+                        found.add(part)
+                except psycopg.Error:
+                    found.add(part)
+        return frozenset(found)
 
     def streamed(self) -> list[str]:
         """Names of the planned tables whose changes replication tells."""
@@ -180,7 +210,13 @@ class Catalog:
             return "the table is gone"
         if name in self.relations and found.oid != self.relations[name].oid:
             return f"another table has the name {quoted(name)} now"
-        for column in self._plan.tables[self._indexes[name]].columns:
+        table = self._plan.tables[self._indexes[name]]
+        if name in self.relations and self.relations[name].is_streamed(table) and not found.is_streamed(table):
+            return "replication tells nothing of the table any more (unlogged, inherited from, without an identity)"
+        key = {table.columns[index].source_name for index in table.primary_key}
+        if key and key != set(found.key):
+            return f"the primary key is ({', '.join(found.key)}) and was ({', '.join(sorted(key))})"
+        for column in table.columns:
             declared = types.get((found.oid, column.source_name))
             if declared is None:
                 return f"column {column.source_name!r} is gone"

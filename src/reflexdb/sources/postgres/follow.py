@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from psycopg import sql
@@ -21,10 +22,11 @@ from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
-from reflexdb.sources.postgres.preflight import OWNERS_PUBLICATION, judge
+from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
-from reflexdb.sources.postgres.stream import LogicalStream, open_stream
+from reflexdb.sources.postgres.shapes import Memory
+from reflexdb.sources.postgres.stream import LogicalStream, Shapes, open_stream
 
 _DROP_LIMIT_S = 10.0
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
@@ -35,8 +37,11 @@ class PostgresFollower:
 
     mode = "logical"
 
-    def __init__(self, address: SourceAddress, schema: str, name: str) -> None:
-        """`name` is that of slot and publication: lower-case letters, digits and underscores, at most 50."""
+    def __init__(self, address: SourceAddress, schema: str, name: str, memory: Path | None = None) -> None:
+        """`name` is that of slot and publication: lower-case letters, digits and underscores, at most 50. `memory` is
+        a file of ours."""
+        self._memory = Memory(memory, name)
+        self._remembers = memory is not None
         self._address = address
         self._schema = schema
         self._name = name
@@ -65,13 +70,21 @@ class PostgresFollower:
         with closing(self._catalog(plan)) as catalog:
             place, postgis = catalog.place, catalog.postgis
             self._publish(catalog)
+            shapes = catalog.shapes(self._publication(catalog))
             slot, temporary = self._slot_to_make(catalog)
         with closing(ReplicationConnection(self._address, place.database)) as replication:
             taken_at = datetime.now(UTC)
             made = replication.create_slot(slot, temporary=temporary)
             connection = self._view(place, made.snapshot)
+
+        def was_read(table: str) -> None:
+            if table in shapes:
+                self._memory.read(parse_lsn(made.consistent_point), table, shapes[table])
+
         try:
-            yield PostgresSnapshot(connection, self._address, place.schema, made.consistent_point, taken_at, postgis)
+            yield PostgresSnapshot(
+                connection, self._address, place.schema, made.consistent_point, taken_at, postgis, was_read
+            )
         finally:
             end_view(connection)
 
@@ -83,7 +96,8 @@ class PostgresFollower:
         except BaseException:
             catalog.close()
             raise
-        return open_stream(connection, catalog, plan, self._name, publication, position)
+        shapes = Shapes(catalog, self._memory, publication, trusts=not self._remembers)
+        return open_stream(connection, catalog, plan, self._name, publication, position, shapes)
 
     def reached(self, position: str, wanted: str) -> bool:
         try:
@@ -147,6 +161,8 @@ class PostgresFollower:
         ours = sql.Identifier(self._name)
         if catalog.publishes(self._name):
             catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
+            if not is_complete(catalog, self._name):
+                catalog.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(ours, sql.SQL(EVERYTHING)))
         elif not catalog.publishes(OWNERS_PUBLICATION):
             catalog.execute(
                 sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)").format(

@@ -16,13 +16,15 @@ from reflexdb.sources.postgres.probe import capture_readiness, facts
 
 OWNERS_PUBLICATION = "reflexdb"
 """What an owner calls a publication made for us where we may not make one."""
+EVERYTHING = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+"""What a publication must tell."""
 _STANDBY_FROM = 160_000
 _SECURED = "SELECT relname FROM pg_class WHERE oid = ANY(%s) AND row_security_active(oid) ORDER BY relname"
 _NOT_OURS = """
     SELECT relname FROM pg_class WHERE oid = ANY(%s) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY relname"""
 _PUBLISHED = "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s"
 _COMPLETE = """
-    SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND (puballtables OR pubviaroot)
+    SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND (pubviaroot OR NOT %s)
     FROM pg_publication WHERE pubname = %s"""
 _NARROWED = """
     SELECT c.relname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
@@ -55,6 +57,18 @@ def judge(catalog: Catalog, name: str, user: str) -> Iterator[str]:
         yield from _publication(catalog, streamed, oids, role, version)
 
 
+def is_complete(catalog: Catalog, publication: str) -> bool:
+    """Whether it tells every kind of change, and partitions' as their table's."""
+    has_partitions = any(found.kind == "p" for found in catalog.relations.values())
+    return all(row[0] for row in catalog.execute(_COMPLETE, has_partitions, publication))
+
+
+def lacking(catalog: Catalog, publication: str) -> list[str]:
+    """What the publication does not tell of the streamed tables, with the statements that mend it."""
+    version = catalog.execute("SELECT current_setting('server_version_num')::int")[0][0]
+    return list(_owners(catalog, catalog.streamed(), version)) if publication == OWNERS_PUBLICATION else []
+
+
 def _publication(catalog: Catalog, streamed: list[str], oids: list[int], role: str, version: int) -> Iterator[str]:
     if catalog.publishes(OWNERS_PUBLICATION):
         yield from _owners(catalog, streamed, version)
@@ -78,11 +92,10 @@ def _owners(catalog: Catalog, streamed: list[str], version: int) -> Iterator[str
             f"The publication {OWNERS_PUBLICATION} lacks planned tables. "
             f"Run: ALTER PUBLICATION {OWNERS_PUBLICATION} ADD TABLE {tables};"
         )
-    if not catalog.execute(_COMPLETE, OWNERS_PUBLICATION)[0][0]:
+    if not is_complete(catalog, OWNERS_PUBLICATION):
         yield (
             f"The publication {OWNERS_PUBLICATION} leaves out some kinds of changes. Run: ALTER PUBLICATION "
-            f"{OWNERS_PUBLICATION} SET (publish = 'insert, update, delete, truncate', "
-            "publish_via_partition_root = true);"
+            f"{OWNERS_PUBLICATION} SET ({EVERYTHING});"
         )
     if version >= 150_000:
         for (table,) in catalog.execute(sql.SQL(_NARROWED), OWNERS_PUBLICATION):

@@ -7,7 +7,7 @@ connection carries one result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -59,7 +59,10 @@ class PostgresSnapshot:
         position: str,
         taken_at: datetime,
         postgis: str | None,
+        was_read: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`was_read` is told the name of each table that was read to its end."""
+        self._was_read = was_read
         self._connection = connection
         self._address = address
         self._schema = schema
@@ -83,6 +86,7 @@ class PostgresSnapshot:
                     refuse_large_values(table, arrays)
                     if batch.num_rows:
                         yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                self._was_read(table.source_name)
             finally:
                 cursor.close()
 

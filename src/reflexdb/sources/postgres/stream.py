@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +19,9 @@ from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Ro
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, needs_server
+from reflexdb.sources.postgres.preflight import lacking
 from reflexdb.sources.postgres.replication import Heartbeat, ReplicationConnection, format_lsn, parse_lsn
+from reflexdb.sources.postgres.shapes import Memory, Shape
 
 _PART_ROWS = 4096
 """A transaction is handed over in parts of about so many changes."""
@@ -34,14 +37,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class LogicalStream:
     """See ChangeStream. Owns the connection and the catalog's."""
 
-    def __init__(self, connection: ReplicationConnection, catalog: Catalog, plan: Plan, position: str) -> None:
+    def __init__(
+        self, connection: ReplicationConnection, catalog: Catalog, plan: Plan, position: str, shapes: Shapes
+    ) -> None:
         self._connection = connection
+        self._shapes = shapes
         self._catalog = catalog
         self._plan = plan
         self._applied = parse_lsn(position)
+        shapes.memory.settle(self._applied)
         """Nothing up to here is handed over again."""
         self._confirmed = self._acknowledged = 0
-        self._acknowledged_at = self._committed_at = self._looked_at = time.monotonic()
+        self._acknowledged_at = self._committed_at = time.monotonic()
+        self._looked_at = -_LOOK_EVERY_S
+        """So that the first look is at once: much may have happened since the position."""
         self._ready: deque[Event] = deque()
         self._relations: dict[int, Layout | Reread | Misfit | None] = {}
         self._parts: dict[int, Rows] = {}
@@ -53,6 +62,7 @@ class LogicalStream:
         self._in_transaction = False
         self._beat: Heartbeat | None = None
         """The last that moved nothing yet, because it came too soon: the server may say no more for long."""
+        self._names = {table.source_name: index for index, table in enumerate(plan.tables)}
         self._asked = [
             [place for place, column in enumerate(table.columns) if needs_server(column)] for table in plan.tables
         ]
@@ -80,6 +90,7 @@ class LogicalStream:
 
     def confirm(self, position: str) -> None:
         self._confirmed = max(self._confirmed, parse_lsn(position))
+        self._shapes.memory.settle(parse_lsn(position))
         self._acknowledge()
 
     def close(self) -> None:
@@ -233,18 +244,65 @@ class LogicalStream:
         if self._in_transaction or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
+        before = len(self._ready)
         for table, what in self._catalog.changes():
             self._redefine(table, what)
+        for name, reason in self._shapes.differences(self._applied):
+            index = self._names[name]
+            if index not in self._frozen:
+                self._ready.append(Stale(index, reason))
+        if len(self._ready) > before:
+            self._ready.append(Commit(format_lsn(self._applied), datetime.now(UTC)))
+
+
+class Shapes:
+    """The shapes of the streamed tables beside those they were read in."""
+
+    def __init__(self, catalog: Catalog, memory: Memory, publication: str, *, trusts: bool) -> None:
+        """`trusts`: a table of which nothing is remembered is what it was."""
+        self.memory = memory
+        self._catalog = catalog
+        self._publication = publication
+        self._trusts = trusts
+        self._told: dict[str, Shape] = {}
+
+    def differences(self, position: int) -> Iterator[tuple[str, str]]:
+        """Tables that must be read again though they are read up to the position, each once a difference, and why.
+        Raises SourceError where the publication lacks what only its owner can give it."""
+        if issues := lacking(self._catalog, self._publication):
+            raise SourceError(" ".join(issues))
+        for name, now in self._catalog.shapes(self._publication).items():
+            before = self.memory.shape(name, position)
+            if now in (before, self._told.get(name)):
+                continue
+            reason = self._difference(before, now)
+            if reason is None:
+                self.memory.read(position, name, now)
+            else:
+                self._told[name] = now
+                yield name, reason
+        self.memory.settle(position)
+
+    def _difference(self, before: Shape | None, now: Shape) -> str | None:
+        if before is None:
+            return None if self._trusts else "it is not known how it was read"
+        return now.since(before, self._catalog.filled(now.files.keys() - before.files.keys()))
 
 
 def open_stream(
-    connection: ReplicationConnection, catalog: Catalog, plan: Plan, slot: str, publication: str, position: str
+    connection: ReplicationConnection,
+    catalog: Catalog,
+    plan: Plan,
+    slot: str,
+    publication: str,
+    position: str,
+    shapes: Shapes,
 ) -> LogicalStream:
     """Begin to follow after the position. On any failure both connections are closed."""
     try:
         catalog.require_slot(slot, position)
         connection.start(slot, position, publication)
-        return LogicalStream(connection, catalog, plan, position)
+        return LogicalStream(connection, catalog, plan, position, shapes)
     except BaseException as error:
         with suppress(SourceUnreachable):
             connection.close()

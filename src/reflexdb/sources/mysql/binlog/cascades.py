@@ -36,9 +36,10 @@ class KeyUpdate:
 
 
 class Cascades:
-    """What changes of each parent table do to planned tables."""
+    """What changes of each parent table do to planned tables. `planned` has for a table all that must be read again
+    when its rows change unseen: itself, and the views made of it."""
 
-    def __init__(self, edges: Iterable[Edge], planned: Mapping[Name, int]) -> None:
+    def __init__(self, edges: Iterable[Edge], planned: Mapping[Name, Iterable[int]]) -> None:
         self._planned = planned
         self._below: dict[Name, list[Edge]] = {}
         for edge in edges:
@@ -90,4 +91,4 @@ class Cascades:
                 self._follow_update(edge.child, frozenset(edge.columns), found, seen)
 
     def _indices(self, names: set[Name]) -> tuple[int, ...]:
-        return tuple(sorted(self._planned[name] for name in names if name in self._planned))
+        return tuple(sorted({index for name in names for index in self._planned.get(name, ())}))

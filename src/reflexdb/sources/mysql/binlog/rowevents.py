@@ -266,8 +266,14 @@ class RowEvents:
             if index is not None:
                 yield from self._redefine(index, what)
             yield from self._stale_views(name)
-        if "REFERENCES" in what.upper() or "RENAME" in what.upper():
-            self._watch.refresh(names)
+
+    def unkeyed(self, names: Iterable[Name], reason: str) -> Iterator[Event]:
+        """Foreign keys of these tables are, or were, others than the catalog told: a stream may have begun in the past.
+        What they may have changed unseen must be read again."""
+        names = tuple(names)
+        before = self._watch.affected(names)
+        self._watch.refresh(names)
+        yield from self.stale(sorted(before | self._watch.affected(names)), reason)
 
     def schema_dropped(self, schema: str, what: str) -> Iterator[Event]:
         for index in self._watch.in_schema(schema):

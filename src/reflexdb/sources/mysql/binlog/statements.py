@@ -35,6 +35,8 @@ class Doing(Enum):
     REDEFINE = "redefine"
     KEYS = "keys"
     """Foreign keys may have changed, columns and rows not."""
+    UNKEYED = "unkeyed"
+    """A foreign key is gone: what it did until here, the present catalog no longer tells."""
     REWRITE = "rewrite"
     """Rows changed without row events: partitions dropped or exchanged, a tablespace imported."""
     DROP_SCHEMA = "drop schema"
@@ -215,8 +217,10 @@ class _Statement:
             head = " ".join(word for word in part.upper if word not in ("IF", "EXISTS", "NOT", "="))
             two = " ".join(head.split()[:2])
             if two in _REWRITING:
-                doing = Doing.REWRITE if doing is Doing.KEYS else doing
+                doing = Doing.REWRITE if doing in (Doing.KEYS, Doing.UNKEYED) else doing
                 others += part.names_after({"TABLE"})
+            elif two in ("DROP FOREIGN", "DROP CONSTRAINT"):
+                doing = Doing.UNKEYED if doing is Doing.KEYS else doing
             elif two not in _HARMLESS and head.split()[:1] not in [[word] for word in _HARMLESS_FIRST]:
                 doing = Doing.REDEFINE
                 if head.startswith("RENAME") and two not in ("RENAME COLUMN",):

@@ -87,6 +87,16 @@ class Watch:
             if what is not None:
                 yield Redefined(index, what)
 
+    def affected(self, names: Iterable[Name]) -> set[int]:
+        """Planned tables and views that the engine may have changed by foreign keys of these tables, or below them."""
+        found: set[int] = set()
+        for name in names:
+            watched = self.find(name)
+            if watched is not None:
+                found |= {*watched.views, *watched.deletes} | {i for update in watched.updates for i in update.tables}
+                found |= set() if watched.index is None else {watched.index}
+        return found
+
     def refresh(self, names: Iterable[Name]) -> None:
         """Ask again for keys, views and columns, if one of these tables may be part of them."""
         schemas = {self.folded((self.plan.schema, ""))[0]} | {parent[0] for parent in self._cascades.parents}
@@ -101,12 +111,14 @@ class Watch:
         return schemas <= _SYSTEM and bool(tuple(names))
 
     def _cascading(self) -> Cascades:
-        if not self._folds:
-            return Cascades(self.catalog.edges, self._planned)
         edges = [
             replace(edge, child=self.folded(edge.child), parent=self.folded(edge.parent)) for edge in self.catalog.edges
         ]
-        return Cascades(edges, self._planned)
+        children = {edge.child for edge in edges}
+        planned = {child: {*self._views_of(child)} for child in children}
+        for child in children & self._planned.keys():
+            planned[child].add(self._planned[child])
+        return Cascades(edges, planned)
 
     def _watched(self, name: Name) -> Watched | None:
         index = self._planned.get(name)

@@ -74,7 +74,7 @@ class Transactions:
         if kind == Kind.FORMAT_DESCRIPTION:
             self._checksum = events.format_description(data).checksum
             self._rows.forget()
-            return ()
+            return self._torn() if self._open else ()
         if kind == Kind.ROTATE:
             self._checksum = events.has_valid_checksum(data)
         header, body = events.split(data, checksum=self._checksum)
@@ -89,6 +89,11 @@ class Transactions:
         if header.kind in _QUIET or header.flags & events.IGNORABLE:
             return ()
         raise ValueError("an event of this type is not known")
+
+    def _torn(self) -> Iterable[Event]:
+        """The server died while it wrote a transaction into its log, and began another file: that one never was."""
+        self._gtid, self._open, self._xa = None, False, None
+        return self._rows.undone()
 
     def _table_of_handlers(self) -> dict[int, Callable[[Header, bytes], Iterable[Event]]]:
         handlers: dict[int, Callable[[Header, bytes], Iterable[Event]]] = {
@@ -182,12 +187,16 @@ class Transactions:
             yield from self._rows.truncated(found.tables[0])
         elif doing is Doing.REDEFINE:
             yield from self._rows.redefined(found.tables, what)
+            if "REFERENCES" in statement.upper() or "RENAME" in statement.upper():
+                yield from self._rows.unkeyed(found.tables, f"foreign keys may have been others before {what}")
         elif doing is Doing.DROP_SCHEMA:
             yield from self._rows.schema_dropped(found.tables[0][0], what)
         elif doing is Doing.REWRITE:
             yield from self._rows.stale_tables(found.tables, f"partitions or tablespaces were changed by {what}")
         elif doing is Doing.KEYS:
             self._watch.refresh(found.tables)
+        elif doing is Doing.UNKEYED:
+            yield from self._rows.unkeyed(found.tables, f"a foreign key was dropped by {what}")
         elif doing is Doing.ROWS and not self._watch.is_system(found.tables, schema):
             yield from self._rows.all_stale(f"a session writes statements instead of rows to the log: {what}")
         elif doing is Doing.UNKNOWN:

@@ -1,0 +1,41 @@
+"""`follow` begins to follow a test's database; everything it began is ended after the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reflexdb.model.schema import Backend
+from tests.following.place import Place, wait
+
+Follow = Callable[..., Place]
+
+
+@pytest.fixture(params=[Backend.MYSQL, Backend.POSTGRES], ids=["mariadb", "postgres"])
+def source(request: pytest.FixtureRequest) -> tuple[Backend, Any]:
+    """An empty database of each kind of source that can be followed."""
+    name = "mariadb_database" if request.param is Backend.MYSQL else "postgres_database"
+    return request.param, request.getfixturevalue(name)
+
+
+@pytest.fixture
+def follow(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Follow]:
+    cache = pytestconfig.cache.mkdir("engine")
+    made: list[Place] = []
+
+    def begin(source: tuple[Backend, Any], *statements: str, config: str = "", **settings: Any) -> Place:
+        backend, database = source
+        for statement in statements:
+            database.execute(statement)
+        place = Place(cache, tmp_path, backend, database, config)
+        made.append(place)
+        place.start(**settings)
+        wait(lambda: place.health().get("state") == "ok", "a first snapshot")
+        return place
+
+    yield begin
+    for place in made:
+        place.close()

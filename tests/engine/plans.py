@@ -6,7 +6,7 @@ from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTab
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 
-USERS, POSTS, COMMENTS, KINDS, SEATS, TICKETS, LOGS, SECRETS = range(8)
+USERS, POSTS, COMMENTS, KINDS, SEATS, TICKETS, LOGS, SECRETS, TAGS, POST_TAGS, FOLLOWS = range(11)
 
 
 def column(name: str, storage: Storage, nullable: bool = True, visible: bool = True) -> PlannedColumn:
@@ -39,6 +39,8 @@ users = table(
         ReverseRelation("posts", POSTS, 0),
         ReverseRelation("users", USERS, 0),
         ReverseRelation("comments", COMMENTS, 1),
+        ReverseRelation("follows_by_follower", FOLLOWS, 0),
+        ReverseRelation("follows_by_followed", FOLLOWS, 1),
     ),
 )
 posts = table(
@@ -54,7 +56,7 @@ posts = table(
         column("day", Storage.DATE),
     ],
     forward=(ForwardRelation("user", (1,), USERS, (0,)),),
-    reverse=(ReverseRelation("comments", COMMENTS, 0),),
+    reverse=(ReverseRelation("comments", COMMENTS, 0), ReverseRelation("post_tags", POST_TAGS, 0)),
 )
 comments = table(
     "comments",
@@ -100,5 +102,26 @@ secrets = table(
     "secrets",
     [column("id", Storage.UUID, nullable=False, visible=False), column("hint", Storage.TEXT)],
 )
+tags = table(
+    "tags",
+    [column("id", Storage.I32, nullable=False), column("name", Storage.TEXT)],
+    reverse=(ReverseRelation("post_tags", POST_TAGS, 1),),
+)
+post_tags = table(
+    "post_tags",
+    [column("post_id", Storage.I64), column("tag_id", Storage.I32)],
+    key=(),
+    forward=(ForwardRelation("post", (0,), POSTS, (0,)), ForwardRelation("tag", (1,), TAGS, (0,))),
+)
+follows = table(
+    "follows",
+    [column("follower_id", Storage.I32, nullable=False), column("followed_id", Storage.I32, nullable=False)],
+    key=(0, 1),
+    forward=(ForwardRelation("follower", (0,), USERS, (0,)), ForwardRelation("followed", (1,), USERS, (0,))),
+)
 
-PLAN = Plan(Backend.SQLITE, "main", (users, posts, comments, kinds, seats, tickets, logs, secrets))
+PLAN = Plan(
+    Backend.SQLITE,
+    "main",
+    (users, posts, comments, kinds, seats, tickets, logs, secrets, tags, post_tags, follows),
+)

@@ -5,8 +5,8 @@
 // (u32), R carries rows, C commits, X begins changes (u64 memory cap in bytes), which D carries, T and R
 // within them replace a table and E commits, P moves the position, L sets limits (five u64), Q asks, A asks
 // with parameters (a query and pairs of name and value, each ended by a zero byte), N tells where the next
-// page starts. Each is answered with u32 status, u32 length, body: 0 or 1 and an error for snapshots, the
-// HTTP status for queries.
+// page starts, Z compresses what follows a u32, so many bytes at a time. Each is answered with u32 status,
+// u32 length, body: 0 or 1 and an error for snapshots, the HTTP status for queries.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "changes.h"
+#include "gzip.h"
 #include "query.h"
 #include "schema.h"
 #include "snapshot.h"
@@ -92,6 +93,8 @@ class Session {
         return reply(0, std::string(engine_->next_page()));
       case 'A':
         return ask_with(body);
+      case 'Z':
+        return compress(body);
       default:
         return ask(body);
     }
@@ -132,6 +135,16 @@ class Session {
       const uint32_t folded = reflex::fold_case(code);
       out.append(reinterpret_cast<const char*>(&folded), sizeof(folded));
     }
+    reply(0, out);
+  }
+
+  static void compress(const std::vector<uint8_t>& body) {
+    const std::string_view text(reinterpret_cast<const char*>(body.data()) + 4, body.size() - 4);
+    const size_t step = number<uint32_t>(body);
+    reflex::Gzip gzip;
+    std::string out;
+    for (size_t i = 0; i < text.size(); i += step) gzip.add(text.substr(i, step), false, &out);
+    gzip.add({}, true, &out);
     reply(0, out);
   }
 

@@ -253,19 +253,6 @@ def test_a_mismatch_names_column_and_declared_type(world: Cli) -> None:
     assert "i16 type" in message
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "EXPLAIN users { id }",
-    ],
-)
-def test_an_extension_that_is_not_there_yet_is_refused_by_name(world: Cli, query: str) -> None:
-    status, answer = world.ask(query)
-
-    assert (status, answer["error"]) == (400, "syntax_error")
-    assert "not supported by this version" in answer["message"]
-
-
 def test_the_same_text_is_planned_once(world: Cli) -> None:
     before = world.facts()["hits"]
     world.rows("users(id = 4) { id age }")

@@ -238,11 +238,8 @@ int compare_values(const PlanAggregate& plan, const Table& table, const Aggregat
   }
 }
 
-void emit_aggregate(const PlanAggregate& plan, const Table& table, const AggregateValue& value,
-                    Writer* writer) {
+void emit_number(const AggregateValue& value, Writer* writer) {
   switch (value.kind) {
-    case AggregateValue::Kind::kRow:
-      return emit_value(table.columns[plan.column], value.row, writer);
     case AggregateValue::Kind::kFloat:
       if (!std::isfinite(value.number)) return writer->put("null");
       return writer->number(value.number);
@@ -253,6 +250,13 @@ void emit_aggregate(const PlanAggregate& plan, const Table& table, const Aggrega
     default:
       return writer->put("null");
   }
+}
+
+void emit_aggregate(const PlanAggregate& plan, const Table& table, const AggregateValue& value,
+                    Writer* writer) {
+  if (value.kind == AggregateValue::Kind::kRow)
+    return emit_value(table.columns[plan.column], value.row, writer);
+  emit_number(value, writer);
 }
 
 }  // namespace reflex

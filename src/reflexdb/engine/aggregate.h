@@ -67,6 +67,9 @@ int compare_values(const PlanAggregate& plan, const Table& table, const Aggregat
 // The value as a decimal's text, for exact comparing. Requires: kInteger or kDecimal.
 std::string exact_text(const AggregateValue& value);
 
+// As in JSON. Requires: not kRow.
+void emit_number(const AggregateValue& value, Writer* writer);
+
 void emit_aggregate(const PlanAggregate& plan, const Table& table, const AggregateValue& value,
                     Writer* writer);
 

@@ -66,7 +66,7 @@ struct Selection {
   Name key;  // the alias, or the name again
   std::unique_ptr<Expr> where;
   std::vector<OrderItem> order;
-  std::vector<Name> group;
+  std::vector<std::vector<Name>> group;  // paths: forward relations, then the column
   std::unique_ptr<Expr> having;
   std::optional<Literal> after;  // a cursor
   uint64_t shape = 0;            // of the condition and the order, whitespace aside
@@ -80,7 +80,8 @@ struct Field {
   enum class Kind : uint8_t { kStar, kDots, kColumn, kRelation, kAggregate };
   Kind kind = Kind::kColumn;
   Name name;
-  Name key;  // the alias, or the name again
+  Name key;                // the alias, or the name again
+  std::vector<Name> path;  // kColumn: of a related row, in groups; else empty
   Aggregate aggregate;
   std::unique_ptr<Selection> selection;  // kRelation
 };
@@ -88,6 +89,7 @@ struct Field {
 struct Query {
   std::vector<Selection> selections;  // one or more
   bool has_parameters = false;
+  bool explained = false;
 };
 
 }  // namespace reflex::ast

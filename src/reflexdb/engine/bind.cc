@@ -8,6 +8,7 @@
 #include "aggregate.h"
 #include "bind_page.h"
 #include "json_out.h"
+#include "lookup.h"
 #include "parser.h"
 
 namespace reflex {
@@ -45,59 +46,13 @@ class Binder {
   const TableDef& def(uint32_t table) const { return schema_.tables[table]; }
 
   bool find_column(uint32_t table, std::string_view name, uint16_t* out) const {
-    const auto& columns = def(table).columns;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      if (!columns[i].visible || columns[i].name != name) continue;
-      *out = static_cast<uint16_t>(i);
-      return true;
-    }
-    return false;
+    return reflex::find_column(def(table), name, out);
   }
-
-  Step forward_step(uint32_t table, size_t index) const {
-    return {false, table, static_cast<uint32_t>(index), def(table).forward[index].target};
-  }
-
-  Step reverse_step(const ReverseDef& reverse) const {
-    return {true, reverse.child, reverse.forward, reverse.child};
-  }
-
   bool find_relation(uint32_t table, std::string_view name, Step* out) const {
-    const TableDef& from = def(table);
-    for (size_t i = 0; i < from.forward.size(); ++i) {
-      if (!from.forward[i].visible || from.forward[i].name != name) continue;
-      *out = forward_step(table, i);
-      return true;
-    }
-    for (const ReverseDef& reverse : from.reverse) {
-      if (reverse.name != name) continue;
-      *out = reverse_step(reverse);
-      return true;
-    }
-    return false;
+    return reflex::find_relation(schema_, table, name, out);
   }
-
   bool unknown(uint32_t table, const ast::Name& name, const char* wanted) {
-    const TableDef& from = def(table);
-    uint16_t column = 0;
-    Step step;
-    const std::string where = "Table " + quoted(from.name) + " has no " + wanted + " " + quoted(name.text);
-    if (find_column(table, name.text, &column)) {
-      return fail(error_at("unknown_field", name.at, where + "; that is a column."));
-    }
-    if (find_relation(table, name.text, &step)) {
-      return fail(error_at("unknown_field", name.at, where + "; that is a relation.",
-                           "say which of its fields: " + name.text + " { id } or " + name.text + " { * }"));
-    }
-    std::vector<std::string_view> names;
-    for (const ColumnDef& known : from.columns) {
-      if (known.visible) names.push_back(known.name);
-    }
-    for (const ForwardDef& known : from.forward) {
-      if (known.visible) names.push_back(known.name);
-    }
-    for (const ReverseDef& known : from.reverse) names.push_back(known.name);
-    return fail(error_at("unknown_field", name.at, where + ".", suggestion(name.text, names)));
+    return fail(unknown_field(schema_, table, name, wanted));
   }
 
   bool selection(const ast::Selection& query, PlanSelection* out, bool many) {
@@ -242,18 +197,48 @@ class Binder {
     return true;
   }
 
-  bool group_column(const ast::Name& name, const PlanSelection& in, const PlanGrouping& grouping,
+  // The column that a path leads to, along relations to one row each.
+  bool path_column(const std::vector<ast::Name>& path, uint32_t table, GroupColumn* out) {
+    out->table = table;
+    for (size_t i = 0; i + 1 < path.size(); ++i) {
+      Step step;
+      if (!find_relation(out->table, path[i].text, &step)) return unknown(out->table, path[i], "relation");
+      if (step.reverse) {
+        return fail(
+            error_at("syntax_error", path[i].at,
+                     "Rows can't be grouped by " + quoted(path[i].text) + ", which leads to many rows."));
+      }
+      out->path.push_back(step);
+      out->table = step.to;
+    }
+    return find_column(out->table, path.back().text, &out->column) ||
+           unknown(out->table, path.back(), "column");
+  }
+
+  static std::vector<GroupColumn>::const_iterator find_group(const PlanGrouping& grouping,
+                                                             const GroupColumn& column) {
+    const auto same_step = [](const Step& a, const Step& b) {
+      return a.child == b.child && a.forward == b.forward;
+    };
+    return std::ranges::find_if(grouping.columns, [&](const GroupColumn& known) {
+      return known.column == column.column && std::ranges::equal(known.path, column.path, same_step);
+    });
+  }
+
+  bool group_column(const std::vector<ast::Name>& path, const PlanSelection& in, const PlanGrouping& grouping,
                     uint32_t* out) {
-    uint16_t column = 0;
-    if (!find_column(in.table, name.text, &column)) return unknown(in.table, name, "column");
-    *out = column;
-    const auto& columns = grouping.columns;
-    if (std::find(columns.begin(), columns.end(), column) != columns.end()) return true;
-    return fail(error_at("syntax_error", name.at,
-                         "The column " + quoted(name.text) +
+    GroupColumn column;
+    if (!path_column(path, in.table, &column)) return false;
+    const auto found = find_group(grouping, column);
+    *out = static_cast<uint32_t>(found - grouping.columns.begin());
+    if (found != grouping.columns.end()) return true;
+    std::string text = path[0].text;
+    for (size_t i = 1; i < path.size(); ++i) text += "." + path[i].text;
+    return fail(error_at("syntax_error", path[0].at,
+                         "The column " + quoted(text) +
                              " has many values here; it stands neither behind "
                              "GROUP BY nor in an aggregate.",
-                         "write GROUP BY " + name.text + ", or max(" + name.text + ")"));
+                         "write GROUP BY " + text + (path.size() == 1 ? ", or max(" + text + ")" : "")));
   }
 
   bool grouping(const ast::Selection& query, PlanSelection* out) {
@@ -265,15 +250,16 @@ class Binder {
           error_at("syntax_error", query.clauses_at,
                    "Without GROUP BY aggregates give one object; ORDER BY, LIMIT and OFFSET say nothing."));
     }
-    for (const ast::Name& name : query.group) {
-      uint16_t column = 0;
-      if (!find_column(out->table, name.text, &column)) return unknown(out->table, name, "column");
-      const ColumnDef& known = def(out->table).columns[column];
-      if (known.storage == Storage::kJson) return mismatch(known, name.at, " can't be grouped by.");
-      if (std::find(to->columns.begin(), to->columns.end(), column) != to->columns.end()) {
-        return fail(error_at("syntax_error", name.at, quoted(name.text) + " stands twice behind GROUP BY."));
+    for (const std::vector<ast::Name>& path : query.group) {
+      GroupColumn column;
+      if (!path_column(path, out->table, &column)) return false;
+      const ColumnDef& known = def(column.table).columns[column.column];
+      if (known.storage == Storage::kJson) return mismatch(known, path.back().at, " can't be grouped by.");
+      if (find_group(*to, column) != to->columns.end()) {
+        return fail(error_at("syntax_error", path[0].at,
+                             quoted(path.back().text) + " stands twice behind GROUP BY."));
       }
-      to->columns.push_back(column);
+      to->columns.push_back(std::move(column));
     }
     std::unordered_set<std::string_view> keys;
     for (const ast::Field& field : query.fields) {
@@ -287,6 +273,7 @@ class Binder {
 
   bool group_field(const ast::Field& field, const PlanSelection& in, PlanGrouping* to) {
     PlanGrouping::Key key;
+    key.name = field.key.text;
     key.key = to->fields.empty() ? "{" : ",";
     append_json_string(&key.key, field.key.text);
     key.key += ':';
@@ -297,8 +284,10 @@ class Binder {
                    "Beside aggregates there is room for columns behind GROUP BY only, not for wildcards "
                    "or relations."));
     }
-    const bool good = key.of_aggregate ? shared_aggregate(field.aggregate, in, to, &key.index)
-                                       : group_column(field.name, in, *to, &key.index);
+    const bool good =
+        key.of_aggregate
+            ? shared_aggregate(field.aggregate, in, to, &key.index)
+            : group_column(field.path.empty() ? std::vector{field.name} : field.path, in, *to, &key.index);
     to->fields.push_back(std::move(key));
     return good;
   }
@@ -306,9 +295,9 @@ class Binder {
   bool group_operand(const std::vector<ast::Name>& path, const std::optional<ast::Aggregate>& call, size_t at,
                      const PlanSelection& in, PlanGrouping* to, uint32_t* index) {
     if (call && path.empty()) return shared_aggregate(*call, in, to, index);
-    if (!call && path.size() == 1) return group_column(path[0], in, *to, index);
+    if (!call) return group_column(path, in, *to, index);
     return fail(
-        error_at("syntax_error", at, "Groups have their own columns and aggregates only, no relations."));
+        error_at("syntax_error", at, "Groups have aggregates of their own rows only, not of relations."));
   }
 
   bool group_order(const ast::Selection& query, const PlanSelection& in, PlanGrouping* to) {
@@ -321,9 +310,9 @@ class Binder {
       if (!group_operand(item.path, item.aggregate, at, in, to, &key.index)) return false;
       to->order.push_back(key);
     }
-    for (const uint16_t column : to->columns) {
+    for (uint32_t i = 0; i < to->columns.size(); ++i) {
       PlanGrouping::Key key;
-      key.index = column;
+      key.index = i;
       to->order.push_back(key);
     }
     return true;
@@ -351,7 +340,8 @@ class Binder {
     if (!group_operand(expr.path, expr.aggregate, expr.at, in, to, &out->index)) return false;
     if (out->of_aggregate)
       return aggregate_operand(expr, in.table, to->aggregates[out->index], &out->operand);
-    return operand(def(in.table).columns[out->index], expr, &out->operand);
+    const GroupColumn& column = to->columns[out->index];
+    return operand(def(column.table).columns[column.column], expr, &out->operand);
   }
 
   // Aggregates compare as the column does (min, max), as doubles, or exactly.
@@ -431,6 +421,12 @@ class Binder {
         return selection(*field.selection, add_relation(field.key.text, step, out), step.reverse);
       }
       default: {
+        if (!field.path.empty()) {
+          return fail(
+              error_at("syntax_error", field.path[1].at,
+                       "A related row's column stands in a selection only where rows are grouped by it.",
+                       "write " + field.path[0].text + " { " + field.path[1].text + " }"));
+        }
         uint16_t column = 0;
         if (!find_column(out->table, field.name.text, &column))
           return unknown(out->table, field.name, "column");
@@ -448,6 +444,7 @@ class Binder {
 
   static void add_column(uint16_t column, std::string_view key, PlanSelection* out) {
     PlanField field;
+    field.name = key;
     field.key = key_text(key, *out);
     field.column = column;
     out->fields.push_back(std::move(field));
@@ -456,6 +453,7 @@ class Binder {
   static PlanSelection* add_relation(std::string_view name, const Step& step, PlanSelection* out) {
     PlanField field;
     field.kind = step.reverse ? PlanField::Kind::kReverse : PlanField::Kind::kForward;
+    field.name = name;
     field.key = key_text(name, *out);
     field.step = step;
     field.selection = std::make_unique<PlanSelection>();
@@ -482,7 +480,7 @@ class Binder {
       every_column({}, add_relation(name, step, out));
     };
     for (size_t i = 0; i < from.forward.size(); ++i) {
-      if (from.forward[i].visible) add(from.forward[i].name, forward_step(out->table, i));
+      if (from.forward[i].visible) add(from.forward[i].name, forward_step(schema_, out->table, i));
     }
     for (const ReverseDef& reverse : from.reverse) add(reverse.name, reverse_step(reverse));
   }
@@ -556,6 +554,7 @@ class Binder {
 
 QueryError bind_query(const SchemaDef& schema, const ast::Query& query, Parameters parameters, Plan* out) {
   const auto& selections = query.selections;
+  out->explained = query.explained;
   if (selections.size() == 1) return Binder(schema, parameters, out).run(selections[0]);
   std::unordered_set<std::string_view> keys;
   out->further.reserve(selections.size() - 1);

@@ -13,7 +13,9 @@
 #include <string>
 #include <utility>
 
+#include "body.h"
 #include "http_parser.h"
+#include "live_query.h"
 #include "min_position.h"
 
 namespace reflex::net {
@@ -71,8 +73,8 @@ class Inbox {
 };
 
 // What a connection waits for; each has its own limit of time.
-enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger, kWait };
-inline constexpr size_t kPhases = 6;
+enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger, kWait, kLive };
+inline constexpr size_t kPhases = 7;
 
 struct Connection {
   explicit Connection(const HttpLimits& limits) : parser(limits) {}
@@ -89,7 +91,10 @@ struct Connection {
   std::unique_ptr<PositionWait> wait;  // set: `in` begins with a request that the parser has understood
   int64_t waiting_bytes = 0;           // that the instance counts for it
   Inbox in;
-  std::string out;  // what the client has not taken yet
+  std::string out;                  // what the client has not taken yet
+  bool chunked = false;             // so `body` and `live` are sent
+  std::unique_ptr<Body> body;       // what of an answer comes after `out`
+  std::unique_ptr<LiveQuery> live;  // the answer goes on for good
   Connection* before = nullptr;
   Connection* after = nullptr;
 };

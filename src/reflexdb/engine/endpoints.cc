@@ -7,6 +7,7 @@
 #include "health.h"
 #include "json_doc.h"
 #include "openapi.h"
+#include "representation.h"
 
 namespace reflex::net {
 namespace {
@@ -124,8 +125,11 @@ void Endpoints::refresh() {
 }
 
 bool Endpoints::admitted(const HttpRequest& request) const {
-  return view_.keys != nullptr && request.has_authorization &&
-         view_.keys->admits(request.authorization, coarse_wall_ms());
+  return request.has_authorization && admits(request.authorization);
+}
+
+bool Endpoints::admits(std::string_view authorization) const {
+  return view_.keys != nullptr && view_.keys->admits(authorization, coarse_wall_ms());
 }
 
 bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::string* out) {
@@ -255,12 +259,14 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
     }
     for (const Pair& pair : pairs) parameters.push_back({pair.name, pair.value});
   }
+  const Preference wanted = formats_for(request);
+  if (wanted.count == 0) return not_acceptable(out);
   Reply reply;
-  reply.has_snapshot = true;
+  reply.has_snapshot = reply.varies = true;
   reply.version = info(*view_.snapshot).version;
   reply.position = served_.shown();
   const bool tagged = request.method != Method::kPost;
-  if (tagged && matches_tag(request.if_none_match, reply.version)) {
+  if (tagged && matches_tag(request, wanted, instance_.boot_id, &reply)) {
     reply.age_ms = view_.age_at(monotonic_ms());
     reply.has_etag = true;
     reply.status = 304;
@@ -268,8 +274,10 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   }
   const int64_t begin = monotonic_ns();
   reply.age_ms = view_.age_at(begin / 1'000'000);
-  reply.status = engine_.answer(*view_.snapshot, text, parameters, out);
-  reply.has_etag = tagged && reply.status == 200;
+  const size_t at = out->size();
+  reply.status = run(request, text, parameters, wanted, &reply, out);
+  if (reply.live == nullptr) compress(request, &gzip_, at, &reply, out);
+  reply.has_etag = tagged && reply.status == 200 && reply.live == nullptr;
   if (reply.status == 200 && engine_.next_page().size() <= kMaxCursor) reply.next = engine_.next_page();
   stats_.count_query(monotonic_ns() - begin);
   stats_.plan_hits.set(engine_.plan_hits());
@@ -278,10 +286,80 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   return reply;
 }
 
-bool Endpoints::matches_tag(std::string_view if_none_match, uint64_t version) const {
-  if (if_none_match.empty()) return false;
-  const std::string tag = '"' + instance_.boot_id + '-' + std::to_string(version) + '"';
-  return if_none_match == "*" || if_none_match.find(tag) != std::string_view::npos;
+// In the first of the wanted formats that the query has a form in. Errors come as JSON.
+int Endpoints::run(const HttpRequest& request, std::string_view text, Parameters parameters,
+                   const Preference& wanted, Reply* reply, std::string* out) {
+  const size_t at = out->size();
+  int status = 0;
+  for (size_t i = 0; i < wanted.count; ++i) {
+    out->resize(at);
+    reply->format = wanted.formats[i];
+    if (reply->format == Format::kEvents) return begin_live(request, text, parameters, reply, out);
+    if (reply->format == Format::kJson) {
+      status = engine_.answer(*view_.snapshot, text, parameters, out);
+    } else {
+      const auto layout = static_cast<QueryEngine::Layout>(static_cast<int>(reply->format) - 1);
+      status = engine_.stream(view_.snapshot, text, parameters, layout, &reply->body, out);
+    }
+    if (status != 406) break;
+  }
+  if (status != 200) reply->format = Format::kJson;
+  return status;
+}
+
+int Endpoints::begin_live(const HttpRequest& request, std::string_view text, Parameters parameters,
+                          Reply* reply, std::string* out) {
+  answer_.clear();
+  const int status = engine_.answer(*view_.snapshot, text, parameters, &answer_);
+  if (status != 200) {
+    reply->format = Format::kJson;
+    *out += answer_;
+    return status;
+  }
+  if (instance_.live_queries.load(std::memory_order_relaxed) >= instance_.options.max_live_queries) {
+    reply->format = Format::kJson;
+    return error(503, "overloaded", "This instance has as many live queries as it may have.", out).status;
+  }
+  auto live = std::make_unique<LiveQuery>();
+  live->text = text;
+  for (const Parameter& parameter : parameters) {
+    live->texts.emplace_back(parameter.name);
+    live->texts.emplace_back(parameter.value);
+  }
+  live->authorization = request.authorization;
+  live->version = reply->version;
+  live->last_id = event_id(answer_);
+  if (request.last_event_id == live->last_id) {
+    *out += ": nothing new\n\n";
+  } else {
+    append_event({}, live->last_id, answer_, out);
+  }
+  reply->live = std::move(live);
+  return 200;
+}
+
+LiveQuery::Outcome Endpoints::answer_again(LiveQuery* live, std::string* out) {
+  refresh();
+  if (!admits(live->authorization)) {
+    append_event("error", {}, "{\"error\":\"unauthorized\",\"message\":\"The API key is no longer valid.\"}",
+                 out);
+    return LiveQuery::Outcome::kEnd;
+  }
+  if (live->version == version()) return LiveQuery::Outcome::kNothing;
+  live->version = version();
+  answer_.clear();
+  const int64_t begin = monotonic_ns();
+  const int status = engine_.answer(*view_.snapshot, live->text, live->parameters(), &answer_);
+  stats_.count_query(monotonic_ns() - begin);
+  if (status != 200) {
+    append_event("error", {}, answer_, out);
+    return LiveQuery::Outcome::kEnd;
+  }
+  std::string id = event_id(answer_);
+  if (id == live->last_id) return LiveQuery::Outcome::kNothing;
+  append_event({}, id, answer_, out);
+  live->last_id = std::move(id);
+  return LiveQuery::Outcome::kEvent;
 }
 
 }  // namespace reflex::net

@@ -6,28 +6,39 @@
 #include <string>
 #include <string_view>
 
+#include "accept.h"
+#include "body.h"
+#include "gzip.h"
 #include "http_parser.h"
 #include "instance.h"
+#include "live_query.h"
 #include "min_position.h"
 #include "query.h"
 
 namespace reflex::net {
 
-enum class ContentType : uint8_t { kJson, kText };
+enum class ContentType : uint8_t { kOwn, kText };
 
-// What goes into an answer's head, beside its length.
+// What goes into an answer's head, beside its length; and what of its body is still to be made.
 struct Reply {
   int status = 200;
-  ContentType type = ContentType::kJson;
+  ContentType type = ContentType::kOwn;  // the format's
+  Format format = Format::kJson;
+  bool gzip = false;
+  bool varies = false;     // by what the client takes
+  bool chunked = false;    // the body's length is not known
+  bool unbounded = false;  // nor told: the connection's end is the body's
   bool close = false;
   bool has_snapshot = false;  // version and age are sent
   uint64_t version = 0;
   int64_t age_ms = 0;
   std::string_view allow;     // of 405
   std::string_view next;      // cursor of the next page; borrowed until the next answer
-  bool has_etag = false;      // boot id and version are the tag
+  bool has_etag = false;      // boot id, version, format and compression are the tag
   bool waits = false;         // there is no answer yet: the request is to be kept and asked again
   std::string_view position;  // of the snapshot; borrowed until the next publication is taken up
+  std::unique_ptr<Body> body;
+  std::unique_ptr<LiveQuery> live;
 };
 
 // Belongs to one event loop.
@@ -51,17 +62,26 @@ class Endpoints {
   // does.
   bool refuse_early(const HttpRequest& request, Reply* reply, std::string* out);
 
+  // Answers a live query again where its answer may have changed: appends an event, or nothing; kEnd: no more
+  // will come.
+  LiveQuery::Outcome answer_again(LiveQuery* live, std::string* out);
+  uint64_t version() const { return view_.snapshot == nullptr ? 0 : info(*view_.snapshot).version; }
+
   static Reply error(int status, std::string_view code, std::string_view message, std::string* out);
 
  private:
   bool admitted(const HttpRequest& request) const;
+  bool admits(std::string_view authorization) const;
   Reply query(const HttpRequest& request, std::string* out);
   bool await_position(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
                       int64_t now_ms, Reply* reply) const;
   Reply not_reached(std::string* out) const;
   void tell_snapshot(Reply* reply, int64_t now_ms) const;
   Reply query_text(const HttpRequest& request, std::string_view text, std::string* out);
-  bool matches_tag(std::string_view if_none_match, uint64_t version) const;
+  int run(const HttpRequest& request, std::string_view text, Parameters parameters, const Preference& wanted,
+          Reply* reply, std::string* out);
+  int begin_live(const HttpRequest& request, std::string_view text, Parameters parameters, Reply* reply,
+                 std::string* out);
 
   Instance& instance_;
   LoopStats& stats_;
@@ -69,7 +89,9 @@ class Endpoints {
   ServedPosition served_;
   bool follows_ = false;  // when served_ was made
   QueryEngine engine_;
+  Gzip gzip_;
   std::string decoded_;
+  std::string answer_;  // of a live query
   std::string openapi_;
 };
 

@@ -50,7 +50,8 @@ EventLoop::EventLoop(Instance& instance, LoopStats& stats)
                  instance.options.idle_timeout_ms,
                  instance.options.write_timeout_ms,
                  kLingerMs,
-                 0},
+                 0,
+                 LiveQuery::kHeartbeatMs},
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       now_ms_(coarse_ms()),
@@ -103,6 +104,7 @@ void EventLoop::run() noexcept {
     // Old snapshots must not outlive their replacement in a loop that has nothing to do.
     endpoints_.refresh();
     if (std::exchange(looked_at_, endpoints_.epoch()) != endpoints_.epoch()) resume_reached();
+    run_live();
     if (drain_within_ms_.load(std::memory_order_acquire) >= 0 && !draining_) begin_drain();
     expire();
   }
@@ -120,7 +122,7 @@ void EventLoop::handle(void* source, uint32_t events) {
   }
   Connection* c = static_cast<Connection*>(source);
   try {
-    if (c->phase == Phase::kLinger) {
+    if (c->phase == Phase::kLinger || c->phase == Phase::kLive) {
       linger(c);
     } else if (c->phase == Phase::kWait) {
       close_now(c);  // its client has gone
@@ -292,6 +294,7 @@ void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
     if (!answer(c, request, end < *size)) break;
     *used = end;
     c->parser.reset();
+    if (c->body != nullptr || c->live != nullptr) break;
   }
   flush(c);
 }
@@ -321,6 +324,7 @@ bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
   reply.close = reply.close || !keeps(c, request, more);
   c->closing = reply.close;
   c->answered = true;
+  if (reply.body != nullptr || reply.live != nullptr) begin_pieces(c, request, body_at, &reply);
   append_reply(reply, body_at, request.method == Method::kHead);
   return true;
 }
@@ -393,6 +397,10 @@ bool EventLoop::flush(Connection* c) {
   out_.clear();
   out_begin_ = 0;
   if (out_.capacity() > kKeptOutBytes) out_.shrink_to_fit();
+  if (left == 0 && (c->body != nullptr || c->live != nullptr)) {
+    go_on(c);
+    return c->fd >= 0;
+  }
   if (left == 0 && c->closing) {
     close_gently(c);
     return false;
@@ -401,17 +409,10 @@ bool EventLoop::flush(Connection* c) {
 }
 
 void EventLoop::on_writable(Connection* c) {
-  while (c->out_at < c->out.size()) {
-    const ssize_t n = send(c->fd, c->out.data() + c->out_at, c->out.size() - c->out_at, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) return close_now(c);
-    stats_.bytes_sent.add(static_cast<uint64_t>(n));
-    instance_.pending_bytes.fetch_sub(n, std::memory_order_relaxed);
-    c->out_at += static_cast<size_t>(n);
-  }
+  if (!send_out(c)) return;
+  if (c->body != nullptr) return next_piece(c);
+  if (c->live != nullptr) return go_on(c);
   std::string().swap(c->out);
-  c->out_at = 0;
   if (c->closing) return close_gently(c);
   set_writable(c, false);
   answer_kept(c);  // requests that were pipelined behind the large answer
@@ -430,7 +431,7 @@ void EventLoop::answer_kept(Connection* c) {
 
 // Chooses what a connection waits for now that its bytes are dealt with.
 void EventLoop::settle(Connection* c) {
-  if (c->writable) return;
+  if (c->writable || c->phase == Phase::kLive) return;
   if (c->wait != nullptr) return begin_wait(c);
   if (c->in.empty()) return set_phase(c, Phase::kIdle);
   const Phase phase = c->parser.in_body() ? Phase::kBody : Phase::kHead;
@@ -442,6 +443,7 @@ void EventLoop::settle(Connection* c) {
 // Lets the client read the last answer: a close with unread bytes would reset the connection and lose it.
 void EventLoop::close_gently(Connection* c) {
   c->in.clear();
+  drop_pieces(c);
   if (shutdown(c->fd, SHUT_WR) != 0) return close_now(c);
   set_writable(c, false);
   set_phase(c, Phase::kLinger);
@@ -464,6 +466,7 @@ void EventLoop::close_now(Connection* c) {
   c->in.clear();
   std::string().swap(c->out);
   c->out_at = 0;
+  drop_pieces(c);
   spare_.push_back(c);
   --open_;
   instance_.connections.fetch_sub(1, std::memory_order_relaxed);

@@ -63,6 +63,18 @@ class EventLoop {
   void append_error(Connection* c, int status, const char* code, const char* message);
   void append_reply(const Reply& reply, size_t body_at, bool head_only);
   bool flush(Connection* c);
+
+  // Answers that come in pieces (event_loop_pieces.cc).
+  void begin_pieces(Connection* c, const HttpRequest& request, size_t body_at, Reply* reply);
+  void next_piece(Connection* c);
+  bool send_out(Connection* c);
+  void put_piece(Connection* c, std::string_view piece, bool last);
+  void go_on(Connection* c);
+  void run_live();
+  void tell(Connection* c);
+  void end_live(Connection* c, std::string_view piece);
+  void drop_pieces(Connection* c);
+  bool live_waits() const;
   void settle(Connection* c);
   void close_gently(Connection* c);
   void close_now(Connection* c);
@@ -106,7 +118,10 @@ class EventLoop {
   std::string out_;  // answers of the connection at work; the bytes from out_begin_ on count
   size_t out_begin_ = 0;
 
-  uint64_t looked_at_ = 0;  // the publication that waiting requests were last compared with
+  uint64_t looked_at_ = 0;             // the publication that waiting requests were last compared with
+  std::vector<Connection*> live_due_;  // to be answered again
+  uint64_t live_epoch_ = 0;            // that they were last looked at for
+  int64_t live_at_ms_ = 0;             // not before
 
   bool draining_ = false;
   int64_t drain_quiet_at_ms_ = 0;  // from then on silent connections are closed

@@ -15,6 +15,8 @@ int EventLoop::timeout_ms() const {
   for (const Queue& queue : queues_) {
     if (queue.front() != nullptr) next = std::min(next, queue.front()->deadline_ms);
   }
+  if (!live_due_.empty()) return 0;
+  if (live_waits()) next = std::min(next, live_at_ms_);
   if (draining_) next = std::min({next, drain_end_ms_, std::max(drain_quiet_at_ms_, now_ms_ + 50)});
   if (next == INT64_MAX) return -1;
   // One more than needed: the clock is coarse, and waking early would spin.
@@ -54,6 +56,8 @@ void EventLoop::expired(Connection* c) {
       return set_phase(c, Phase::kWrite);
     case Phase::kWait:
       return resume(c);
+    case Phase::kLive:
+      return tell(c);
     case Phase::kIdle:
     case Phase::kLinger:
       return close_now(c);
@@ -81,6 +85,10 @@ void EventLoop::begin_drain() {
   }
   accepting_.store(false, std::memory_order_release);
   resume_all();
+  // Those who follow a live query come back with what they had last.
+  while (queues_[static_cast<size_t>(Phase::kLive)].front() != nullptr) {
+    end_live(queues_[static_cast<size_t>(Phase::kLive)].front(), {});
+  }
 }
 
 // Closes connections on which nothing has been asked for a while and nothing has arrived just now.

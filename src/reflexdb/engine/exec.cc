@@ -12,6 +12,7 @@
 #include "group.h"
 #include "order_related.h"
 #include "rows.h"
+#include "through.h"
 
 namespace reflex {
 
@@ -21,7 +22,8 @@ class Executor {
  public:
   // `ticker` and `rows_written` go on where an earlier selection of the query left them.
   Executor(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-           Scratch* scratch, Writer* writer, const Ticker& ticker, uint64_t rows_written = 0)
+           Scratch* scratch, Writer* writer, const Ticker& ticker, Profile* profile,
+           uint64_t rows_written = 0)
       : schema_(schema),
         snapshot_(snapshot),
         plan_(plan),
@@ -30,15 +32,23 @@ class Executor {
         writer_(*writer),
         ticker_(ticker),
         filter_(snapshot, plan.operands, &ticker_),
-        rows_written_(rows_written) {}
+        rows_written_(rows_written),
+        profile_(profile) {}
 
   QueryError run() {
-    root();
-    if (ticker_.expired()) {
-      error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) +
-                           " ms allowed.");
+    {
+      const Stopwatch stopwatch(profile_, plan_.root);
+      root();
     }
-    return error_;
+    return ended();
+  }
+  // One row by itself, with limits of its own.
+  QueryError row(uint32_t row) {
+    ticker_ = Ticker(limits_.max_query_ms);
+    rows_written_ = 0;
+    bytes_before_ = writer_.written();
+    object(plan_.root, row);
+    return ended();
   }
   const Ticker& ticker() const { return ticker_; }
   uint64_t rows_written() const { return rows_written_; }
@@ -46,9 +56,31 @@ class Executor {
   uint32_t last_row() const { return last_row_; }
 
  private:
+  QueryError ended() {
+    if (ticker_.expired()) {
+      error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) +
+                           " ms allowed.");
+    }
+    return error_;
+  }
+
   bool fail(std::string message) {
     if (error_.ok()) error_ = limit_error(std::move(message));
     return false;
+  }
+
+  void looked_at(const PlanSelection& selection, uint64_t rows) {
+    if (profile_ != nullptr) [[unlikely]]
+      profile_->of(selection).looked += rows;
+  }
+
+  // The rows of the outermost selection that its access path finds.
+  bool found_by_index() {
+    if (!candidates(schema_, snapshot_, plan_, &scratch_)) return false;
+    looked_at(plan_.root, scratch_.rows.size());
+    if (profile_ != nullptr) [[unlikely]]
+      profile_->of(plan_.root).by_index = true;
+    return true;
   }
 
   // Writes one selection's rows as an array. Rows come one after another; `take` returns false when no more
@@ -96,7 +128,7 @@ class Executor {
       taker.end();
       return;
     }
-    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
+    if (found_by_index()) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
     } else if (selection.in_row_order()) {
       scan(selection, [&taker](uint32_t row) { return taker.take(row); });
@@ -118,7 +150,7 @@ class Executor {
     const Table& table = snapshot_.table(selection.table);
     const auto behind = [&](uint32_t row) { return is_after(table, *selection.page, row); };
     std::vector<uint32_t>& rows = scratch_.rows;
-    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
+    if (found_by_index()) {
       std::erase_if(rows, [&](uint32_t row) { return !behind(row); });
       return chosen(selection, rows, selection.filtered && !selection.access.exact, taker);
     }
@@ -139,9 +171,9 @@ class Executor {
   }
 
   void grouped_root(const PlanSelection& selection) {
-    Groups groups(*selection.grouping, snapshot_.table(selection.table));
+    Groups groups(*selection.grouping, snapshot_, selection.table);
     std::vector<uint32_t>& rows = scratch_.rows;
-    if (candidates(schema_, snapshot_, plan_, &scratch_)) {
+    if (found_by_index()) {
       fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
     } else {
       scan(selection, [&](uint32_t row) { return add(row, &groups); });
@@ -170,6 +202,8 @@ class Executor {
     const bool many = selection.grouping->grouped;
     const uint64_t first = std::min<uint64_t>(selection.offset, kept.size());
     const uint64_t count = std::min<uint64_t>(selection.limit, kept.size() - first);
+    if (profile_ != nullptr) [[unlikely]]
+      profile_->of(selection).out += count;
     if (many) writer_.put('[');
     for (uint64_t i = 0; i < count; ++i) {
       if (!count_row() || !ticker_.spend(1)) return;
@@ -177,7 +211,7 @@ class Executor {
       groups->write(kept[first + i], &writer_);
     }
     if (many) writer_.put(']');
-    if (writer_.written() > limits_.max_answer_bytes) too_long();
+    if (writer_.written() - bytes_before_ > limits_.max_answer_bytes) too_long();
   }
 
   // Every row that matches, in the table's order.
@@ -201,6 +235,7 @@ class Executor {
     }
     for (const uint32_t row : RowRange(table.order, skip)) {
       if (!ticker_.spend(1)) return;
+      looked_at(selection, 1);
       if (selection.filtered) {
         const uint32_t block = row / Filter::kBlock;
         if (!tested[block]) {
@@ -232,6 +267,7 @@ class Executor {
       if (!ticker_.spend(count)) return;
       Filter::Mask active;
       Filter::fill_mask(table, static_cast<uint32_t>(first), count, active);
+      looked_at(selection, count);
       Filter::Mask found;
       if (selection.filtered) {
         filter_.test_block(selection.where, table, static_cast<uint32_t>(first), count, active, found);
@@ -279,6 +315,8 @@ class Executor {
   bool object(const PlanSelection& selection, uint32_t row) {
     if (!count_row()) return false;
     if (!ticker_.spend(1)) return false;
+    if (profile_ != nullptr) [[unlikely]]
+      ++profile_->of(selection).out;
     const Table& table = snapshot_.table(selection.table);
     if (selection.fields.empty()) writer_.put('{');  // a wildcard over a table that shows no column
     for (const PlanField& field : selection.fields) {
@@ -290,13 +328,13 @@ class Executor {
       }
     }
     writer_.put('}');
-    return writer_.written() <= limits_.max_answer_bytes || too_long();
+    return writer_.written() - bytes_before_ <= limits_.max_answer_bytes || too_long();
   }
 
   bool count_row() {
     if (++rows_written_ > limits_.max_rows) [[unlikely]]
       return too_many();
-    return writer_.written() <= limits_.max_answer_bytes || too_long();
+    return writer_.written() - bytes_before_ <= limits_.max_answer_bytes || too_long();
   }
 
   bool too_many() {
@@ -311,19 +349,15 @@ class Executor {
 
   bool related(const PlanField& field, uint32_t row) {
     const PlanSelection& selection = *field.selection;
+    const Stopwatch stopwatch(profile_, selection);
     const Link& link = snapshot_.link(field.step.child, field.step.forward);
-    if (field.kind == PlanField::Kind::kReverse) {
-      if (selection.grouping != nullptr) {
-        Groups groups(*selection.grouping, snapshot_.table(selection.table));
-        fold(selection, link.children(row), selection.filtered, &groups);
-        write_groups(selection, &groups);
-        return error_.ok() && !ticker_.expired();
-      }
-      Taker taker(this, selection);
-      chosen(selection, link.children(row), selection.filtered, &taker);
-      taker.end();
-      return error_.ok() && !ticker_.expired();
+    if (field.step.through) {
+      std::vector<uint32_t> rows;
+      rows_through(snapshot_, field.step, row, &rows);
+      return many(selection, RowRange(rows));
     }
+    if (field.kind == PlanField::Kind::kReverse) return many(selection, link.children(row));
+    looked_at(selection, 1);
     const uint32_t to = link.to.get(row);
     if (to == kNoRow ||
         (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
@@ -331,6 +365,20 @@ class Executor {
       return true;
     }
     return object(selection, to);
+  }
+
+  bool many(const PlanSelection& selection, const RowRange& rows) {
+    looked_at(selection, rows.size());
+    if (selection.grouping != nullptr) {
+      Groups groups(*selection.grouping, snapshot_, selection.table);
+      fold(selection, rows, selection.filtered, &groups);
+      write_groups(selection, &groups);
+    } else {
+      Taker taker(this, selection);
+      chosen(selection, rows, selection.filtered, &taker);
+      taker.end();
+    }
+    return error_.ok() && !ticker_.expired();
   }
 
   const SchemaDef& schema_;
@@ -343,16 +391,18 @@ class Executor {
   Filter filter_;
   QueryError error_;
   uint64_t rows_written_;
+  Profile* profile_;
+  uint64_t bytes_before_ = 0;  // of the writer's, in an answer of several rows by themselves
   uint32_t last_row_ = kNoRow;
 };
 
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Scratch* scratch, Writer* writer, std::string* next) {
+                    Scratch* scratch, Writer* writer, std::string* next, Profile* profile) {
   QueryError error;
   if (plan.further.empty()) {
-    Executor executor(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms));
+    Executor executor(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms), profile);
     error = executor.run();
     if (plan.root.page != nullptr && executor.last_row() != kNoRow) {
       *next = write_cursor(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
@@ -364,7 +414,7 @@ QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Pla
   uint64_t rows_written = 0;
   const auto part = [&](const Plan& one) {
     writer->put(one.key);
-    Executor executor(schema, snapshot, one, limits, scratch, writer, ticker, rows_written);
+    Executor executor(schema, snapshot, one, limits, scratch, writer, ticker, profile, rows_written);
     error = executor.run();
     ticker = executor.ticker();
     rows_written = executor.rows_written();
@@ -375,5 +425,19 @@ QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Pla
   scratch->trim();
   return error;
 }
+
+class RowWriter::Impl : public Executor {
+ public:
+  using Executor::Executor;
+};
+
+RowWriter::RowWriter(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan,
+                     const Limits& limits, Scratch* scratch, Writer* writer)
+    : impl_(new Impl(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms), nullptr)) {
+}
+
+RowWriter::~RowWriter() = default;
+
+QueryError RowWriter::write(uint32_t row) { return impl_->row(row); }
 
 }  // namespace reflex

@@ -7,6 +7,7 @@
 #include "block.h"
 #include "group.h"
 #include "order_related.h"
+#include "through.h"
 
 namespace reflex {
 
@@ -118,10 +119,12 @@ bool Filter::any(const Pred& pred, uint32_t row) {
     ++tested_;
     return to != kNoRow && test(pred.kids[0], table, to);
   }
+  const Link* const onward = pred.step.through ? &snapshot_.link(pred.step.child, pred.step.onward) : nullptr;
   for (const uint32_t child : link.children(row)) {
     if (!ticker_->spend(1)) return false;
     ++tested_;
-    if (test(pred.kids[0], table, child)) return true;
+    const uint32_t to = onward == nullptr ? child : onward->to.get(child);
+    if (to != kNoRow && test(pred.kids[0], table, to)) return true;
   }
   return false;
 }
@@ -178,6 +181,8 @@ bool Filter::prepared(const Pred& pred, const Table& table, Related* related) {
   const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
   const uint32_t known = pred.step.reverse ? table.rows : tested.rows;
   related->rows.assign((known + 63) / 64, 0);
+  std::vector<uint64_t> joined(pred.step.through ? (size_t{tested.rows} + 63) / 64 : 0);
+  std::vector<uint64_t>& ends = pred.step.through ? joined : related->rows;
   for (uint64_t first = 0; first < tested.rows; first += kBlock) {
     const auto count = static_cast<uint32_t>(std::min<uint64_t>(kBlock, tested.rows - first));
     if (!ticker_->spend(count)) break;  // the query ends without an answer
@@ -186,8 +191,8 @@ bool Filter::prepared(const Pred& pred, const Table& table, Related* related) {
     fill_mask(tested, static_cast<uint32_t>(first), count, active);
     test_block(pred.kids[0], tested, static_cast<uint32_t>(first), count, active, found);
     for (uint32_t w = 0; w * 64 < count; ++w) {
-      if (!pred.step.reverse) {
-        related->rows[first / 64 + w] = found[w];
+      if (!pred.step.reverse || pred.step.through) {
+        ends[first / 64 + w] = found[w];
         continue;
       }
       const uint32_t* to = link.to.run(first + w * 64);  // 64 rows are in one page
@@ -197,6 +202,7 @@ bool Filter::prepared(const Pred& pred, const Table& table, Related* related) {
       }
     }
   }
+  if (pred.step.through) mark_joined(snapshot_, pred.step, joined, &related->rows);
   return true;
 }
 

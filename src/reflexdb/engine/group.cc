@@ -12,7 +12,7 @@ namespace {
 
 // Equal values, equal bytes; values of one group's columns stand one behind the other.
 void append_key(const Column& column, uint32_t row, std::string* out) {
-  if (!is_known(column, row)) {
+  if (row == kNoRow || !is_known(column, row)) {
     out->push_back('\0');
     return;
   }
@@ -55,14 +55,27 @@ bool holds(Filter* filter, const Operand& operand, bool negated, const PlanAggre
   }
 }
 
-Groups::Groups(const PlanGrouping& plan, const Table& table) : plan_(plan), table_(table) {
+Groups::Groups(const PlanGrouping& plan, const Snapshot& snapshot, uint32_t table)
+    : plan_(plan), snapshot_(snapshot), table_(snapshot.table(table)) {
   if (!plan_.grouped) groups_.push_back({0, std::vector<Accumulator>(plan_.aggregates.size()), {}});
+}
+
+const Column& Groups::values(const GroupColumn& column) const {
+  return snapshot_.table(column.table).columns[column.column];
+}
+
+uint32_t Groups::place(const GroupColumn& column, uint32_t row) const {
+  for (const Step& step : column.path) {
+    row = snapshot_.link(step.child, step.forward).to.get(row);
+    if (row == kNoRow) return row;
+  }
+  return row;
 }
 
 Groups::Group& Groups::group_of(uint32_t row) {
   if (!plan_.grouped) return groups_[0];
   key_.clear();
-  for (const uint16_t column : plan_.columns) append_key(table_.columns[column], row, &key_);
+  for (const GroupColumn& column : plan_.columns) append_key(values(column), place(column, row), &key_);
   const auto [found, added] = by_key_.try_emplace(key_, static_cast<uint32_t>(groups_.size()));
   if (added) groups_.push_back({row, std::vector<Accumulator>(plan_.aggregates.size()), {}});
   return groups_[found->second];
@@ -101,7 +114,12 @@ bool Groups::test(const GroupPred& pred, const Group& group, Filter* filter,
       break;
   }
   const Operand& operand = operands[pred.operand];
-  if (!pred.of_aggregate) return filter->holds(operand, pred.negated, table_.columns[pred.index], group.row);
+  if (!pred.of_aggregate) {
+    const GroupColumn& column = plan_.columns[pred.index];
+    const uint32_t row = place(column, group.row);
+    if (row == kNoRow) return operand.kind == Operand::Kind::kNull && !pred.negated;
+    return filter->holds(operand, pred.negated, values(column), row);
+  }
   return reflex::holds(filter, operand, pred.negated, plan_.aggregates[pred.index], table_,
                        group.values[pred.index]);
 }
@@ -112,12 +130,17 @@ bool Groups::before(uint32_t a, uint32_t b) const {
     const Group& y = groups_[b];
     bool has_x = false;
     bool has_y = false;
+    uint32_t at_x = 0;
+    uint32_t at_y = 0;
     if (key.of_aggregate) {
       has_x = x.values[key.index].kind != AggregateValue::Kind::kNull;
       has_y = y.values[key.index].kind != AggregateValue::Kind::kNull;
     } else {
-      has_x = is_known(table_.columns[key.index], x.row);
-      has_y = is_known(table_.columns[key.index], y.row);
+      const GroupColumn& column = plan_.columns[key.index];
+      at_x = place(column, x.row);
+      at_y = place(column, y.row);
+      has_x = at_x != kNoRow && is_known(values(column), at_x);
+      has_y = at_y != kNoRow && is_known(values(column), at_y);
     }
     if (!has_x || !has_y) {
       if (has_x == has_y) continue;
@@ -125,7 +148,7 @@ bool Groups::before(uint32_t a, uint32_t b) const {
     }
     const int order = key.of_aggregate ? compare_values(plan_.aggregates[key.index], table_,
                                                         x.values[key.index], y.values[key.index])
-                                       : compare_rows(table_.columns[key.index], x.row, y.row);
+                                       : compare_rows(values(plan_.columns[key.index]), at_x, at_y);
     if (order != 0) return (order < 0) != key.descending;
   }
   return false;
@@ -138,7 +161,13 @@ void Groups::write(uint32_t group, Writer* writer) const {
     if (field.of_aggregate) {
       emit_aggregate(plan_.aggregates[field.index], table_, from.values[field.index], writer);
     } else {
-      emit_value(table_.columns[field.index], from.row, writer);
+      const GroupColumn& column = plan_.columns[field.index];
+      const uint32_t row = place(column, from.row);
+      if (row == kNoRow) {
+        writer->put("null");
+      } else {
+        emit_value(values(column), row, writer);
+      }
     }
   }
   writer->put('}');

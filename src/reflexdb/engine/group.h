@@ -20,7 +20,7 @@ bool holds(Filter* filter, const Operand& operand, bool negated, const PlanAggre
 class Groups {
  public:
   // Without GROUP BY there is one group, even of no rows.
-  Groups(const PlanGrouping& plan, const Table& table);
+  Groups(const PlanGrouping& plan, const Snapshot& snapshot, uint32_t table);
 
   void add(uint32_t row);
   size_t size() const { return groups_.size(); }
@@ -28,6 +28,16 @@ class Groups {
   // Which groups are answered, in their order, HAVING applied. Call once, after the last row.
   std::vector<uint32_t> finish(Filter* filter, const std::vector<Operand>& operands, Ticker* ticker);
   void write(uint32_t group, Writer* writer) const;
+
+  // One of the group's rows, and the value of one of its aggregates. Requires: after finish().
+  uint32_t row(uint32_t group) const { return groups_[group].row; }
+  const AggregateValue& aggregate(uint32_t group, uint32_t index) const {
+    return groups_[group].values[index];
+  }
+  // Where the values of a column that rows are grouped by stand, and the place of a row's value there, or
+  // kNoRow.
+  const Column& values(const GroupColumn& column) const;
+  uint32_t place(const GroupColumn& column, uint32_t row) const;
 
  private:
   struct Group {
@@ -42,6 +52,7 @@ class Groups {
   bool before(uint32_t a, uint32_t b) const;
 
   const PlanGrouping& plan_;
+  const Snapshot& snapshot_;
   const Table& table_;
   std::vector<Group> groups_;
   std::unordered_map<std::string, uint32_t> by_key_;

@@ -179,6 +179,7 @@ Result HttpParser::known_field(const char* data, std::string_view name, std::str
       if (!all_of(value, kHost)) return bad("The Host field is not a host and a port.");
       break;
     case 6:
+      if (same_name(name, "accept")) return add_line(range, &accept_);
       if (!same_name(name, "expect")) break;
       if (has_expect_ || !same_text(value, "100-continue")) {
         return fail(417, "expectation_failed", "The only expectation that can be met is 100-continue.");
@@ -195,10 +196,15 @@ Result HttpParser::known_field(const char* data, std::string_view name, std::str
         authorization_ = range;
       } else if (same_name(name, "if-none-match")) {
         if_none_match_ = range;
+      } else if (same_name(name, "last-event-id")) {
+        last_event_id_ = range;
       }
       break;
     case 14:
       if (same_name(name, "content-length")) return content_length(value);
+      break;
+    case 15:
+      if (same_name(name, "accept-encoding")) return add_line(range, &accept_encoding_);
       break;
     case 17:
       if (same_name(name, "transfer-encoding")) return transfer_encoding(value);
@@ -398,6 +404,12 @@ Result HttpParser::feed(char* data, size_t* size) {
   }
 }
 
+HttpParser::Result HttpParser::add_line(Range range, Ranges* to) {
+  if (to->count == FieldLines::kMost) return bad("Accept and Accept-Encoding may stand in four lines each.");
+  to->lines[to->count++] = range;
+  return Result::kRequest;
+}
+
 HttpRequest HttpParser::request(const char* data) const {
   auto view = [data](Range range) { return std::string_view(data + range.begin, range.size); };
   HttpRequest request;
@@ -414,6 +426,13 @@ HttpRequest HttpParser::request(const char* data) const {
   request.min_position = view(min_position_);
   request.has_wait_ms = has_wait_ms_;
   request.wait_ms = view(wait_ms_);
+  request.last_event_id = view(last_event_id_);
+  const auto lines = [&view](const Ranges& from, FieldLines* to) {
+    to->count = from.count;
+    for (size_t i = 0; i < from.count; ++i) to->lines[i] = view(from.lines[i]);
+  };
+  lines(accept_, &request.accept);
+  lines(accept_encoding_, &request.accept_encoding);
   request.body = {data + body_begin_, body_end_ - body_begin_};
   return request;
 }

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "accept.h"
+
 namespace reflex::net {
 
 struct HttpLimits {
@@ -42,6 +44,9 @@ struct HttpRequest {
   std::string_view min_position;  // X-ReflexDB-Min-Position
   bool has_wait_ms = false;
   std::string_view wait_ms;  // X-ReflexDB-Wait-Ms
+  FieldLines accept;
+  FieldLines accept_encoding;
+  std::string_view last_event_id;
   std::string_view body;
 };
 
@@ -95,6 +100,11 @@ class HttpParser {
   Result known_field(const char* data, std::string_view name, std::string_view value);
   Result content_length(std::string_view value);
   Result transfer_encoding(std::string_view value);
+  struct Ranges {
+    std::array<Range, FieldLines::kMost> lines;
+    uint8_t count = 0;
+  };
+  Result add_line(Range range, Ranges* to);
   void connection(std::string_view value);
   Result head_end();
   Result chunk_size(std::string_view line);
@@ -129,6 +139,9 @@ class HttpParser {
   Range if_none_match_;
   Range min_position_;
   Range wait_ms_;
+  Range last_event_id_;
+  Ranges accept_;
+  Ranges accept_encoding_;
 };
 
 }  // namespace reflex::net

@@ -50,6 +50,7 @@ struct Instance {
   HealthNotes notes;
   std::vector<std::unique_ptr<LoopStats>> stats;  // one a loop
   std::atomic<int64_t> connections{0};
+  std::atomic<int64_t> live_queries{0};
   std::atomic<int64_t> pending_bytes{0};  // of answers that clients have not taken yet
   std::atomic<bool> sync_connected{false};
   std::atomic<bool> follows{false};  // sync says that positions are the source's own, exact ones

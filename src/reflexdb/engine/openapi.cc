@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "json_doc.h"
+#include "through.h"
 #include "version.h"
 
 namespace reflex::net {
@@ -93,7 +94,8 @@ void append_reference(std::string* out, size_t table) {
   *out += "{\"$ref\":\"#/components/schemas/table" + std::to_string(table) + "\"}";
 }
 
-void append_properties(std::string* out, const TableDef& table) {
+void append_properties(std::string* out, const SchemaDef& schema, uint32_t index) {
+  const TableDef& table = schema.tables[index];
   bool first = true;
   auto separate = [&] {
     if (!std::exchange(first, false)) *out += ',';
@@ -121,13 +123,25 @@ void append_properties(std::string* out, const TableDef& table) {
     append_reference(out, reverse.child);
     *out += '}';
   }
+  for (const Through& through : through_relations(schema, index)) {
+    if (has_field(table, through.name)) continue;
+    separate();
+    append_quoted(out, through.name);
+    const std::string by(schema.tables[through.step.child].name);
+    *out += ":{\"description\":";
+    append_quoted(out, "Related rows through " + by + ". Answered where they are selected.");
+    *out += ",\"type\":\"array\",\"items\":";
+    append_reference(out, through.step.to);
+    *out += '}';
+  }
 }
 
-void append_table(std::string* out, const TableDef& table, size_t index) {
+void append_table(std::string* out, const SchemaDef& schema, uint32_t index) {
+  const TableDef& table = schema.tables[index];
   *out += "\"table" + std::to_string(index) + "\":{\"title\":";
   append_quoted(out, table.name);
   *out += ",\"type\":\"object\",\"properties\":{";
-  append_properties(out, table);
+  append_properties(out, schema, index);
   *out += "},\"x-primary-key\":[";
   bool first = true;
   for (uint16_t column : table.primary_key) {
@@ -190,9 +204,9 @@ std::string openapi_document(const SchemaDef& schema) {
   out += responses;
   out += "}},";
   out += kComponents;
-  for (size_t i = 0; i < schema.tables.size(); ++i) {
+  for (uint32_t i = 0; i < schema.tables.size(); ++i) {
     out += ',';
-    append_table(&out, schema.tables[i], i);
+    append_table(&out, schema, i);
   }
   out += "}}}\n";
   return out;

@@ -41,6 +41,8 @@ const NumberOption kNumbers[] = {
     REFLEX_NUMBER("--max-query-ms", limits.max_query_ms, 1, kU32Max, "longest time for one query"),
     REFLEX_NUMBER("--max-connections", max_connections, 1, 1'000'000,
                   "open client connections, all loops together"),
+    REFLEX_NUMBER("--max-live-queries", max_live_queries, 0, 1'000'000,
+                  "queries answered again on change, all loops together"),
     REFLEX_NUMBER("--header-timeout-ms", header_timeout_ms, 1, 86'400'000,
                   "from a request's first byte to the end of its head"),
     REFLEX_NUMBER("--idle-timeout-ms", idle_timeout_ms, 1, 86'400'000,

@@ -19,6 +19,7 @@ struct Options {
   LogLevel log_level = LogLevel::kInfo;
   Limits limits;
   uint32_t max_connections = 10'000;
+  uint32_t max_live_queries = 1'000;
   uint32_t header_timeout_ms = 10'000;
   uint32_t idle_timeout_ms = 60'000;
   uint32_t write_timeout_ms = 30'000;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "hash_index.h"
+#include "through.h"
 
 namespace reflex {
 
@@ -34,7 +35,10 @@ uint32_t table_of(const RelatedKey& key, uint32_t from) {
 AggregateValue related_value(const Snapshot& snapshot, const Step& step, const PlanAggregate& plan,
                              uint32_t parent, Ticker* ticker) {
   const Table& table = snapshot.table(step.to);
-  const RowRange children = snapshot.link(step.child, step.forward).children(parent);
+  std::vector<uint32_t> joined;
+  if (step.through) rows_through(snapshot, step, parent, &joined);
+  const RowRange children =
+      step.through ? RowRange(joined) : snapshot.link(step.child, step.forward).children(parent);
   if (!plan.has_column) {
     AggregateValue count;
     count.kind = Kind::kInteger;

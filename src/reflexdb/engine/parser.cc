@@ -54,10 +54,6 @@ class Parser {
     return false;
   }
 
-  bool unsupported(size_t at, const std::string& what) {
-    return fail(at, what + " not supported by this version of the query language.");
-  }
-
   bool expected(const std::string& what) {
     const std::string found =
         cur_.kind == TokenKind::kEnd ? "the query ends" : "there is " + quoted(cur_.text);
@@ -101,7 +97,10 @@ class Parser {
   }
 
   bool whole_query(ast::Query* out) {
-    if (is_word("EXPLAIN") && peek().kind == TokenKind::kName) return unsupported(cur_.at, "EXPLAIN is");
+    if (is_word("EXPLAIN") && peek().kind == TokenKind::kName) {
+      out->explained = true;
+      advance();
+    }
     if (cur_.kind != TokenKind::kName) return expected("a table's name");
     do {
       ast::Name key;
@@ -267,11 +266,12 @@ class Parser {
     return true;
   }
 
-  // name {, name} [HAVING condition]
+  // path {, path} [HAVING condition]
   bool grouping(ast::Selection* out) {
     do {
-      if (!name(&out->group.emplace_back(), "a column's name after GROUP BY")) return false;
-      if (is_symbol(".")) return unsupported(cur_.at, "Grouping by a related table's column is");
+      std::optional<ast::Aggregate> call;
+      if (!operand("a column's name after GROUP BY", &out->group.emplace_back(), &call)) return false;
+      if (call) return fail(call->at, "Rows are grouped by columns, not by aggregates.");
     } while (accept(","));
     return !accept_word("HAVING") || disjunction(&out->having);
   }
@@ -346,7 +346,19 @@ class Parser {
       field->name = field->selection->name;
       return true;
     }
-    return name(&field->name, "a field's name");
+    if (!name(&field->name, "a field's name")) return false;
+    return !is_symbol(".") || field_path(field);
+  }
+
+  // Behind its first name: a column of a related row, where rows are grouped by it.
+  bool field_path(ast::Field* field) {
+    field->path.push_back(field->name);
+    while (accept(".")) {
+      if (!name(&field->path.emplace_back(), "a column's name")) return false;
+      if (field->path.size() + depth_ > max_depth_) return too_deep();
+      field->name.text += '_' + field->path.back().text;
+    }
+    return true;
   }
 
   // count() or sum(column): the parentheses of a relation hold more than a name, and in a selection braces

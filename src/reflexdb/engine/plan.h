@@ -24,7 +24,9 @@ struct Step {
   bool reverse = false;  // from parent to children
   uint32_t child = 0;
   uint32_t forward = 0;
-  uint32_t to = 0;  // the table it leads to
+  uint32_t to = 0;       // the table it leads to
+  bool through = false;  // `child` joins two tables: on along its relation `onward`
+  uint32_t onward = 0;
 };
 
 // count() or sum(column) over rows of one table.
@@ -64,21 +66,29 @@ struct GroupPred {
   bool negated = false;
   std::vector<GroupPred> kids;
   bool of_aggregate = false;
-  uint32_t index = 0;  // among the grouping's aggregates, or a column of the table
+  uint32_t index = 0;  // among the grouping's aggregates, or its columns
   uint32_t operand = 0;
+};
+
+// What rows are grouped by: a column of theirs, or of a row that they lead to.
+struct GroupColumn {
+  std::vector<Step> path;  // forward
+  uint32_t table = 0;      // that has the column
+  uint16_t column = 0;
 };
 
 // What stands in an answer for many rows: aggregates, and the columns grouped by.
 struct PlanGrouping {
   struct Key {
-    std::string key;  // fields: `{"count":` or `,"count":`
+    std::string name;  // of fields
+    std::string key;   // of fields: `{"count":` or `,"count":`
     bool of_aggregate = false;
-    uint32_t index = 0;  // among `aggregates`, or a column of the table
+    uint32_t index = 0;  // among `aggregates` or `columns`
     bool descending = false;
     bool nulls_first = false;
   };
   bool grouped = false;  // an array of groups; else one object
-  std::vector<uint16_t> columns;
+  std::vector<GroupColumn> columns;
   std::vector<PlanAggregate> aggregates;  // those answered, ordered by and tested
   std::vector<Key> fields;
   std::vector<Key> order;  // always ends in the columns
@@ -107,6 +117,7 @@ struct PlanSelection;
 struct PlanField {
   enum class Kind : uint8_t { kColumn, kForward, kReverse };
   Kind kind = Kind::kColumn;
+  std::string name;
   std::string key;  // `{"id":` or `,"name":`, ready to copy
   uint16_t column = 0;
   Step step;
@@ -157,6 +168,7 @@ struct Plan {
   std::vector<Site> sites;
   std::string key;            // `{"users":` or `,"posts":` where a query has several selections
   std::vector<Plan> further;  // the other selections; they share this one's limits
+  bool explained = false;     // how it is answered is asked, not the answer
   // Where values come beside the text, the query as written: it is bound again for each call.
   std::unique_ptr<const ast::Query> unbound;
 };

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "answer_rows.h"
+#include "arrow_body.h"
 #include "bind.h"
 #include "exec.h"
 #include "json_out.h"
 #include "parser.h"
 #include "plan_cache.h"
+#include "profile.h"
+#include "text_bodies.h"
 
 namespace reflex {
 
@@ -28,6 +32,7 @@ struct QueryEngine::Impl {
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
+  bool hit = false;  // the last query's plan was known
 
   QueryError plan_for(std::string_view text, Parameters parameters, const Plan** out) {
     shape.scan(text);
@@ -41,9 +46,11 @@ struct QueryEngine::Impl {
     }
     if (found) {
       ++hits;
+      hit = true;
       return (*out)->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
     }
     ++misses;
+    hit = false;
     auto query = std::make_unique<ast::Query>();
     QueryError error = parse_query(text, limits.max_depth, query.get());
     if (!error.ok()) return error;
@@ -70,20 +77,38 @@ struct QueryEngine::Impl {
     return error;
   }
 
+  QueryError too_large() const {
+    return {413,
+            "query_too_large",
+            "The query is longer than the " + std::to_string(limits.max_query_bytes) + " bytes allowed.",
+            {},
+            false,
+            0};
+  }
+
+  QueryError stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters,
+                    QueryEngine::Layout layout, std::unique_ptr<Body>* body, std::string* out);
+
+  // Runs the query as ever, and throws its answer away.
+  QueryError explain(const Snapshot& snapshot, const Plan& plan, std::string* out) {
+    Profile profile;
+    std::string thrown_away;
+    writer.start(&thrown_away);
+    QueryError error = run_plan(schema, snapshot, plan, limits, &scratch, &writer, &next, &profile);
+    next.clear();
+    if (error.ok()) *out += explanation(schema, snapshot, plan, profile, writer.written(), hit);
+    writer.forget();
+    return error;
+  }
+
   QueryError answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
                     std::string* out) {
-    if (text.size() > limits.max_query_bytes) {
-      return {413,
-              "query_too_large",
-              "The query is longer than the " + std::to_string(limits.max_query_bytes) + " bytes allowed.",
-              {},
-              false,
-              0};
-    }
+    if (text.size() > limits.max_query_bytes) return too_large();
     next.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
+    if (plan->explained) return explain(snapshot, *plan, out);
     writer.start(out);
     error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer, &next);
     if (error.ok()) writer.finish();
@@ -91,8 +116,82 @@ struct QueryEngine::Impl {
   }
 };
 
+namespace {
+
+QueryError shapeless(std::string message, size_t at) {
+  QueryError error =
+      error_at("not_acceptable", at, std::move(message), "application/json has a form for every answer");
+  error.status = 406;
+  return error;
+}
+
+// Why the query has no answer of that shape.
+QueryError check_layout(const ast::Query& query, const Plan& plan, QueryEngine::Layout layout) {
+  if (plan.explained) return shapeless("What EXPLAIN tells comes as JSON only.", 0);
+  if (query.selections.size() > 1) {
+    return shapeless("Several selections come as JSON only.", query.selections[1].name.at);
+  }
+  if (layout == QueryEngine::Layout::kNdjson) return {};
+  const ast::Selection& selection = query.selections[0];
+  for (size_t i = 0; i < plan.root.fields.size(); ++i) {
+    const PlanField& field = plan.root.fields[i];
+    if (field.selection == nullptr) continue;
+    size_t at = selection.name.at;
+    for (const ast::Field& asked : selection.fields) {
+      if (asked.key.text == field.name) at = asked.key.at;
+    }
+    return shapeless("This format has columns only, and " + quoted(field.name) + " is a relation.", at);
+  }
+  if (plan.root.fields.empty() && plan.root.grouping == nullptr) {
+    return shapeless("This format needs a column, and none is selected.", selection.name.at);
+  }
+  return {};
+}
+
+}  // namespace
+
+QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters,
+                                     QueryEngine::Layout layout, std::unique_ptr<Body>* body,
+                                     std::string* out) {
+  next.clear();
+  if (text.size() > limits.max_query_bytes) return too_large();
+  auto query = std::make_unique<ast::Query>();
+  QueryError error = parse_query(text, limits.max_depth, query.get());
+  if (!error.ok()) return error;
+  auto plan = std::make_unique<Plan>();
+  error = bind_query(schema, *query, parameters, plan.get());
+  if (error.ok()) error = check_layout(*query, *plan, layout);
+  if (!error.ok()) return error;
+  auto rows =
+      std::make_unique<AnswerRows>(schema, std::move(snapshot), std::move(query), std::move(plan), limits);
+  const AnswerRows& known = *rows;
+  std::unique_ptr<Body> made = layout == QueryEngine::Layout::kNdjson ? ndjson_body(std::move(rows))
+                               : layout == QueryEngine::Layout::kCsv  ? csv_body(std::move(rows))
+                                                                      : arrow_body(std::move(rows));
+  const Body::State state = made->next(out);
+  if (state == Body::State::kFailed) return known.error();
+  next = known.next_page();
+  if (state == Body::State::kMore) *body = std::move(made);
+  return {};
+}
+
+int QueryEngine::stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,
+                        std::unique_ptr<Body>* body, std::string* out) {
+  const size_t before = out->size();
+  QueryError error;
+  try {
+    error = impl_->stream(std::move(snapshot), text, parameters, layout, body, out);
+    if (error.ok()) return 200;
+  } catch (const std::bad_alloc&) {
+    error = limit_error("The query needs more memory than the instance has left.");
+  }
+  out->resize(before);
+  append_error(error, text, out);
+  return error.status;
+}
+
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 

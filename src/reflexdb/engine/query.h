@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "body.h"
 #include "parameters.h"
 #include "schema.h"
 #include "snapshot.h"
@@ -38,6 +39,13 @@ class QueryEngine {
   int answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
     return answer(snapshot, text, {}, out);
   }
+
+  // The same in another shape, row by row. 200: `*out` got the first piece and `*body`, where there is more,
+  // gives the rest; the body is independent of this object and of the snapshot's successors. 406: the query
+  // has no answer of this shape.
+  enum class Layout : uint8_t { kNdjson, kCsv, kArrow };
+  int stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,
+             std::unique_ptr<Body>* body, std::string* out);
 
   // Where the page after the last answer starts; empty where there is none. Valid until the next answer.
   std::string_view next_page() const;

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "representation.h"
+
 namespace reflex::net {
 namespace {
 
@@ -24,6 +26,8 @@ std::string_view status_line(int status) {
       return "HTTP/1.1 404 Not Found\r\n";
     case 405:
       return "HTTP/1.1 405 Method Not Allowed\r\n";
+    case 406:
+      return "HTTP/1.1 406 Not Acceptable\r\n";
     case 408:
       return "HTTP/1.1 408 Request Timeout\r\n";
     case 411:
@@ -91,17 +95,30 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
   Writer head(out);
   head.text(status_line(reply.status)).text(date());
   if (reply.status != 304) {
-    head.text(reply.type == ContentType::kJson
-                  ? "Content-Type: application/json\r\n"
-                  : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
-    head.text("Content-Length: ").number(body_bytes).text("\r\n");
+    head.text("Content-Type: ");
+    if (reply.type == ContentType::kText) {
+      head.text("text/plain; version=0.0.4; charset=utf-8");
+    } else {
+      head.text(media_type(reply.format));
+      if (reply.format == Format::kCsv) head.text("; charset=utf-8; header=present");
+    }
+    head.text("\r\n");
+    if (reply.chunked) {
+      head.text("Transfer-Encoding: chunked\r\n");
+    } else if (!reply.unbounded) {
+      head.text("Content-Length: ").number(body_bytes).text("\r\n");
+    }
+    if (reply.gzip) head.text("Content-Encoding: gzip\r\n");
   }
+  if (reply.varies) head.text("Vary: Accept, Accept-Encoding\r\n");
+  if (reply.format == Format::kEvents) head.text("Cache-Control: no-store\r\n");
   if (reply.has_snapshot) {
     head.text("X-ReflexDB-Version: ").number(reply.version);
     head.text("\r\nX-ReflexDB-Snapshot-Age-Ms: ").number(static_cast<uint64_t>(reply.age_ms)).text("\r\n");
   }
   if (!reply.position.empty()) head.text("X-ReflexDB-Position: ").text(reply.position).text("\r\n");
-  if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version).text("\"\r\n");
+  if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version);
+  if (reply.has_etag) head.text(tag_suffix(reply.format, reply.gzip)).text("\"\r\n");
   if (!reply.next.empty()) head.text("Link: </query?after=").text(reply.next).text(">; rel=\"next\"\r\n");
   if (reply.status == 401) head.text("WWW-Authenticate: Bearer\r\n");
   if (!reply.allow.empty()) head.text("Allow: ").text(reply.allow).text("\r\n");

@@ -44,16 +44,6 @@ class KeyLookup {
   std::vector<std::string>& converted_;
 };
 
-void sort_unique(const Table& table, std::vector<uint32_t>* rows) {
-  if (rows->size() < 2) return;
-  if (table.ordered) {
-    std::sort(rows->begin(), rows->end(), [&](uint32_t a, uint32_t b) { return table.before(a, b); });
-  } else {
-    std::sort(rows->begin(), rows->end());
-  }
-  rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
-}
-
 bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
   std::vector<uint32_t>* out = &scratch->rows;
   const uint32_t child = plan.root.table;
@@ -89,6 +79,16 @@ bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint
 }
 
 }  // namespace
+
+void sort_unique(const Table& table, std::vector<uint32_t>* rows) {
+  if (rows->size() < 2) return;
+  if (table.ordered) {
+    std::sort(rows->begin(), rows->end(), [&](uint32_t a, uint32_t b) { return table.before(a, b); });
+  } else {
+    std::sort(rows->begin(), rows->end());
+  }
+  rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
+}
 
 bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
   std::vector<uint32_t>* out = &scratch->rows;

@@ -27,6 +27,9 @@ struct Scratch {
 // table's order and each once. False: every row has to be looked at, and there are none in `scratch->rows`.
 bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch);
 
+// Puts rows in the table's order, each once.
+void sort_unique(const Table& table, std::vector<uint32_t>* rows);
+
 // How many rows matter: the limit and what OFFSET skips.
 uint64_t rows_wanted(const PlanSelection& selection);
 

@@ -9,8 +9,8 @@
 
 namespace reflex::net {
 
-inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 408, 411, 413,
-                                    414, 417, 422, 431, 500, 501, 503, 505};
+inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 406, 408, 411,
+                                    413, 414, 417, 422, 431, 500, 501, 503, 505};
 inline constexpr size_t kStatusCount = sizeof(kStatuses) / sizeof(kStatuses[0]);
 
 // Upper bounds of the histogram of query times, in nanoseconds; one more bucket holds the rest.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -173,6 +177,32 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     assert "a file is in the way" in refused(tmp_path / "data")
     assert "a file is in the way" in refused(tmp_path / "data" / "below")
     assert (tmp_path / "data").read_text() == "mine"
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
+def test_a_read_only_data_directory_is_refused(tmp_path: Path, used: bool) -> None:
+    data = tmp_path / "data"
+    (data / "logs" / "builds" if used else data).mkdir(parents=True)
+    place = data if used else data / "new"
+    freeze = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 77; shift; exec "$@"'
+    command = [sys.executable, "-m", "reflexdb", "serve", "--data", str(place), "--port", "0"]
+    apart = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("needs unshare and the right to mount")
+    done = subprocess.run(
+        [*apart, "sh", "-c", freeze, "sh", str(data), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+    if done.returncode == 77:
+        pytest.skip("needs unshare and the right to mount")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"reflexdb serve: {place} can't be the data directory")
+    assert "writable" in said or "Read-only" in said
 
 
 def test_damaged_secrets_stop_the_start_with_a_sentence(plane: Plane) -> None:

@@ -1,6 +1,6 @@
 """The n-th step of a process is its last: it ends itself with SIGKILL just before the step would take effect.
 
-Or, where the order says `full`, from the n-th step on the disk is full, until the order is taken away.
+Or, where the order says `full` or `read-only`, from the n-th step on the disk is, until the order is taken away.
 
 Installed in a control plane before it starts. A step is whatever outlives the process: a file made, written, renamed
 or removed, a process started or signalled, a socket bound or connected, a transaction committed. Between two steps
@@ -33,6 +33,14 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ELSEWHERE = (os.devnull, "/proc/")
 _LOOKING = ("health", "keeper-", "leases")
 _NEEDS_SPACE = ("open ", "os.mkdir ", "os.symlink ", "COMMIT")
+_REFUSED = {
+    "full": (errno.ENOSPC, "database or disk is full", _NEEDS_SPACE),
+    "read-only": (
+        errno.EROFS,
+        "attempt to write a readonly database",
+        (*_NEEDS_SPACE, "os.rename ", "os.remove ", "os.rmdir ", "os.truncate ", "os.chmod "),
+    ),
+}
 _FILES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 _OTHERS = {"subprocess.Popen", "socket.bind", "socket.connect"}
 
@@ -45,7 +53,7 @@ class Fate:
         self._trail = str(place / TRAIL)
         self._lock = threading.Lock()
         self._last: int | None = None
-        self._full = False
+        self._disk = ""
         self._descriptor = -1
         self._count = 0
         self._before = ""
@@ -73,19 +81,20 @@ class Fate:
         self._count += 1
         self._before = name
         os.write(self._descriptor, f"{self._count} {threading.current_thread().name} {name}\n".encode())
-        if self._full:
+        if self._disk:
             self._refuse(name)
         elif self._count == self._last:
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()  # no other thread gets past here either: it waits for the lock
 
     def _refuse(self, name: str) -> None:
-        """As a full disk does; what needs no space goes on."""
-        if self._count < (self._last or 0) or not name.startswith(_NEEDS_SPACE) or not Path(self._order).exists():
+        """As such a disk does; what it can still do goes on."""
+        number, of_sqlite, refused = _REFUSED[self._disk]
+        if self._count < (self._last or 0) or not name.startswith(refused) or not Path(self._order).exists():
             return
         if name == "COMMIT":
-            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError(of_sqlite))
+        raise OSError(number, os.strerror(number))
 
     def _ordered(self) -> bool:
         if self._last is None:
@@ -94,7 +103,7 @@ class Fate:
             except FileNotFoundError:
                 return False
             number, _, kind = os.read(descriptor, 40).decode().partition(" ")
-            self._last, self._full = int(number), kind == "full"
+            self._last, self._disk = int(number), kind
             os.close(descriptor)
             self._descriptor = os.open(self._trail, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
         return True
@@ -107,9 +116,9 @@ class Fate:
         elif event in _FILES or event in _OTHERS:
             self.step(f"{event} {_brief(event, arguments)}")
 
-    def _statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement == "COMMIT":
-            self.step("COMMIT")
+    def _statement(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement == "COMMIT":  # on PostgreSQL it needs no space of ours
+            self.step("COMMIT" if connection.dialect.name == "sqlite" else "commit")
 
     def _done(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement == "COMMIT":

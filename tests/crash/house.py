@@ -116,7 +116,8 @@ class House:
             self.child = None
 
     def order(self, last: int, kind: str = "") -> None:
-        """The steps are counted from now on; this is the last of them, or from it on the disk is `full`."""
+        """The steps are counted from now on; this is the last of them, or from it on
+        the disk is `full` or `read-only`."""
         fresh = self.fate / "order.new"
         fresh.write_text(f"{last} {kind}")
         fresh.rename(self.fate / ORDER)

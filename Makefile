@@ -19,6 +19,7 @@ RECORDS ?=
 ON_RECORDS = $(if $(RECORDS),--records=$(RECORDS))
 CHINOOK ?=
 FUZZ_S ?= 300
+SOAK_S ?= 600
 PY_CODE := src tools bench tests
 
 .PHONY: help
@@ -54,6 +55,11 @@ acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, r
 .PHONY: fuzz-api
 fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes up: make fuzz-api FUZZ_S=600
 	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(ON_RECORDS) $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: compiler $(STAMP) ## follow made-up writers through made-up faults and compare every value: make soak SOAK_S=600
+	@tools/install-test-servers.sh
+	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py -s $(PYTEST_ARGS)
 
 .PHONY: crash
 crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it

@@ -27,7 +27,7 @@ from reflexdb.sources.changes import Follower, FollowOptions
 from reflexdb.sync import feed
 from reflexdb.sync.commands import command
 from reflexdb.sync.poll import Poll
-from reflexdb.sync.settings import SyncProcessSettings, secret_line
+from reflexdb.sync.settings import SyncProcessSettings, secret_line, set_paused
 from tests.engine.serving import Server, compile_server
 from tests.servers.cut import Cut
 from tests.sync.waiting import until
@@ -55,6 +55,8 @@ class Place:
         self.program = compile_server(cache, plan=self.plan)
         self.server = Server(self.program)
         self.sync: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
+        self._counts: dict[str, Any] = {}
 
     # The sync process.
 
@@ -85,6 +87,20 @@ class Place:
     def order(self, what: str) -> None:
         answer = command(self.server.directory, what)
         assert answer["ok"], answer
+
+    def resume(self) -> None:
+        """Whether or not a process runs just now."""
+        with contextlib.suppress(ReflexError, OSError):
+            self.order("resume")
+            return
+        set_paused(self.server.directory, False)
+
+    def heal(self) -> None:
+        """Nothing fails any more."""
+        self.cut.heal()
+        if self.sync is None or self.sync.poll() is not None:
+            self.start()
+        self.resume()
 
     def log(self, action: str = "") -> list[dict[str, Any]]:
         """What sync logged, of one action."""
@@ -169,7 +185,17 @@ class Place:
         assert found is not None
         return found
 
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Sync's, as last told."""
+        return self._counts
+
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with contextlib.suppress(ReflexError):
+            self._counts = self.health()
         self.kill()
         with contextlib.suppress(ReflexError):
             self.follower().drop()

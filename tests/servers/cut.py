@@ -1,4 +1,7 @@
-"""A TCP proxy before a server, which can be cut and mended: the server goes away and comes back, to whoever uses it."""
+"""A TCP proxy before a server, which can be cut and mended: the server goes away and comes back, to whoever uses it.
+
+It can also stall (connections stay open and nothing comes), and be cut in the middle of what the server sends.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,37 @@ class Cut:
         self._listener: socket.socket | None = None
         self._pairs: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
+        self._left: int | None = None
         self.port = 0
         self.mend()
+
+    def lead_to(self, host: str, port: int) -> None:
+        """From the next connection on, another server answers."""
+        self._target = (host, port)
+
+    def stall(self) -> None:
+        """Nothing passes until `flow`."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        self._flows.set()
+
+    def cut_after(self, size: int) -> None:
+        """Cut once the server has sent so many bytes more."""
+        self._left = size
+
+    def heal(self) -> None:
+        """Nothing fails from here on; what was connected is not any more."""
+        self._left = None
+        self._flows.set()
+        self.cut()
+        self.mend()
+
+    @property
+    def is_cut(self) -> bool:
+        return self._listener is None
 
     def mend(self) -> None:
         listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
@@ -52,12 +84,26 @@ class Cut:
             with self._lock:
                 self._pairs += [client, server]
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+                from_server = one is server
+                threading.Thread(target=self._copy, args=(one, other, from_server), daemon=True).start()
+
+    def _copy(self, one: socket.socket, other: socket.socket, from_server: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                self._flows.wait(60)
+                other.sendall(self._harmed(data) if from_server else data)
+                if self._left == 0:
+                    self._left = None
+                    self.cut()
+        _shut(other)
+
+    def _harmed(self, data: bytes) -> bytes:
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        return data
 
 
-def _copy(one: socket.socket, other: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := one.recv(65536):
-            other.sendall(data)
+def _shut(other: socket.socket) -> None:
     with contextlib.suppress(OSError):
         other.shutdown(socket.SHUT_RDWR)

@@ -29,7 +29,8 @@ def binary() -> str | None:
     )
 
 
-def start(home: Path) -> tuple[subprocess.Popen[bytes], Server]:
+def start(home: Path, *options: str) -> tuple[subprocess.Popen[bytes], Server]:
+    """`options` come last, and so count."""
     owner = unprivileged("mysql")
     data, log, sock = home / "data", home / "log", home / "s"
     init = home / "init.sql"
@@ -93,6 +94,7 @@ def start(home: Path) -> tuple[subprocess.Popen[bytes], Server]:
             "--max-allowed-packet=256M",
             "--default-time-zone=+02:00",
             "--sql-mode=STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+            *options,
         ],
         log,
         owner,

@@ -29,7 +29,8 @@ def programs() -> Path | None:
     return None
 
 
-def start(home: Path) -> tuple[subprocess.Popen[bytes], Server]:
+def start(home: Path, **options: str) -> tuple[subprocess.Popen[bytes], Server]:
+    """`options` are settings beside the usual ones."""
     owner = unprivileged("postgres")
     directory = programs()
     assert directory is not None
@@ -72,7 +73,7 @@ def start(home: Path) -> tuple[subprocess.Popen[bytes], Server]:
         "dynamic_shared_memory_type": "mmap",
     }
     command = [str(directory / "postgres"), "-D", str(data)]
-    for name, value in settings.items():
+    for name, value in (settings | options).items():
         command += ["-c", f"{name}={value}"]
     process = spawn(command, log, owner, home)
     server = Server("127.0.0.1", port, "admin", PASSWORD, str(home))

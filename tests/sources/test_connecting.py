@@ -309,6 +309,17 @@ def test_what_a_mysql_lacks_is_said_with_its_remedy() -> None:
     assert (good.ready, good.issues) == (True, ())
 
 
+def test_a_postgres_whose_disk_a_slot_could_fill_is_ready_with_a_warning() -> None:
+    settings = {"wal_level": "logical", "max_replication_slots": "4", "max_wal_senders": "4"}
+    busy = postgres_readiness({**settings, "senders_in_use": "4"}, 0, True, "r")
+    found = postgres_readiness({**settings, "max_slot_wal_keep_size": "-1"}, 0, True, "r")
+
+    assert not busy.ready
+    assert "ALTER SYSTEM SET max_wal_senders = 8;" in busy.issues[0]
+    assert found.ready
+    assert "ALTER SYSTEM SET max_slot_wal_keep_size" in found.issues[0]
+
+
 def test_what_a_postgres_lacks_is_said_with_its_remedy() -> None:
     bare = postgres_readiness(
         {"wal_level": "replica", "max_replication_slots": "2", "max_wal_senders": "0"}, 2, False, 'a"b'

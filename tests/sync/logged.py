@@ -83,6 +83,8 @@ class _Reader:
 
 
 class _Stream:
+    warning: str | None = None
+
     def __init__(self, source: LoggedSource, position: int) -> None:
         self._source = source
         self._next = position
@@ -116,6 +118,9 @@ class LogFollower:
         self._source = source
 
     def preflight(self, plan: Plan) -> tuple[str, ...]:
+        return ()
+
+    def warnings(self, plan: Plan) -> tuple[str, ...]:
         return ()
 
     def unfollowed(self, plan: Plan) -> frozenset[int]:

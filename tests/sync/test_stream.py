@@ -31,11 +31,34 @@ class _Ended(BaseException):
     """Ends a sync's thread where it happens to be."""
 
 
+class Fuse:
+    """Kills a sync at the n-th thing it sends, which arrives not at all or in half."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.is_torn = bool(steps % 2)
+
+    def put_into(self, channel: PrivateChannel) -> None:
+        send = channel._send
+
+        def burn(parts: list[feed.Part], timeout_s: float) -> None:
+            self.left -= 1
+            if self.left < 0:
+                if self.left == -1 and self.is_torn:
+                    whole = b"".join(bytes(part) for part in parts)
+                    channel._socket.sendall(whole[: len(whole) // 2])
+                raise _Ended
+            send(parts, timeout_s)
+
+        channel._send = burn  # type: ignore[method-assign]
+
+
 class Sync:
     """The loop in a thread of this process, between a logged source and a server."""
 
-    def __init__(self, place: Place, safety_net_s: float = 0, resumes: bool = True) -> None:
+    def __init__(self, place: Place, safety_net_s: float = 0, resumes: bool = True, fuse: Fuse | None = None) -> None:
         self.dead = False
+        self.fuse = fuse
         self.orders = Orders(place.directory)
         self.mode = Stream(
             PLAN,
@@ -54,6 +77,8 @@ class Sync:
             if self.dead:
                 raise _Ended
             self.channel = PrivateChannel(place.server.directory)
+            if self.fuse is not None:
+                self.fuse.put_into(self.channel)
             return self.channel
 
         return connect
@@ -221,6 +246,24 @@ def test_a_process_that_is_killed_is_followed_by_one_that_goes_on(place: Place) 
     caught_up(place)
 
     assert place.source.snapshots == 1
+
+
+def test_a_process_killed_at_any_step_loses_and_repeats_nothing(place: Place) -> None:
+    """Whatever it was about to send, from its greeting over loads, groups and tables read again to its status."""
+    dice = random.Random(7)
+
+    def commit() -> None:
+        owner, number = dice.randint(1, 20), len(place.source.log) + 1000
+        place.source.commit(insert(POSTS, post(number, owner)), update(USERS, user(owner, age=dice.randint(0, 99))))
+        if dice.random() < 0.3:
+            place.source.commit(Stale(USERS, "a cascade"))
+
+    for step in (*range(20), *range(20, 60, 9)):
+        sync = place.sync(fuse=Fuse(step))
+        until(lambda alive=sync.thread.is_alive: not alive() or commit(), f"death at step {step}")  # type: ignore[misc]
+        sync.end()
+    place.sync()
+    caught_up(place)
 
 
 @pytest.mark.parametrize(("resumes", "snapshots"), [(True, 1), (False, 2)])

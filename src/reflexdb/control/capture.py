@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 import structlog
 
@@ -21,7 +21,7 @@ from reflexdb.model.plan import Plan
 from reflexdb.records import deployments
 from reflexdb.records.rows import DeploymentRow
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import FollowOptions
+from reflexdb.sources.changes import Follower, FollowOptions
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ class Capture:
                 issues = (exc.message,)
             if not issues:
                 note(f"sync: following the source ({follower.mode})")
+                self._warn(follower, plan, note)
                 return follower.mode
         if wanted != AUTO:
             raise DeployFailed("preflight", f"syncMode {wanted} is not possible: {' '.join(issues)}")
@@ -62,6 +63,13 @@ class Capture:
         for issue in issues:
             note(f"sync: {issue}")
         return POLL
+
+    @staticmethod
+    def _warn(follower: Follower, plan: Plan, note: Callable[[str], None]) -> None:
+        """Say what could be better; that it can't be asked stops nothing."""
+        with suppress(SourceError):
+            for warning in follower.warnings(plan):
+                note(f"sync: {warning}")
 
     def release(self, database_id: str | None = None) -> None:
         """Remove from the sources what retired deployments left there; of every database where none is named."""

@@ -94,6 +94,9 @@ Event = Rows | Truncated | Stale | Redefined | Commit
 class ChangeStream(Protocol):
     """An open stream, used by one thread."""
 
+    warning: str | None
+    """What people should know though all goes well: a slot that is about to be lost, say."""
+
     def next(self, timeout_s: float) -> Event | None:
         """The next event; None where the source said nothing for so long, or sent only a heartbeat. Raises
         SourceUnreachable where the connection is lost, PositionLost where the source no longer has what follows, and
@@ -127,6 +130,10 @@ class Follower(Protocol):
 
     def preflight(self, plan: Plan) -> tuple[str, ...]:
         """What stands in the way, each a sentence with the statement that mends it; empty where nothing does."""
+        ...
+
+    def warnings(self, plan: Plan) -> tuple[str, ...]:
+        """What does not stand in the way but is worth knowing: sentences as those of `preflight`."""
         ...
 
     def unfollowed(self, plan: Plan) -> frozenset[int]:

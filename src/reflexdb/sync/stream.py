@@ -108,7 +108,8 @@ class Stream:
 
     def status(self) -> dict[str, Any]:
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
-        return {**known, **self._counts, "schemaChanged": self._fitting.told()}
+        warning = None if self._stream is None else self._stream.warning
+        return {**known, **self._counts, "schemaChanged": self._fitting.told(), "warning": warning}
 
     def problem(self) -> ReflexError | None:
         """What goes on while all else is well."""

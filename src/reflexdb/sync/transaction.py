@@ -37,6 +37,11 @@ class Incoming:
         self._held: Part | None = None
 
     @property
+    def warning(self) -> str | None:
+        """The stream's."""
+        return self._stream.warning
+
+    @property
     def is_within(self) -> bool:
         """Whether a transaction has begun to come, of which nothing was handed over."""
         return bool(self._part.events)

@@ -38,6 +38,14 @@ _SLOT = """
     SELECT confirmed_flush_lsn::text, wal_status, active FROM pg_replication_slots
     WHERE slot_name = %s AND database = current_database() AND plugin = 'pgoutput'"""
 
+_SLOT_HEALTH = """
+    SELECT wal_status, safe_wal_size, pg_wal_lsn_diff(
+             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+             restart_lsn)::bigint
+    FROM pg_replication_slots WHERE slot_name = %s"""
+KEPT_BYTES = 10 << 30
+"""Log that a server keeps for a slot without a limit, from which on it is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -142,6 +150,34 @@ class Catalog:
             for table in self._plan.tables
             if table.source_name in self.relations and self.relations[table.source_name].is_streamed(table)
         ]
+
+    def unstreamed_tables(self) -> list[str]:
+        """Planned tables, not views, whose changes replication does not tell."""
+        told = set(self.streamed())
+        return [name for name, found in sorted(self.relations.items()) if found.kind in "rp" and name not in told]
+
+    def keyless(self) -> list[str]:
+        """Planned tables without a primary key in the plan."""
+        return [table.source_name for table in self._plan.tables if not table.primary_key and not table.is_view]
+
+    def slot_warning(self, name: str) -> str | None:
+        """That a slot is about to be lost, or the disk about to be filled by it; None where all is well."""
+        rows = self.execute(_SLOT_HEALTH, name)
+        if not rows:
+            return None
+        status, safe, kept = rows[0]
+        if status in ("unreserved", "lost") or (status == "extended" and safe is not None):
+            return (
+                f"The replication slot {name!r} is {status}: the server keeps {kept or 0:,} bytes of its log for it "
+                f"and gives it up after {max(safe or 0, 0):,} more. Run: ALTER SYSTEM SET max_slot_wal_keep_size = "
+                "'...'; with more room, and look at what holds transactions open."
+            )
+        if safe is None and (kept or 0) > KEPT_BYTES:
+            return (
+                f"The server keeps {kept:,} bytes of its log for the replication slot {name!r}, and no "
+                "max_slot_wal_keep_size bounds that. Look for long transactions, or let replication go on."
+            )
+        return None
 
     def convert(self, table: PlannedTable, place: int, texts: list[Any]) -> list[Any]:
         """What a read gives for values of a column whose text is known."""

@@ -22,7 +22,7 @@ from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
-from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge
+from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge, warnings
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory
@@ -59,6 +59,10 @@ class PostgresFollower:
                 "give the server's own host and port; allow it in pg_hba.conf."
             )
         return tuple(issues)
+
+    def warnings(self, plan: Plan) -> tuple[str, ...]:
+        with closing(self._catalog(plan)) as catalog:
+            return tuple(warnings(catalog))
 
     def unfollowed(self, plan: Plan) -> frozenset[int]:
         with closing(self._catalog(plan)) as catalog:

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import quoted
-from reflexdb.sources.postgres.probe import capture_readiness, facts
+from reflexdb.sources.postgres.probe import blocking, facts, settings_warnings
 
 OWNERS_PUBLICATION = "reflexdb"
 """What an owner calls a publication made for us where we may not make one."""
@@ -36,7 +36,7 @@ def judge(catalog: Catalog, name: str, user: str) -> Iterator[str]:
     """Everything that stands in the way of following the catalog's plan under `name`."""
     settings, slots, may_replicate, role = facts(catalog.execute)
     own_slot = catalog.slot(name) is not None
-    yield from capture_readiness(settings, slots - own_slot, may_replicate, role).issues
+    yield from blocking(settings, slots - own_slot, may_replicate, role)
     version, standby = catalog.execute("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")[0]
     if standby and version < _STANDBY_FROM:
         yield "The server is a standby, which can be followed from PostgreSQL 16 on. Give the primary's address."
@@ -55,6 +55,25 @@ def judge(catalog: Catalog, name: str, user: str) -> Iterator[str]:
         )
     if not catalog.publishes(name):
         yield from _publication(catalog, streamed, oids, role, version)
+
+
+def warnings(catalog: Catalog) -> Iterator[str]:
+    """What can be followed, but not as well as it could be."""
+    yield from settings_warnings(facts(catalog.execute)[0])
+    streamed = set(catalog.streamed())
+    for table in catalog.unstreamed_tables():
+        name = f"{quoted(catalog.place.schema)}.{quoted(table)}"
+        yield (
+            f"Table {table!r} has no primary key or is of a kind of which replication is silent, so that it is read "
+            f"again at each interval. Run: ALTER TABLE {name} ADD PRIMARY KEY (...);"
+        )
+    for table in catalog.keyless():
+        if table in streamed:
+            name = f"{quoted(catalog.place.schema)}.{quoted(table)}"
+            yield (
+                f"Table {table!r} has no primary key, so that every change reads it again. Run: ALTER TABLE {name} "
+                "ADD PRIMARY KEY (...);"
+            )
 
 
 def is_complete(catalog: Catalog, publication: str) -> bool:

@@ -54,7 +54,8 @@ def _schemas(database: str, connect: Callable[[str], psycopg.Connection[Any]]) -
 def facts(ask: Callable[[str], list[tuple[Any, ...]]]) -> tuple[dict[str, str], int, bool, str]:
     """What `capture_readiness` judges, by an `ask` that runs a statement."""
     settings = ask(
-        "SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'max_replication_slots', 'max_wal_senders')"
+        "SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'max_replication_slots', 'max_wal_senders', "
+        "'max_slot_wal_keep_size') UNION ALL SELECT 'senders_in_use', count(*)::text FROM pg_stat_replication"
     )
     slots, user, may_replicate = ask(
         "SELECT (SELECT count(*) FROM pg_replication_slots), current_user, "
@@ -70,9 +71,28 @@ def capture_readiness(
 ) -> ChangeCaptureReadiness:
     """Judge the server's settings and the user's right to replicate. Pure."""
     level = settings.get("wal_level")
-    logical = level == "logical"
+    blockers = blocking(settings, slots_used, may_replicate, user)
+    return ChangeCaptureReadiness(
+        level == "logical", level, None, not blockers, (*blockers, *settings_warnings(settings))
+    )
+
+
+def settings_warnings(settings: dict[str, str]) -> list[str]:
+    """What works, but may end badly."""
+    if settings.get("max_slot_wal_keep_size") != "-1":
+        return []
+    return [
+        "max_slot_wal_keep_size is -1: while nobody reads a slot, the server keeps its log until the disk is full. "
+        "Run: ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf(); (as much as can be spared; a "
+        "slot that falls behind more is given up, and everything is read again)"
+    ]
+
+
+def blocking(settings: dict[str, str], slots_used: int, may_replicate: bool, user: str) -> list[str]:
+    """What must be mended before the server can be followed. Pure."""
+    level = settings.get("wal_level")
     issues = []
-    if not logical:
+    if level != "logical":
         issues.append(
             f"wal_level is {level}. Run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server (on Amazon RDS "
             "set rds.logical_replication = 1 in the parameter group)."
@@ -84,8 +104,14 @@ def capture_readiness(
             f"{slots_used + 4}; "
             "and restart the server."
         )
-    if int(settings.get("max_wal_senders", "0")) < 1:
+    senders, sending = int(settings.get("max_wal_senders", "0")), int(settings.get("senders_in_use", "0"))
+    if senders < 1:
         issues.append("max_wal_senders is 0. Run: ALTER SYSTEM SET max_wal_senders = 10; and restart the server.")
+    elif senders <= sending:
+        issues.append(
+            f"All {senders} replication senders are in use. Run: ALTER SYSTEM SET max_wal_senders = {sending + 4}; and "
+            "restart the server."
+        )
     if not may_replicate:
         issues.append(f"User {user!r} may not replicate. Run: ALTER ROLE {quoted(user)} REPLICATION;")
-    return ChangeCaptureReadiness(logical, level, None, logical and may_replicate and slots > slots_used, tuple(issues))
+    return issues

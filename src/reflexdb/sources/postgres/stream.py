@@ -38,10 +38,18 @@ class LogicalStream:
     """See ChangeStream. Owns the connection and the catalog's."""
 
     def __init__(
-        self, connection: ReplicationConnection, catalog: Catalog, plan: Plan, position: str, shapes: Shapes
+        self,
+        connection: ReplicationConnection,
+        catalog: Catalog,
+        plan: Plan,
+        position: str,
+        shapes: Shapes,
+        slot: str,
     ) -> None:
         self._connection = connection
         self._shapes = shapes
+        self._slot = slot
+        self.warning: str | None = None
         self._catalog = catalog
         self._plan = plan
         self._applied = parse_lsn(position)
@@ -244,6 +252,7 @@ class LogicalStream:
         if self._in_transaction or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
+        self.warning = self._catalog.slot_warning(self._slot)
         before = len(self._ready)
         for table, what in self._catalog.changes():
             self._redefine(table, what)
@@ -302,7 +311,7 @@ def open_stream(
     try:
         catalog.require_slot(slot, position)
         connection.start(slot, position, publication)
-        return LogicalStream(connection, catalog, plan, position, shapes)
+        return LogicalStream(connection, catalog, plan, position, shapes, slot)
     except BaseException as error:
         with suppress(SourceUnreachable):
             connection.close()

@@ -52,7 +52,6 @@ class MySQLFollower:
             return preflight(connection, self._address, plan, self._dump(server_of(connection))).blockers
 
     def warnings(self, plan: Plan) -> tuple[str, ...]:
-        """What does not stand in the way but is worth knowing: sentences as those of `preflight`."""
         with closing(connect(self._address)) as connection, translated(self._address, "checking its binary log"):
             return preflight(connection, self._address, plan, self._dump(server_of(connection))).warnings
 
@@ -128,6 +127,8 @@ class MySQLFollower:
 
 class BinlogStream:
     """ChangeStream over one connection."""
+
+    warning: str | None = None
 
     def __init__(self, client: BinlogClient, transactions: Transactions, until: FilePosition | None) -> None:
         self._client = client

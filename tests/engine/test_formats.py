@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +33,7 @@ KIND: dict[str, Any] = {
     "f64": 0.1,
     "decimal": "-12.340",
     "date": date(2026, 4, 15),
-    "datetime": datetime(2026, 4, 15, 12, 0, 0, 5),
+    "datetime": datetime(2026, 4, 15, 12, 0, 0, 5, UTC).replace(tzinfo=None),
     "timestamp": datetime(2026, 4, 15, 12, tzinfo=UTC),
     "time": "12:00:00",
     "text": 'a "b", c\r\nd é',
@@ -52,13 +53,17 @@ def serving(server_program: Path) -> Iterator[Server]:
         yield server
 
 
+def _holds(need: int, data: bytearray) -> bool:
+    return len(data) >= need
+
+
 def chunks(client: Client) -> Iterator[bytes]:
     """The pieces of a chunked body, as they come."""
     while True:
         client._until(lambda data: b"\r\n" in data)
         size = bytes(client._received).partition(b"\r\n")[0]
-        client._until(lambda data, need=len(size) + 4 + int(size, 16): len(data) >= need)  # type: ignore[misc]
-        start = len(size) + 2
+        need, start = len(size) + 4 + int(size, 16), len(size) + 2
+        client._until(partial(_holds, need))
         piece = bytes(client._received[start : start + int(size, 16)])
         del client._received[: start + int(size, 16) + 2]
         if not piece:

@@ -39,10 +39,10 @@ class Plane:
         self.process: subprocess.Popen[str] | None = None
         self._client: httpx.Client | None = None
 
-    def start(self, *, ephemeral: bool = False, api: str = "None") -> Api:
+    def start(self, *, ephemeral: bool = False, api: str = "None", port: int = 0) -> Api:
         """`api` is Python for the API's settings."""
         (self.data / "control.json").unlink(missing_ok=True)
-        self.process = spawn(self.data, 0, ephemeral=ephemeral, records=self.records, api=api)
+        self.process = spawn(self.data, port, ephemeral=ephemeral, records=self.records, api=api)
 
         def url() -> str | None:
             assert self.process is not None

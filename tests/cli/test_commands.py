@@ -243,3 +243,9 @@ def test_evidence_of_a_database_without_builds_says_how_to_make_one(cli: Cli, da
     for command in ("provenance", "sbom"):
         outcome = cli("build", command, database)
         assert (outcome.code, "`reflexdb provision` makes the first" in outcome.err) == (Exit.NOT_FOUND, True)
+
+
+def test_the_log_of_a_database_without_builds_says_how_to_make_one(cli: Cli, database: str) -> None:
+    outcome = cli("build", "log", database, "--follow")
+
+    assert (outcome.code, "`reflexdb provision` makes the first" in outcome.err) == (Exit.NOT_FOUND, True)

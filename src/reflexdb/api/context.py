@@ -48,6 +48,7 @@ _MEANINGS = {
     403: "Not allowed for this plan or role",
     404: "No such thing in this account",
     409: "Not possible in the present state",
+    416: "There is no such part",
     503: "Not configured or not reachable",
 }
 

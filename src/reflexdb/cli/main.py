@@ -20,6 +20,7 @@ from reflexdb.cli import (
     admin,
     audit,
     backup,
+    build_log,
     config,
     connection,
     database,
@@ -97,6 +98,7 @@ app.command("freshness")(freshness.freshness)
 app.command("auto-rebuild")(freshness.auto_rebuild)
 app.command("builds")(past.builds)
 app.add_typer(past.build_app, name="build")
+past.build_app.command("log")(build_log.log)
 past.build_app.command("provenance")(evidence.provenance)
 past.build_app.command("sbom")(evidence.sbom)
 app.command("deployments")(past.deployments)

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 from urllib.parse import quote, urlencode
 
-from reflexdb.client.errors import Unreachable
-from reflexdb.client.transport import Transport
+from reflexdb.client.errors import ApiError, Unreachable
+from reflexdb.client.events import events
+from reflexdb.client.transport import RETRIED_STATUSES, Transport
 from reflexdb.client.types import (
     Accepted,
     Account,
@@ -41,6 +42,7 @@ from reflexdb.client.types import (
 
 TEST_TIMEOUT_S = 120.0
 LOG_POLL_S = 0.4
+LOG_PATIENCE_S = 60.0
 
 
 class ReflexClient:
@@ -307,6 +309,30 @@ class ReflexClient:
         return answer
 
     # Build logs
+
+    def build_log(self, database_id: str, build_id: str, *, patience_s: float = LOG_PATIENCE_S) -> Iterator[str]:
+        """The lines of a build's log, live until the build and its deployment have ended, each exactly once.
+
+        A connection that breaks, and a control plane that is started again, are waited for, up to `patience_s` without
+        an answer; then Unreachable is raised.
+        """
+        path = f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/log"
+        seen, answered = "", time.monotonic()
+        while True:
+            try:
+                asked = {"Accept": "text/event-stream"} | ({"Last-Event-ID": seen} if seen else {})
+                with self._http.lines(path, asked) as lines:
+                    for event in events(lines):
+                        answered = time.monotonic()
+                        if event.kind == "end":
+                            return
+                        seen = event.id
+                        yield event.data
+            except (Unreachable, ApiError) as error:
+                away = isinstance(error, Unreachable) or error.status in RETRIED_STATUSES
+                if not away or time.monotonic() - answered > patience_s:
+                    raise
+            time.sleep(LOG_POLL_S)
 
     def read_log(self, logs_url: str) -> list[str]:
         """The log as far as it is now."""

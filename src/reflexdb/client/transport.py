@@ -104,10 +104,11 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
-    def lines(self, url: str) -> Iterator[Iterator[str]]:
-        """Stream a text answer line by line, as it comes. The key is sent only to this transport's own origin."""
+    def lines(self, url: str, more: Mapping[str, str] | None = None) -> Iterator[Iterator[str]]:
+        """Stream a text answer line by line, as it comes, with `more` headers sent. The key is sent only to this
+        transport's own origin."""
         address = urljoin(self.url + "/", url)
-        headers = self._authorization if same_origin(address, self.url) else {}
+        headers = {**(self._authorization if same_origin(address, self.url) else {}), **(more or {})}
         timeout = httpx.Timeout(STREAM_READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         try:
             with self._http.stream("GET", address, headers=headers, timeout=timeout) as response:

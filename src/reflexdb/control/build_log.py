@@ -49,10 +49,13 @@ class BuildLog:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """All of it or nothing."""
+    """All of it or nothing. It never hangs on to a line before it that has no end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            line = b"\n" + line
         written = os.write(file, line)
         if written < len(line):
             os.ftruncate(file, os.fstat(file).st_size - written)

@@ -103,6 +103,8 @@ class Worker:
         """The job's build was interrupted: it is failed, and a new one takes its place in the queue."""
         now, build_id = self._rooms.now(), new_id()
         assert job.build_id is not None
+        # Said before it is written down: who follows the log stops when the records say that it has ended.
+        self._log(job)(f"FAILED: {INTERRUPTED}; started again as build {build_id}")
         with self._rooms.store.write() as tx:
             who = origin().stamp()
             builds.add(tx, id=build_id, database_id=job.database_id, status="queued", created_at=now, **who)
@@ -110,7 +112,6 @@ class Worker:
             self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
-        self._log(job)(f"FAILED: {INTERRUPTED}; started again as build {build_id}")
 
     def adopt(self, job: JobRow) -> None:
         """The job's deployment serves already: only writing it down was left."""
@@ -124,6 +125,7 @@ class Worker:
         """End the job: the database is failed, with what went wrong and where; what serves goes on serving."""
         error, now = f"{step}: {message}", self._rooms.now()
         why = {"error": error, "error_code": code, "error_step": step}
+        self._log(job)(f"FAILED {error}")
         with self._rooms.store.write() as tx:
             if job.build_id is not None:
                 self._fail_build(tx, builds.by_id(tx, job.build_id), **why)
@@ -132,7 +134,6 @@ class Worker:
                 deployments.change(tx, current.deployment_id, now, retired_at=now)
             self._advance(tx, job, Event.STEP_FAILED, last_error=error)
             jobs.finish(tx, job.id, now, **why)
-        self._log(job)(f"FAILED {error}")
         self._telling.ended(job, failed=True)
         log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
 
@@ -245,8 +246,8 @@ class Worker:
         if self._resized(job, settings):
             note("the size was changed meanwhile; deploying again with it")
             return
-        self._finish_deployment(job, found)
         note(f"running at {found.deployed.endpoint_url}")
+        self._finish_deployment(job, found)
 
     def _note_start(self, job: JobRow, spec: InstanceSpec, settings: dict[str, Any], ref: str | None) -> None:
         """Written before anything is started, so that an interrupted deployment can be recognised."""

@@ -14,6 +14,7 @@
     │   ├── KeyReused             an Idempotency-Key that came with another request
     │   ├── PreconditionFailed    If-Match names a state that has changed since
     │   ├── TooLarge              a body beyond what is taken
+    │   ├── OutOfRange            a Range beyond what there is
     │   ├── HeadersTooLarge       an address or headers beyond what is taken
     │   ├── TooSlow               (temporary) a body that did not arrive in time
     │   └── RateLimited           (temporary) more requests than one caller may send
@@ -116,6 +117,10 @@ class PreconditionFailed(UserError):
 
 class TooLarge(UserError):
     code = "too_large"
+
+
+class OutOfRange(UserError):
+    code = "range_not_satisfiable"
 
 
 class HeadersTooLarge(UserError):

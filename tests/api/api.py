@@ -14,7 +14,7 @@ from reflexdb.api.settings import ApiSettings
 UNHURRIED = ApiSettings(rate_limit=0, auth_failures=0)
 """For tests that ask faster, and fail more often, than anybody may."""
 STABLE = {"registered", "running", "paused", "failed", "stopped", "terminated"}
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 @dataclass

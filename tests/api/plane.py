@@ -17,7 +17,7 @@ from sqlalchemy import URL
 from tests.api.api import Api, until
 from tests.servers.records import served_with
 
-START_LIMIT_S = 120.0
+START_LIMIT_S = 240.0
 _SERVE = """
 import sys
 from pathlib import Path

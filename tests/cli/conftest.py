@@ -22,7 +22,7 @@ from reflexdb.cli.main import run
 from tests.servers.records import empty_database, served_with
 from tests.servers.shared import Server
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 240.0
 OURS = ("REFLEXDB_URL", "REFLEXDB_KEY", "REFLEXDB_DATA", "REFLEXDB_API", "REFLEXDB_SOURCE", "REFLEXDB_DEBUG")
 """Variables that decide what a command does; the shared compiled engine's is not one of them."""
 

@@ -130,12 +130,14 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
         "builds": [], "activeBuildId": numbered["id"],
     }  # fmt: skip
     assert cli("builds", running, "--since", "yesterday").code == Exit.USAGE
+    assert cli("build", "cancel", running).code == Exit.CONFLICT
     assert cli("terminate", running, "--yes").code == 0
 
 
 def test_a_database_without_builds_has_none_to_show(cli: Cli, database: str) -> None:
     assert cli("build", "show", database).code == Exit.NOT_FOUND
     assert cli("build", "show", database, "#1").code == Exit.NOT_FOUND
+    assert cli("build", "cancel", database).code == Exit.NOT_FOUND
     assert cli("deployments", database, "--json").json() == {"deployments": [], "nextCursor": None}
 
 

@@ -21,6 +21,13 @@ TABLE = [
     ("an interrupted test is done again", Known(S.TESTING_CONNECTION, LOST), Step.RUN),
     ("an interrupted wait goes on", Known(S.QUEUED, LOST), Step.RUN),
     ("an interrupted build is tried once more", Known(S.BUILDING, Job(True, 1, True)), Step.RETRY_BUILD),
+    (
+        "a build called off is not tried again",
+        Known(S.BUILDING, Job(True, 1, True, cancelled=True)),
+        Step.CANCEL,
+    ),
+    ("called off, it waits for no slot", Known(S.QUEUED, Job(True, cancelled=True), build_slot=False), Step.CANCEL),
+    ("a deployment goes on whatever its build was told", Known(S.DEPLOYING, Job(True, cancelled=True)), Step.RUN),
     ("an interrupted second try fails", Known(S.BUILDING, Job(True, 2, True)), Step.FAIL_JOB),
     ("a deployment not yet begun is begun", Known(S.DEPLOYING, LOST), Step.RUN),
     (

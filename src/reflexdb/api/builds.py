@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from reflexdb.api import answers, bodies, paging, past_views, views
 from reflexdb.api.context import Account, Controlled, as_json, errors, plain
+from reflexdb.api.instances import taken_up
 from reflexdb.control.past import History
 from reflexdb.records.builds import BuildFilter
 
@@ -63,6 +64,24 @@ def list_builds(
 def get_build(id: str, build_id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Everything known of one build: who asked for it, its phases, its source, image and tables, and why it failed."""
     return past_views.build(control.past.build(account, id, build_id), control.rooms.settings)
+
+
+@router.post(
+    "/{build_id}/cancel",
+    status_code=202,
+    operation_id="cancelBuild",
+    summary="Cancel a build",
+    responses=errors(404, 409),
+    response_model=answers.AcceptedAction,
+    response_model_exclude_unset=True,
+)
+def cancel_build(id: str, build_id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Calls off a build that is not finished: one that waits at once, one that runs within a second or two.
+
+    The build ends as `failed` with the error code `cancelled`. The database goes back to `running` or `paused` where it
+    was that before, and what serves goes on serving. Asking again while it ends is fine.
+    """
+    return taken_up(control.cancel.request(account, id, build_id))
 
 
 def _following(request: Request, found: History) -> str | None:

@@ -14,7 +14,8 @@ from reflexdb.model.lifecycle import Action
 router = APIRouter(prefix="/v1/databases/{id}", tags=["Instances"])
 
 
-def _accepted(accepted: Accepted) -> dict[str, Any]:
+def taken_up(accepted: Accepted) -> dict[str, Any]:
+    """The answer to an action."""
     answer: dict[str, Any] = {"status": accepted.status}
     if accepted.queued:
         answer["queued"] = True
@@ -48,7 +49,7 @@ def get_instance(id: str, account: Account, control: Controlled) -> Response:  #
 )
 def provision(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Test the connection, build an image from the source's schema and deploy it."""
-    return _accepted(control.actions.request(account, id, Action.PROVISION))
+    return taken_up(control.actions.request(account, id, Action.PROVISION))
 
 
 @router.post(
@@ -62,7 +63,7 @@ def provision(id: str, account: Account, control: Controlled) -> dict[str, Any]:
 )
 def rebuild(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Build again from the schema as it is now and the current reflexdb.yaml; deploy without interrupting queries."""
-    return _accepted(control.actions.request(account, id, Action.REBUILD))
+    return taken_up(control.actions.request(account, id, Action.REBUILD))
 
 
 @router.post(
@@ -75,7 +76,7 @@ def rebuild(id: str, account: Account, control: Controlled) -> dict[str, Any]:  
 )
 def redeploy(id: str, body: bodies.RedeployBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Deploys the stored image of a past build without building anything. Only from running, paused and failed."""
-    return _accepted(control.actions.redeploy(account, id, body.buildId))
+    return taken_up(control.actions.redeploy(account, id, body.buildId))
 
 
 @router.post(
@@ -90,7 +91,7 @@ def redeploy(id: str, body: bodies.RedeployBody, account: Account, control: Cont
 def terminate(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Destroys the instance and its routing; keeps the record, which can be provisioned again."""
     accepted = control.actions.request(account, id, Action.TERMINATE)
-    return {**_accepted(accepted), "status": "terminating"}
+    return {**taken_up(accepted), "status": "terminating"}
 
 
 @router.post(
@@ -104,7 +105,7 @@ def terminate(id: str, account: Account, control: Controlled) -> dict[str, Any]:
 )
 def pause(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Stop the instance and keep everything that is needed to resume it."""
-    return _accepted(control.actions.request(account, id, Action.PAUSE))
+    return taken_up(control.actions.request(account, id, Action.PAUSE))
 
 
 @router.post(
@@ -118,7 +119,7 @@ def pause(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # 
 )
 def resume(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Deploy the build that served when the database was paused."""
-    return _accepted(control.actions.request(account, id, Action.RESUME))
+    return taken_up(control.actions.request(account, id, Action.RESUME))
 
 
 @router.post(
@@ -132,7 +133,7 @@ def resume(id: str, account: Account, control: Controlled) -> dict[str, Any]:  #
 )
 def resize(id: str, body: bodies.ResizeBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Store the size; a running instance is deployed again with it."""
-    return _accepted(control.actions.resize(account, id, body.instanceSize))
+    return taken_up(control.actions.resize(account, id, body.instanceSize))
 
 
 @router.post(
@@ -146,7 +147,7 @@ def resize(id: str, body: bodies.ResizeBody, account: Account, control: Controll
 )
 def reconfigure(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Apply pending run-time settings (sync, log level, credentials) to the running instance with its present image."""
-    return _accepted(control.actions.request(account, id, Action.RECONFIGURE))
+    return taken_up(control.actions.request(account, id, Action.RECONFIGURE))
 
 
 @router.post(
@@ -160,7 +161,7 @@ def reconfigure(id: str, account: Account, control: Controlled) -> dict[str, Any
 )
 def reload(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
     """Read the whole snapshot from the source again and swap it in."""
-    return _accepted(control.actions.reload(account, id))
+    return taken_up(control.actions.reload(account, id))
 
 
 @router.post(

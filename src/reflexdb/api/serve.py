@@ -34,7 +34,7 @@ from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
-from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, Settings
+from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, BuildLimits, Settings
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
@@ -72,6 +72,7 @@ class _Chosen:
     issuer: IssuerSettings | None
     api: ApiSettings
     observing: Observing
+    builds: BuildLimits
 
 
 def run(
@@ -86,6 +87,7 @@ def run(
     oidc: Mapping[str, str | None] | None = None,
     api: ApiSettings | None = None,
     observing: Observing | None = None,
+    builds: BuildLimits | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 2 and one line on standard error where it can't start."""
     try:
@@ -96,6 +98,7 @@ def run(
             issuer=issuer_settings(oidc or {}, os.environ),
             api=(api or ApiSettings()).checked(),
             observing=observing or Observing(),
+            builds=builds or BuildLimits(),
         )
         _run(data_dir, host, port, chosen, ephemeral=ephemeral)
     except (CannotServe, ReflexError, OSError) as exc:
@@ -120,6 +123,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             issuer=chosen.issuer,
             plans=read_plans(os.environ),
             lease_s=_lease(),
+            builds=chosen.builds,
         )
         payments = read_payments(os.environ, url)
         control = open_control(data_dir, settings, host, chosen.records, payments, telemetry)

@@ -56,10 +56,20 @@ class Signature:
     signature: bytes
 
 
+Check = Callable[[], None]
+"""Called again and again, on any thread, while something is waited for; what it raises ends the build."""
+
+
+def unchecked() -> None:
+    """A build that nobody calls off."""
+
+
 class Builder(Protocol):
     """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
 
-    def build(self, request: BuildRequest, log: Log, passed: Passed | None = None) -> BuildResult: ...
+    def build(
+        self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
+    ) -> BuildResult: ...
 
 
 class ImageStore(Protocol):

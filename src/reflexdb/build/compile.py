@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import reflexdb
+from reflexdb.build.base import Check, unchecked
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, sync_directory
 from reflexdb.build.process import Limits, Outcome, run
 from reflexdb.build.toolchain import Toolchain
@@ -63,7 +64,10 @@ Progress = Callable[[int, int], None]
 class EngineCompiler:
     """The engine's sources and the cache of their objects."""
 
-    def __init__(self, toolchain: Toolchain, cache: Path, sources: Path = ENGINE_DIRECTORY) -> None:
+    def __init__(
+        self, toolchain: Toolchain, cache: Path, sources: Path = ENGINE_DIRECTORY, check: Check = unchecked
+    ) -> None:
+        self._check = check
         self._toolchain = toolchain
         self._cache = cache
         self._directory = sources
@@ -88,7 +92,7 @@ class EngineCompiler:
         """
         self._cache.mkdir(parents=True, exist_ok=True)
         final = self._cache / self.key
-        with locked(self._cache / f"{self.key}.lock"):
+        with locked(self._cache / f"{self.key}.lock", self._check):
             known = _intact(final)
             if known:
                 os.utime(final)
@@ -149,7 +153,7 @@ class EngineCompiler:
             "-o",
             name,
         ]
-        outcome = _run(command, directory, step)
+        outcome = _run(command, directory, step, self._check)
         if not outcome.ok:
             raise _failed(step, f"compiling {source.name}", outcome)
         return directory / name
@@ -165,7 +169,7 @@ class EngineCompiler:
             "-o",
             "reflex-server",
         ]
-        outcome = _run(command, directory, "link")
+        outcome = _run(command, directory, "link", self._check)
         if not outcome.ok:
             raise _failed("link", "linking reflex-server", outcome)
         return directory / "reflex-server"
@@ -187,9 +191,9 @@ def _intact(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(digests)]
 
 
-def _run(command: list[str], directory: Path, step: str) -> Outcome:
+def _run(command: list[str], directory: Path, step: str, check: Check) -> Outcome:
     try:
-        return run(command, directory, LIMITS)
+        return run(command, directory, LIMITS, check)
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
             raise BuildFailed(step, "The disk is full; free some space in the data directory and build again.") from exc

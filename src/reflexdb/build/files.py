@@ -9,11 +9,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from reflexdb.build.base import Check
 
 TEMPORARY_PREFIX = ".tmp-"
+_LOCK_POLL_S = 0.05
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -51,11 +56,27 @@ def newest_first(directory: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file exclusively, against threads and processes; the kernel lets go of it when the holder dies."""
+def locked(path: Path, check: Check | None = None) -> Iterator[None]:
+    """Hold the lock file exclusively, against threads and processes; the kernel lets go of it when the holder dies.
+
+    With `check`, whatever that raises ends the waiting.
+    """
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if check is None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            _wait_for(file, check)
         yield
+
+
+def _wait_for(file: IO[bytes], check: Check) -> None:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            check()
+            time.sleep(_LOCK_POLL_S)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import reflexdb
-from reflexdb.build.base import BuildRequest, BuildResult, Image, Log, Passed
+from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, unchecked
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.emit import emit
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
@@ -77,8 +77,10 @@ class LocalBuilder:
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
         self.store = DirectoryStore(data_dir / "images", keys)
 
-    def build(self, request: BuildRequest, log: Log, passed: Passed | None = None) -> BuildResult:
-        phases = _Phases(log, passed)
+    def build(
+        self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
+    ) -> BuildResult:
+        phases = _Phases(log, passed, check)
         with phases.run("plan"):
             plan = _plan(request, log)
         with phases.run("engine"):
@@ -87,7 +89,7 @@ class LocalBuilder:
                 plan,
                 _sha256(request.config_text),
                 toolchain,
-                EngineCompiler(toolchain, self._engine_cache, self._engine_dir),
+                EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check),
             )
             log(f"engine: {toolchain.version}, {toolchain.machine}")
         with phases.run("reuse"):
@@ -155,12 +157,14 @@ class LocalBuilder:
 class _Phases:
     """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
 
-    def __init__(self, log: Log, passed: Passed | None) -> None:
+    def __init__(self, log: Log, passed: Passed | None, check: Check) -> None:
         self._log = log
         self._passed = passed
+        self._check = check
 
     @contextmanager
     def run(self, name: str) -> Iterator[None]:
+        self._check()
         started, failed = time.monotonic(), True
         try:
             yield

@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from reflexdb.build.base import Check, unchecked
+
 MAX_OUTPUT_BYTES = 65_536
 CPU_S = 300
 MEMORY_BYTES = 6 << 30
 FILE_BYTES = 1 << 30
 WALL_S = 300.0
+CHECK_S = 0.2
+"""How long a program may run on after its build was called off."""
 
 _CONFINE = Path(__file__).with_name("confine.py")
 
@@ -51,8 +55,9 @@ class Outcome:
         return self.output.splitlines()
 
 
-def run(command: Sequence[str], directory: Path, limits: Limits | None = None) -> Outcome:
-    """Run to the end or to the limit; nothing of it runs when this returns. Raises OSError where it cannot start."""
+def run(command: Sequence[str], directory: Path, limits: Limits | None = None, check: Check = unchecked) -> Outcome:
+    """Run to the end or to the limit; nothing of it runs when this returns. Raises OSError where it cannot start, and
+    what `check` raises."""
     bounds = limits or Limits()
     confined = [
         sys.executable,
@@ -74,7 +79,7 @@ def run(command: Sequence[str], directory: Path, limits: Limits | None = None) -
     )
     assert process.stdout is not None
     try:
-        output, timed_out = _drain(process.stdout, time.monotonic() + bounds.wall_s)
+        output, timed_out = _drain(process.stdout, time.monotonic() + bounds.wall_s, check)
         if not timed_out:
             process.wait()
     finally:
@@ -88,13 +93,14 @@ def _environment(directory: Path) -> dict[str, str]:
     return {"PATH": path, "LC_ALL": "C", "TMPDIR": str(directory), "HOME": str(directory), "SOURCE_DATE_EPOCH": "0"}
 
 
-def _drain(stream: IO[bytes], deadline: float) -> tuple[bytes, bool]:
+def _drain(stream: IO[bytes], deadline: float, check: Check) -> tuple[bytes, bool]:
     """What was written until the end or the deadline; the rest is thrown away, so that the writer goes on."""
     kept = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
-            if not selector.select(left):
+            check()
+            if not selector.select(min(left, CHECK_S)):
                 continue
             chunk = os.read(stream.fileno(), 65_536)
             if not chunk:

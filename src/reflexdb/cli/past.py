@@ -1,4 +1,4 @@
-"""`reflexdb builds | build show | deployments`: what went on with a database, newest first, and one build in full."""
+"""`reflexdb builds | build show | build cancel | deployments`: what went on with a database, and one build in full."""
 
 from __future__ import annotations
 
@@ -106,6 +106,25 @@ def named(client: ReflexClient, database: str, build: str | None) -> tuple[str, 
     if not known:
         raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
     return database_id, known[0]["id"]
+
+
+@build_app.command()
+def cancel(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: Annotated[
+        str | None, typer.Argument(help="Id of a build, how it begins, or its number like #3; the newest one else.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Call off a build that waits or runs. The database goes back to what it was; what serves goes on serving."""
+    with session(context).client() as client:
+        database_id, build_id = named(client, database, build)
+        answer = client.cancel_build(database_id, build_id)
+    if as_json:
+        output.print_json(answer)
+    else:
+        output.note(f"build {build_id} is called off; the database is {answer['status']}")
 
 
 def tell(detail: BuildDetail) -> None:

@@ -52,6 +52,12 @@ def serve(
         int | None, typer.Option(min=1, help="Shortest interval between two polls of a source, in seconds.")
     ] = None,
     records: Records = None,
+    builds_at_once: Annotated[
+        int, typer.Option(min=1, max=64, envvar="REFLEXDB_BUILDS_AT_ONCE", help="Builds carried out at the same time.")
+    ] = 1,
+    build_timeout: Annotated[
+        int, typer.Option(min=1, envvar="REFLEXDB_BUILD_TIMEOUT", help="Seconds that one build may take.")
+    ] = 1800,
     rate_limit: Annotated[int, _number("rate_limit")] = _default("rate_limit"),
     rate_burst: Annotated[int, _number("rate_burst")] = _default("rate_burst"),
     auth_failures: Annotated[int, _number("auth_failures")] = _default("auth_failures"),
@@ -105,6 +111,7 @@ def serve(
     """Run the control plane. The first start makes the account and prints its management key once."""
     # Imported here, so that every other command starts without the server's libraries.
     from reflexdb.api.serve import run
+    from reflexdb.control.rooms import BuildLimits
 
     place = data or session(context).data
     note(f"control plane on {place}, port {port or 'free'} of {host}; Ctrl-C ends it")
@@ -136,6 +143,7 @@ def serve(
         host,
         port,
         ephemeral=ephemeral,
+        builds=BuildLimits(builds_at_once, build_timeout),
         min_sync_interval_s=min_sync_interval,
         public_url=public_url,
         records=records_address(context, records),

@@ -163,6 +163,11 @@ class ReflexClient:
         answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "sbom")
         return answer
 
+    def cancel_build(self, database_id: str, build_id: str) -> Accepted:
+        """Call off a build that is not finished; what serves goes on serving."""
+        answer: Accepted = self._call("POST", "databases", database_id, "builds", build_id, "cancel")
+        return answer
+
     def list_signing_keys(self) -> list[SigningKey]:
         """The public keys by which images can be checked, the active one first."""
         answer: list[SigningKey] = self._call("GET", "signing-keys")

@@ -184,6 +184,7 @@ class Actions:
             kind=kind or action.value,
             build_id=build_id,
             from_build_id=serving.build_id if serving else None,
+            from_status=row.status.value,
             created_at=now,
             request_id=origin().request_id,
             traceparent=self._rooms.watcher.cause(),

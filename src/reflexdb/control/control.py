@@ -20,6 +20,7 @@ from reflexdb.control.audit import Audit
 from reflexdb.control.auto_rebuild import AutoRebuild
 from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
+from reflexdb.control.cancel import Cancel
 from reflexdb.control.capture import Capture
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
@@ -85,6 +86,7 @@ class Control:
         self.billing = Billing(rooms)
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
+        self.cancel = Cancel(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
         self._capture = Capture(rooms)

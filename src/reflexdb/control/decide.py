@@ -17,6 +17,9 @@ MAX_BUILD_ATTEMPTS = 2
 a second interruption fails it, lest a build that kills its host go on for ever.
 """
 
+CANCELLABLE = frozenset({Status.TESTING_CONNECTION, Status.QUEUED, Status.BUILDING})
+"""As long as the job's build is not finished."""
+
 _REACHED = {Desired.RUNNING: Status.RUNNING, Desired.PAUSED: Status.PAUSED, Desired.TERMINATED: Status.TERMINATED}
 _GOAL_ACTION = {
     Desired.RUNNING: Action.RESUME,
@@ -31,6 +34,7 @@ class Step(StrEnum):
     NOTHING = "nothing"
     RUN = "run the job from its present status"
     RETRY_BUILD = "mark the interrupted build failed and queue a new one"
+    CANCEL = "end the job: it was called off, and whoever carried it out is gone"
     FAIL_JOB = "fail the job: it was interrupted too often"
     ADOPT = "take over the deployment that a stopped control plane had finished"
     PURSUE = "start the action that the desired state asks for"
@@ -50,6 +54,8 @@ class Job:
     build_started: bool = False
     """The job's build is in progress."""
     deployment_id: str | None = None
+    cancelled: bool = False
+    """Its build was called off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ def goal_action(desired: Desired) -> Action:
 
 
 def _with_job(known: Known, job: Job) -> Step:
+    if job.cancelled and known.status in CANCELLABLE:
+        return Step.CANCEL
     if known.status is Status.QUEUED and not known.build_slot:
         return Step.NOTHING
     if not job.interrupted:

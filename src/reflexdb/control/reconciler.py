@@ -19,6 +19,7 @@ from reflexdb.control.decide import Job, Known, Step, decide, goal_action
 from reflexdb.control.images import Images
 from reflexdb.control.leases import Leases
 from reflexdb.control.origin import Origin, acting
+from reflexdb.control.queue import in_turn
 from reflexdb.control.rooms import Rooms
 from reflexdb.control.share import Share
 from reflexdb.control.worker import INTERRUPTED, Worker
@@ -74,7 +75,7 @@ class Reconciler:
         waiting = [job for each, job in unfinished.items() if each not in busy and self._leases.holds(each)]
         found = self._look(waiting)
         rows, serving, known = self._due(set(unfinished), found)
-        for row in rows:
+        for row in in_turn(rows, unfinished):
             if row.id in busy or not self._leases.holds(row.id):
                 continue
             try:
@@ -158,11 +159,11 @@ class Reconciler:
 
     def _known_job(self, job: JobRow) -> Job:
         if job.owner is None:
-            return Job(False, job.attempt, False, job.deployment_id)
+            return Job(False, job.attempt, False, job.deployment_id, job.cancel_asked_at is not None)
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id) if job.build_id else None
         started = build is not None and build.status == "in_progress"
-        return Job(job.owner is not None, job.attempt, started, job.deployment_id)
+        return Job(job.owner is not None, job.attempt, started, job.deployment_id, job.cancel_asked_at is not None)
 
     def _has_image(self, row: DatabaseRow) -> bool:
         if row.desired_state is None or row.status not in STABLE:
@@ -180,7 +181,7 @@ class Reconciler:
     def _build_slot(self) -> bool:
         with self._lock:
             building = sum(1 for _, builds_now in self._busy.values() if builds_now)
-        return building < self._rooms.settings.builds_at_once
+        return building < self._rooms.settings.builds.at_once
 
     def _act(self, step: Step, row: DatabaseRow, job: JobRow | None, serving: DeploymentRow | None) -> None:
         match step:
@@ -189,6 +190,8 @@ class Reconciler:
             case Step.RETRY_BUILD if job is not None:
                 self._worker.retry_build(job)
                 self._wake.set()
+            case Step.CANCEL if job is not None:
+                self._worker.cancel(job)
             case Step.FAIL_JOB if job is not None:
                 self._worker.fail(job, "build", f"{INTERRUPTED}, twice; start it again")
             case Step.ADOPT if job is not None:

@@ -37,6 +37,14 @@ DEFAULT_LEASE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class BuildLimits:
+    at_once: int = 1
+    """Builds carried out at the same time; the others wait in the queue."""
+    limit_s: float = 1800.0
+    """How long one build may take."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the operator of a control plane may choose."""
 
@@ -44,9 +52,7 @@ class Settings:
     """Where the control plane is reached; begins the addresses of build logs."""
     min_sync_interval_s: int = DEFAULT_MIN_SYNC_INTERVAL_S
     """The shortest poll that accounts may ask for."""
-    workers: int = 2
-    """Databases worked on at the same time."""
-    builds_at_once: int = 1
+    builds: BuildLimits = BuildLimits()
     health_interval_s: float = 1.0
     tick_s: float = 0.5
     """The longest the reconciler sleeps when nothing wakes it."""
@@ -56,6 +62,11 @@ class Settings:
     issuer: IssuerSettings | None = None
     """Whose tokens are accepted besides our own keys."""
     plans: Plans = DEFAULT_PLANS
+
+    @property
+    def workers(self) -> int:
+        """Databases worked on at the same time: what does not build goes on beside what does."""
+        return self.builds.at_once + 1
 
 
 def utc_now() -> datetime:

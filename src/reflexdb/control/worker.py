@@ -18,6 +18,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
+from reflexdb.control.cancel import Cancel, refuse_cancelled
 from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
 from reflexdb.control.evidence import signed_provenance
@@ -26,11 +27,13 @@ from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
 from reflexdb.control.rooms import Rooms, new_id
+from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import InstanceSpec, Observation
 from reflexdb.model.compute import cost_estimate_cents, select_tier
 from reflexdb.model.errors import (
+    BuildCancelled,
     BuildFailed,
     DeployFailed,
     ImageDamaged,
@@ -62,6 +65,7 @@ class Worker:
         self._capture = Capture(rooms)
         self._journal = Journal(rooms)
         self._telling = Telling(rooms)
+        self._cancel = Cancel(rooms, lambda: None)
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -75,6 +79,8 @@ class Worker:
         """Walk until the job is finished, waits for a build slot, or the control plane stops."""
         with self._rooms.store.write() as tx:
             job = jobs.by_id(tx, job_id)
+            if job.finished_at is not None:  # called off since it was seen
+                return
             jobs.change(tx, job_id, owner=self._rooms.owner, started_at=job.started_at or self._rooms.now())
         with self._telling.job(job):
             self._walk(job_id)
@@ -88,6 +94,8 @@ class Worker:
             try:
                 with self._telling.step(name, job):
                     step(job)
+            except BuildCancelled:
+                self._cancel.end(job)
             except (RecordsUnavailable, LeaseLost):
                 raise  # nobody could write it down; it goes on when the records are back, or elsewhere
             except ReflexError as exc:
@@ -112,6 +120,10 @@ class Worker:
             self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
+
+    def cancel(self, job: JobRow) -> None:
+        """The job was called off, and whoever carried it out is gone."""
+        self._cancel.end(job)
 
     def adopt(self, job: JobRow) -> None:
         """The job's deployment serves already: only writing it down was left."""
@@ -150,6 +162,7 @@ class Worker:
             )
         note(f"connected in {result.latency_ms:.0f} ms: {result.server_version}; waiting for a build slot")
         with self._rooms.store.write() as tx:
+            refuse_cancelled(tx, job)
             self._advance(tx, job, Event.CONNECTION_TESTED)
             jobs.change(tx, job.id, owner=None)
 
@@ -170,6 +183,7 @@ class Worker:
         started = self._rooms.now()
         assert job.build_id is not None
         with self._rooms.store.write() as tx:
+            refuse_cancelled(tx, job)
             row = self._advance(tx, job, Event.BUILD_STARTED)
             builds.change(tx, job.build_id, status="in_progress", started_at=started, config_text=row.config_text)
         result = self._make_image(job)
@@ -180,6 +194,7 @@ class Worker:
             made = builds.by_id(tx, job.build_id)
         statement = signed_provenance(self._rooms, made, row, result.image.digest, finished, reused=result.image.reused)
         with self._rooms.store.write() as tx:
+            refuse_cancelled(tx, job)
             builds.change(
                 tx,
                 job.build_id,
@@ -203,15 +218,20 @@ class Worker:
     def _make_image(self, job: JobRow) -> BuildResult:
         assert job.build_id is not None
         build_id, note = job.build_id, self._log(job)
+        limits = Supervised(self._rooms, job)
         with self._journal.phase(build_id, "introspect"):
             schema = self._introspect(job, note)
         with self._rooms.store.write() as tx:
+            refuse_cancelled(tx, job)
             row = databases.by_id(tx, job.database_id)
             builds.change(tx, build_id, source_version=schema.server_version)
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
         request = BuildRequest(schema, row.config_text)
         result = self._rooms.builder.build(
-            request, note, lambda name, seconds, failed: self._journal.passed(build_id, name, seconds, failed)
+            request,
+            note,
+            lambda name, seconds, failed: self._journal.passed(build_id, name, seconds, failed),
+            limits.check,
         )
         reused = ", the same as an earlier build's" if result.image.reused else ""
         note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")

@@ -28,6 +28,7 @@
     │   ├── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
     │   └── Overloaded            (temporary) as much is being done as can be done at once
     └── SystemError_              our side
+        ├── BuildCancelled        somebody called the build off
         ├── BuildFailed           a pass of the build, with its name
         ├── DeployFailed          a step of the deployment, with its name
         ├── ImageDamaged          a stored image does not match its digest
@@ -193,6 +194,12 @@ class Overloaded(Unavailable):
 
 class SystemError_(ReflexError):  # noqa: N801 - the plain name is Python's own
     code = "internal_error"
+
+
+class BuildCancelled(SystemError_):
+    """Ends a build from inside, wherever it is; no caller sees it."""
+
+    code = "cancelled"
 
 
 class _StepFailed(SystemError_):

@@ -68,6 +68,9 @@ class Event(StrEnum):
     STEP_FAILED = "step failed"
     ROLLED_BACK = "rolled back"
     INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    CANCELLED_RUNNING = "cancelled; it was running"
+    CANCELLED_PAUSED = "cancelled; it was paused"
 
 
 class Rule(StrEnum):
@@ -143,14 +146,25 @@ ALLOWED: dict[Status, dict[Action, Rule]] = {
     Status.TERMINATED: {Action.PROVISION: _Y, Action.DELETE: _Y},
 }
 
+_CALLED_OFF = {
+    Event.CANCELLED: Status.FAILED,
+    Event.CANCELLED_RUNNING: Status.RUNNING,
+    Event.CANCELLED_PAUSED: Status.PAUSED,
+}
+
 TRANSITIONS: dict[Status, dict[Event, Status]] = {
     Status.REGISTERED: {Event.PROVISION: Status.TESTING_CONNECTION},
-    Status.TESTING_CONNECTION: {Event.CONNECTION_TESTED: Status.QUEUED, Event.STEP_FAILED: Status.FAILED},
-    Status.QUEUED: {Event.BUILD_STARTED: Status.BUILDING, Event.STEP_FAILED: Status.FAILED},
+    Status.TESTING_CONNECTION: {
+        Event.CONNECTION_TESTED: Status.QUEUED,
+        Event.STEP_FAILED: Status.FAILED,
+        Event.CANCELLED: Status.FAILED,
+    },
+    Status.QUEUED: {Event.BUILD_STARTED: Status.BUILDING, Event.STEP_FAILED: Status.FAILED, **_CALLED_OFF},
     Status.BUILDING: {
         Event.BUILT: Status.DEPLOYING,
         Event.STEP_FAILED: Status.FAILED,
         Event.INTERRUPTED: Status.QUEUED,
+        **_CALLED_OFF,
     },
     Status.DEPLOYING: {Event.DEPLOYED: Status.RUNNING, Event.STEP_FAILED: Status.FAILED},
     Status.RUNNING: {

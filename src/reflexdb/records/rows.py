@@ -218,6 +218,10 @@ class JobRow:
     """The span of that request, where traces were taken."""
     reason: str | None = None
     """Why it was begun, where nobody asked for it."""
+    from_status: str | None = None
+    """Of the database when the action was asked for; None in jobs of before this was kept."""
+    cancel_asked_at: datetime | None = None
+    """Since when whoever carries it out is to stop."""
 
 
 @dataclass(frozen=True, slots=True)

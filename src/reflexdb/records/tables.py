@@ -314,6 +314,8 @@ jobs = Table(
     Column("request_id", String(64)),
     Column("traceparent", String(55)),
     Column("reason", Text),
+    Column("from_status", String(20)),
+    time("cancel_asked_at", nullable=True),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 

@@ -167,13 +167,17 @@ def get(path: str, extra: str = "", key: str | None = None) -> bytes:
 
 
 class Server:
-    def __init__(self, program: Path, *options: str, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self, program: Path, *options: str, listener: socket.socket | None = None, directory: Path | None = None
+    ) -> None:
+        """`directory`: another's, which outlives this one."""
         self._temporary = tempfile.TemporaryDirectory(prefix="engine")
-        self.directory = Path(self._temporary.name)
+        self.directory = directory or Path(self._temporary.name)
         self.listener = listening_socket() if listener is None else listener.dup()
         self.port: int = self.listener.getsockname()[1]
         self.log_path = self.directory / "log"
         fd = self.listener.fileno()
+        (self.directory / "server.sock").unlink(missing_ok=True)
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(program), "--dir", str(self.directory), "--listen-fd", str(fd), "--threads", "2", *options],
@@ -223,6 +227,13 @@ class Server:
         self.orders.request(feed.keys(SECRET, {"k1": None}))
         self.orders.request(feed.serve())
         return self
+
+    def kill(self) -> None:
+        """As a crash would end it."""
+        self.orders.close()
+        self.listener.close()
+        self.process.kill()
+        self.process.wait()
 
     def client(self) -> Client:
         return Client(self.port)

@@ -71,7 +71,13 @@ def test_hello_tells_what_serves(server: Server) -> None:
     with server.channel() as channel:
         told = channel.hello(feed.Role.SYNC, PLAN.fingerprint())
 
-    known = {"engine": "0.1.0", "fingerprint": PLAN.fingerprint().hex(), "version": 1, "position": "here"}
+    known = {
+        "engine": "0.1.0",
+        "fingerprint": PLAN.fingerprint().hex(),
+        "version": 1,
+        "position": "here",
+        "restored": False,
+    }
     assert told == {**known, "sync": None}
 
 

@@ -55,7 +55,9 @@ class Place:
             database.execute(f"CREATE TABLE {name} (id INT PRIMARY KEY, words VARCHAR(40))")
         self.address = (postgres_address if kind == "postgres" else mysql_address)(database)
         self.plan = self._plan()
-        self.server = Server(compile_server(cache, plan=self.plan))
+        self.program, self.home = compile_server(cache, plan=self.plan), directory / "server"
+        self.home.mkdir()
+        self.start_server()
         self.orders = Orders(directory)
         mode = Stream(self.plan, self._follower, dict, directory, "logical" if kind == "postgres" else "binlog", True)
         self.ended = False
@@ -63,8 +65,21 @@ class Place:
         self.thread = threading.Thread(target=self._run, args=(loop,), daemon=True)
         self.thread.start()
         until(lambda: self.status()["version"] > 0 and (self.status()["sync"] or {}).get("state") == "ok", 120)
-        self.server.orders.request(feed.keys(SECRET, {"k1": None}))
         self.server.orders.request(feed.serve())
+
+    def start_server(self) -> None:
+        again = hasattr(self, "server")
+        self.server = Server(self.program, "--checkpoint-s", "1", directory=self.home)
+        self.server.orders.request(feed.keys(SECRET, {"k1": None}))
+        if again:
+            until(lambda: self.status()["version"] > 0)
+            self.server.orders.request(feed.serve())
+
+    def is_durable(self) -> bool:
+        """Whether what serves is in the checkpoint."""
+        status = self.status()
+        log = [line for line in self.server.log() if line["action"] == "checkpoint_written"]
+        return bool(log) and log[-1]["version"] == status["version"]
 
     def _plan(self) -> Plan:
         with contextlib.closing(open_source(self.address)) as source:
@@ -200,3 +215,32 @@ def test_the_command_reads_its_users_writes(place: Place) -> None:
 
     assert told.stdout == '[{"id":7,"words":"mine"}]\n'
     assert refused.exit_code != 0
+
+
+def test_a_killed_server_goes_on_from_its_checkpoint_at_the_source(place: Place) -> None:
+    """What was committed meanwhile comes by the stream; nothing is read again, and nothing is old and fresh."""
+    with session(place) as run, QueryClient(place.endpoint, api_key()) as client:
+        for number in range(5):
+            run(f"INSERT INTO notes VALUES ({number}, 'before')")
+        client.query("notes { id }", min_position=run(POSITIONS[place.kind][0]), wait_ms=WAIT_MS)
+        until(lambda: place.status()["checkpoint"]["written"] >= 2 and place.is_durable(), 120)
+        run("INSERT INTO notes VALUES (5, 'in no checkpoint')")
+        client.query("notes { id }", min_position=run(POSITIONS[place.kind][0]), wait_ms=WAIT_MS)
+        place.server.kill()
+        run("UPDATE notes SET words = 'after' WHERE id = 0")
+        run("DELETE FROM notes WHERE id = 1")
+        place.start_server()
+        until(lambda: place.status()["version"] > 0)
+        until(lambda: not place.status()["stale"], 120)
+        with QueryClient(place.endpoint, api_key()) as again:
+            position = run(POSITIONS[place.kind][0])
+            found = again.query("notes { id words }", min_position=position, wait_ms=WAIT_MS)
+
+    assert [(row["id"], row["words"]) for row in found] == [
+        (0, "after"),
+        *((number, "before") for number in (2, 3, 4)),
+        (5, "in no checkpoint"),
+    ]
+    actions = [line["action"] for line in place.server.log()]
+    assert "checkpoint_loaded" in actions
+    assert "snapshot_swapped" not in actions

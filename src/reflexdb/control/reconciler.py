@@ -201,7 +201,8 @@ class Reconciler:
             case Step.CLEAR_DESIRED:
                 self._clear_desired(row)
             case Step.RETIRE_STRAY:
-                self._start(row, lambda: self._rooms.deployer.retire(row.id))
+                paused = row.status in (Status.PAUSING, Status.PAUSED)
+                self._start(row, lambda: self._rooms.deployer.retire(row.id, keep_checkpoint=paused))
             case Step.RESTORE if serving is not None:
                 self._actions.restore(row, serving.build_id)
             case Step.FORGET:

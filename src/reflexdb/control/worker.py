@@ -338,7 +338,7 @@ class Worker:
         log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
 
     def _retire(self, job: JobRow) -> None:
-        self._rooms.deployer.retire(job.database_id)
+        self._rooms.deployer.retire(job.database_id, keep_checkpoint=job.action == "pause")
         now = self._rooms.now()
         with self._rooms.store.write() as tx:
             deployments.retire_others(tx, job.database_id, now)

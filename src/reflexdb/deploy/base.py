@@ -111,8 +111,9 @@ class Deployer(Protocol):
         """Every deployment that runs or should be running, found again after a restart of the control plane."""
         ...
 
-    def retire(self, database_id: str) -> None:
-        """Stop the database's processes and remove its files. Idempotent."""
+    def retire(self, database_id: str, *, keep_checkpoint: bool = False) -> None:
+        """Stop the database's processes and remove its files. Idempotent. With `keep_checkpoint` a later deployment of
+        the same plan begins with what this one had; without, an earlier one that was kept goes too."""
         ...
 
     def set_keys(self, database_id: str, keys: ApiKeySet) -> None:

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <utility>
 
+#include "checkpointer.h"
 #include "health.h"
 #include "json_doc.h"
 #include "log.h"
@@ -158,6 +159,7 @@ FeedReply FeedSession::hello(Bytes body) {
     role_.take(id_, disconnect_);
     instance_.sync_connected.store(true, std::memory_order_relaxed);
   }
+  if (is_sync_) instance_.checkpoints.await_loaded();
   const View view = instance_.publication.view();
   std::string json = "{\"engine\":\"" + std::string(kEngineVersion) + "\",\"fingerprint\":\"" + hex(wanted) +
                      "\",\"version\":";
@@ -166,6 +168,8 @@ FeedReply FeedSession::hello(Bytes body) {
   const std::string told = instance_.notes.copy().sync;
   json += ",\"sync\":";
   json += told.empty() ? "null" : told;
+  json += ",\"restored\":";
+  json += instance_.checkpoints.stale() ? "true" : "false";
   return ok(json + "}");
 }
 
@@ -219,6 +223,7 @@ FeedReply FeedSession::commit(Bytes body) {
     return fatal("protocol_error", "A newer sync has taken over.");
   }
   instance_.notes.clear_cap_exceeded();
+  instance_.checkpoints.heard_all();
   log_event(LogLevel::kInfo, "snapshot_swapped",
             {{"version", version}, {"bytes", bytes}, {"duration_ms", monotonic_ms() - load_began_ms_}});
   return ok("{\"version\":" + std::to_string(version) + "}");
@@ -292,8 +297,9 @@ FeedReply FeedSession::commit_changes(Bytes body) {
     return refused(
         {"out_of_step", "Another snapshot was taken into service while these changes were applied."});
   instance_.notes.clear_cap_exceeded();
+  instance_.checkpoints.heard(moment->source_time_ms);
   return ok("{\"version\":" + std::to_string(version) +
-            ",\"differences\":" + std::to_string(changes->differences()) + "}");
+            ",\"differences\":" + std::to_string(changes->differences()) + durable() + "}");
 }
 
 FeedReply FeedSession::refused(const Status& status) {
@@ -316,7 +322,19 @@ FeedReply FeedSession::confirm(Bytes body) {
     done = true;
   });
   if (!held) return fatal("protocol_error", "A newer sync has taken over.");
-  return done ? ok("{}") : refuse("not_ready", "No snapshot has been loaded yet.");
+  if (done) instance_.checkpoints.heard(moment->source_time_ms);
+  return done ? ok("{" + durable(true) + "}") : refuse("not_ready", "No snapshot has been loaded yet.");
+}
+
+// What the source need not keep any longer, as a member of an answer: nothing where that is all that was
+// applied.
+std::string FeedSession::durable(bool first) const {
+  const CheckpointNotes::Copy notes = instance_.checkpoints.copy();
+  const bool fails = !notes.error.empty() || monotonic_ms() - notes.durable_at_ms > Checkpointer::kMostHeldMs;
+  if (!notes.kept || notes.durable.empty() || fails) return "";
+  std::string text = first ? "\"durable\":" : ",\"durable\":";
+  append_quoted(&text, notes.durable);
+  return text;
 }
 
 FeedReply FeedSession::sync_status(std::string_view text) {
@@ -378,9 +396,15 @@ FeedReply FeedSession::configure(std::string_view text) {
     return fatal("protocol_error", "CONFIGURE must be a JSON object.");
   }
   for (const auto& [name, value] : settings.members) {
+    if (name == "checkpoint" && value.is(JsonValue::Kind::kBool) && !value.boolean) {
+      instance_.checkpoints.change([](auto& notes) { notes.kept = false; });
+      continue;
+    }
     LogLevel level = LogLevel::kInfo;
     if (name != "logLevel" || !parse_level(value.text, &level)) {
-      return fatal("protocol_error", "CONFIGURE knows \"logLevel\": debug, info, warning or error.");
+      return fatal(
+          "protocol_error",
+          "CONFIGURE knows \"logLevel\" (debug, info, warning or error) and \"checkpoint\" (false).");
     }
     set_log_level(level);
   }

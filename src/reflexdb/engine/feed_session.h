@@ -88,6 +88,7 @@ class FeedSession {
   FeedReply configure(std::string_view text);
   FeedReply order(FrameKind kind, Bytes body);
   FeedReply refused(const Status& status);
+  std::string durable(bool first = false) const;
 
   Instance& instance_;
   SyncRole& role_;

@@ -44,6 +44,12 @@ class HashIndex {
 
   uint64_t memory() const { return slots_.memory() + gone_.memory(); }
 
+  // Names everything it is made of, for checkpoints.
+  template <typename Self, typename Visit>
+  static void each_part(Self& self, Visit visit) {
+    visit(self.slots_, self.mask_, self.used_, self.dense_rows_, self.first_, self.gone_);
+  }
+
  private:
   bool try_dense(const Column& column, uint32_t rows);
   bool is_gone(uint32_t row) const {
@@ -80,6 +86,12 @@ class KeyGroups {
   void erase(Columns table, KeyColumns key, uint32_t row, Edit* edit);
 
   uint64_t memory() const { return heads_.memory() + next_.memory() + previous_.memory(); }
+
+  // As HashIndex's.
+  template <typename Self, typename Visit>
+  static void each_part(Self& self, Visit visit) {
+    visit(self.heads_, self.next_, self.previous_, self.size_);
+  }
 
  private:
   HashIndex heads_;

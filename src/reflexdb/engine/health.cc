@@ -17,12 +17,14 @@ struct Verdict {
   std::string reason;
 };
 
-Verdict judge(const View& view, const HealthNotes::Copy& notes) {
+Verdict judge(const View& view, const HealthNotes::Copy& notes, bool stale) {
   if (!notes.cap_exceeded.empty()) return {"cap_exceeded", notes.cap_exceeded};
   if (view.snapshot == nullptr) return {"starting", "No snapshot has been loaded yet."};
   if (notes.sync_state == "failing") {
     return {"degraded", notes.sync_error.empty() ? "Sync says that it fails." : notes.sync_error};
   }
+  if (stale)
+    return {"degraded", "The snapshot comes from a checkpoint, and its source has not been heard of since."};
   return {"ok", ""};
 }
 
@@ -60,6 +62,31 @@ void append_details(const Instance& instance, const View& view, std::string* out
   }
   *out += "},\"position\":";
   append_quoted(out, view.snapshot != nullptr ? info(*view.snapshot).position : "");
+}
+
+void append_checkpoint(const CheckpointNotes& checkpoints, std::string* out) {
+  const CheckpointNotes::Copy notes = checkpoints.copy();
+  *out += ",\"stale\":";
+  *out += checkpoints.stale() ? "true" : "false";
+  *out += ",\"checkpoint\":";
+  if (!notes.kept) {
+    *out += "null";
+    return;
+  }
+  *out += "{\"restored\":";
+  *out += notes.restored ? "true" : "false";
+  append_number(out, "written", notes.written);
+  append_number(out, "failures", notes.failures);
+  *out += ",\"lastError\":";
+  if (notes.error.empty()) {
+    *out += "null";
+  } else {
+    append_quoted(out, notes.error);
+  }
+  append_number(out, "writtenAtMs", static_cast<uint64_t>(notes.written_at_ms));
+  append_number(out, "bytes", notes.bytes);
+  append_number(out, "tookMs", static_cast<uint64_t>(notes.took_ms));
+  *out += '}';
 }
 
 // One metric without labels, with its help.
@@ -142,7 +169,7 @@ void append_query_times(const Instance& instance, std::string* out) {
 int append_health(const Instance& instance, bool detailed, std::string* out) {
   const View view = instance.publication.view();
   const HealthNotes::Copy notes = instance.notes.copy();
-  const Verdict verdict = judge(view, notes);
+  const Verdict verdict = judge(view, notes, instance.checkpoints.stale());
   const int64_t now = monotonic_ms();
   *out += "{\"status\":\"";
   *out += verdict.status;
@@ -171,6 +198,7 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
   *out += instance.sync_connected.load(std::memory_order_relaxed) ? "true" : "false";
   *out += ",\"sync\":";
   *out += notes.sync.empty() ? "null" : notes.sync;
+  append_checkpoint(instance.checkpoints, out);
   append_number(out, "connections",
                 static_cast<uint64_t>(instance.connections.load(std::memory_order_relaxed)));
   append_number(out, "uptimeMs", static_cast<uint64_t>(now - instance.started_ms));
@@ -201,6 +229,13 @@ void append_metrics(const Instance& instance, std::string* out) {
                 static_cast<double>(instance.pending_bytes.load()));
   append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",
                 static_cast<double>(instance.publication.swaps()));
+  const CheckpointNotes::Copy checkpoint = instance.checkpoints.copy();
+  append_metric(out, "checkpoints_total", "counter", "Checkpoints written since the start.",
+                static_cast<double>(checkpoint.written));
+  append_metric(out, "checkpoint_failures_total", "counter", "Checkpoints that could not be written.",
+                static_cast<double>(checkpoint.failures));
+  append_metric(out, "snapshot_stale", "gauge", "1 while the snapshot is a checkpoint's, not heard of since.",
+                instance.checkpoints.stale() ? 1 : 0);
   append_sync(instance.notes.copy().sync, out);
   append_metric(out, "memory_cap_bytes", "gauge", "Cap on memory for rows and indexes; 0 is none.",
                 static_cast<double>(instance.options.memory_cap_mb << 20));

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint_notes.h"
 #include "options.h"
 #include "publication.h"
 #include "schema.h"
@@ -48,6 +49,7 @@ struct Instance {
   const std::string boot_id;  // tells this process's snapshot versions from another's
   Publication publication;
   HealthNotes notes;
+  CheckpointNotes checkpoints;
   std::vector<std::unique_ptr<LoopStats>> stats;  // one a loop
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> live_queries{0};

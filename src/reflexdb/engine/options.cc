@@ -53,6 +53,10 @@ const NumberOption kNumbers[] = {
                   "for a source position, where a request names no time"),
     REFLEX_NUMBER("--max-wait-ms", max_wait_ms, 0, 86'400'000,
                   "for a source position, whatever a request names"),
+    REFLEX_NUMBER("--checkpoint-s", checkpoint_s, 0, 86'400,
+                  "between checkpoints in the directory while there are changes; 0 is no checkpoint"),
+    REFLEX_NUMBER("--checkpoint-mb-s", checkpoint_mb_s, 1, 1'000'000,
+                  "how fast a checkpoint is written, in megabytes a second"),
 };
 
 bool parse_number(std::string_view text, uint64_t* value) {

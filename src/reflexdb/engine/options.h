@@ -25,6 +25,8 @@ struct Options {
   uint32_t write_timeout_ms = 30'000;
   uint32_t default_wait_ms = 2'000;
   uint32_t max_wait_ms = 30'000;
+  uint32_t checkpoint_s = 0;
+  uint32_t checkpoint_mb_s = 100;
 };
 
 enum class Invocation { kServe, kHelp, kVersion, kSchema, kWrong };

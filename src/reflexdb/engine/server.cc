@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 
+#include "checkpointer.h"
 #include "instance.h"
 #include "lifecycle.h"
 #include "log.h"
@@ -31,11 +32,14 @@ int run(const Options& options) {
   Lifecycle lifecycle(instance, prepare_process());
   std::string error;
   if (!lifecycle.open_listener(&error)) return fail(kUnusable, error);
+  Checkpointer checkpointer(instance);
   PrivateSocket private_socket(instance);
   if (!private_socket.start(&error)) return fail(kUnusable, error);
+  checkpointer.start();
   lifecycle.start_loops();
   log_event(LogLevel::kInfo, "started", {{"engine", kEngineVersion}});
   lifecycle.wait();
+  checkpointer.finish(true);
   return kDrained;
 }
 

@@ -63,8 +63,14 @@ void finish_table(Table* table, const TableDef& def, uint32_t* duplicate) {
     if (!is_sorted(*table)) sort_rows(table);
     table->primary_key.build(table->columns, def.primary_key, table->rows, duplicate);
   }
-  table->bytes = sizeof(Table) + table->primary_key.memory();
-  for (const Column& column : table->columns) table->bytes += column.memory();
+  table->bytes = memory_of(*table);
+}
+
+uint64_t memory_of(const Table& table) {
+  uint64_t total = sizeof(Table) + table.primary_key.memory() + table.dead_bits.memory();
+  if (table.ordered) total += table.order.memory();
+  for (const Column& column : table.columns) total += column.memory();
+  return total;
 }
 
 uint32_t Link::find_parent(const Table& child, uint32_t row, const Table& parent, bool* whole) const {
@@ -123,12 +129,17 @@ void gather_children(Link* link, const Table& child, uint32_t parents) {
   link->changes = 0;
 }
 
+std::shared_ptr<Link> new_link(const ForwardDef& forward, const TableDef& parent_def) {
+  auto link = std::make_shared<Link>();
+  choose_keys(forward, parent_def, link.get());
+  return link;
+}
+
 std::shared_ptr<Link> make_link(const Table& child, const ForwardDef& forward, const Table& parent,
                                 const TableDef& parent_def) {
   assert(forward.columns.size() == forward.target_columns.size() && !forward.columns.empty());
-  auto link = std::make_shared<Link>();
+  const std::shared_ptr<Link> link = new_link(forward, parent_def);
   Edit edit{Edit::new_id()};
-  choose_keys(forward, parent_def, link.get());
   if (!link->by_primary_key) {
     std::vector<KeyPart> parts(link->parent_key.size());
     each_row(parent, [&](uint32_t row) {

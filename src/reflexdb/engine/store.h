@@ -106,7 +106,11 @@ struct Link {
 std::shared_ptr<Link> make_link(const Table& child, const ForwardDef& forward, const Table& parent,
                                 const TableDef& parent_def);
 
-// What the link holds, for counting.
+// A link with its keys chosen and nothing joined.
+std::shared_ptr<Link> new_link(const ForwardDef& forward, const TableDef& parent_def);
+
+// What the table and the link hold, for counting.
+uint64_t memory_of(const Table& table);
 uint64_t memory_of(const Link& link);
 
 // Gathers every parent's children in one array again.

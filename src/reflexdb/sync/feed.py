@@ -162,6 +162,11 @@ def configure(log_level: str) -> Frame:
     return _json(Kind.CONFIGURE, {"logLevel": log_level})
 
 
+def no_checkpoint() -> Frame:
+    """The instance's directory is about to go."""
+    return _json(Kind.CONFIGURE, {"checkpoint": False})
+
+
 def rows(index: int, planned: PlannedTable, batch: pa.RecordBatch, wanted: int = FRAME_BYTES_WANTED) -> Iterator[Frame]:
     """The batch as ROWS frames of about `wanted` bytes. Raises SourceData for a row that is over the limit by itself.
 

@@ -28,6 +28,9 @@ class Group:
         """Rows sent since the last commit."""
         self.differences = 0
         """Rows in which replaced tables were not what they should have been already."""
+        self.durable: str | None = None
+        """What the source need not keep: the position that the server would begin with after a crash. None where that
+        is all that was applied."""
         self._plan = plan
         self._channel = channel
         self._begun = False
@@ -50,12 +53,12 @@ class Group:
         """Returns the version in which queries see the changes. Raises what the server refuses; the group is over
         then, and nothing of it is visible."""
         if not self._begun:
-            self._channel.request(feed.confirm(committed_at, position))
+            self.durable = self._channel.request(feed.confirm(committed_at, position)).get("durable")
             return self.version
         self._begun = False
         self.changes = 0
         answer = self._channel.request(change_frames.changes_commit(committed_at, position), COMMIT_S)
-        self.version = int(answer["version"])
+        self.version, self.durable = int(answer["version"]), answer.get("durable")
         self.differences += int(answer.get("differences", 0))
         return self.version
 

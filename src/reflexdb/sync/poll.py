@@ -58,7 +58,7 @@ class Poll:
         self._version = int(server["version"])
         if not same:
             self.forget()
-        return False
+        return bool(server.get("restored"))
 
     def forget(self) -> None:
         self._marks = []

@@ -256,7 +256,7 @@ class Stream:
         self._version = group.commit(last.committed_at, last.position)
         self._position = last.position
         self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
-        self._incoming.confirm(last.position)
+        self._incoming.confirm(group.durable or last.position)
 
     def _confirm_silence(self, group: Group, asked: datetime) -> None:
         """The source had nothing to say: what it had committed a moment ago is here."""
@@ -265,6 +265,7 @@ class Stream:
             return
         self._confirmed = time.monotonic()
         group.commit(asked - timedelta(seconds=WAKE_S), self._position)
+        self._incoming.confirm(group.durable or self._position)
 
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table the rows it has in one view, and all others their state at the view's position."""
@@ -289,7 +290,7 @@ class Stream:
             self._counts["rereads"] += len(tables)
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
-            self._incoming.confirm(position)
+            self._incoming.confirm(group.durable or position)
         is_reopening = self._fitting.is_reopening
         self._fitting.settle()
         if is_reopening and self._position is not None:

@@ -19,6 +19,7 @@ import structlog
 
 from reflexdb.build.base import ImageStore
 from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation, Passed
+from reflexdb.deploy.local.checkpoints import Kept
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
@@ -58,7 +59,14 @@ class LocalDeployer:
         self._layout = Layout(data_dir / "instances")
         self._store = store
         public = public_host or ("127.0.0.1" if host in _ANY_ADDRESS else host)
-        self._where = Where(host, public, load_limit_s, ports or ports_for(data_dir), self._taken_ports)
+        self._where = Where(
+            host,
+            public,
+            load_limit_s,
+            ports or ports_for(data_dir),
+            self._taken_ports,
+            Kept(self._layout.root.parent / "checkpoints"),
+        )
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._keepers: dict[str, Keeper] = {}
@@ -88,7 +96,7 @@ class LocalDeployer:
     def deployed(self) -> list[Deployed]:
         return [record.deployed() for record in self._records()]
 
-    def retire(self, database_id: str) -> None:
+    def retire(self, database_id: str, *, keep_checkpoint: bool = False) -> None:
         database = self._database(database_id)
         database.cancelled.set()
         with database.changing:
@@ -98,8 +106,12 @@ class LocalDeployer:
                 running, database.current = database.current, None
                 database.close_listening()
             if running is not None:
-                running.drain()
+                running.drain(last_checkpoint=keep_checkpoint)
                 running.release()
+                if keep_checkpoint:
+                    self._where.kept.keep(database_id, running.directory)
+            if not keep_checkpoint:
+                self._where.kept.drop(database_id)
             database.sweep()
             database.cancelled.clear()
         with self._lock:

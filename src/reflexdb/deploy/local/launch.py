@@ -23,6 +23,9 @@ from reflexdb.sync.settings import SyncProcessSettings, secret_line
 
 SERVER_LOG = "server.log"
 SYNC_LOG = "sync.log"
+CHECKPOINT_S = 300
+"""Between checkpoints while there are changes: what is streamed again after a crash, and what a source's log is kept
+for."""
 _CPU_UNITS_A_THREAD = 1024
 _SERVERS_LEVELS = {"warn": "warning"}
 """Where the server has another word for a level than the API."""
@@ -35,6 +38,7 @@ def start_server(directory: Path, record: Record, listening_fd: int) -> Process:
     threads = max(1, math.ceil(record.cpu_units / _CPU_UNITS_A_THREAD))
     arguments = [str(directory / record.binary), "--dir", str(directory), "--listen-fd", str(listening_fd)]
     arguments += ["--memory-cap-mb", str(record.memory_cap_mb), "--threads", str(threads)]
+    arguments += ["--checkpoint-s", str(CHECKPOINT_S)]
     arguments += ["--log-level", _SERVERS_LEVELS.get(record.log_level, record.log_level)]
     return _start(Role.SERVER, arguments, directory, SERVER_LOG, {}, pass_fds=(listening_fd,))
 

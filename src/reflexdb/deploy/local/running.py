@@ -96,13 +96,16 @@ class Running:
                 if not isinstance(answer, list):
                     raise InstanceUnreachable(f"the smoke query of table {table.name!r} was answered with no array")
 
-    def drain(self) -> None:
-        """Let the server finish what it has begun, then make sure that both processes are gone."""
+    def drain(self, *, last_checkpoint: bool = True) -> None:
+        """Let the server finish what it has begun, then make sure that both processes are gone. Without
+        `last_checkpoint` it need not write one that nobody will read."""
         if self.sync is not None:
             self.sync.stop(SYNC_END_S)
         if self.server is not None and self.server.alive():
             try:
                 with self.channel() as channel:
+                    if not last_checkpoint:
+                        channel.request(feed.no_checkpoint())
                     channel.request(feed.drain(int(DRAIN_S * 1000)))
             except (InstanceUnreachable, feed.InstanceRefused):
                 pass

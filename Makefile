@@ -20,6 +20,8 @@ ON_RECORDS = $(if $(RECORDS),--records=$(RECORDS))
 CHINOOK ?=
 FUZZ_S ?= 300
 SOAK_S ?= 600
+ORACLE_N ?= 10000
+ORACLE_SEED ?= 20261127
 PY_CODE := src tools bench tests
 
 .PHONY: help
@@ -60,6 +62,11 @@ fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes 
 soak: compiler $(STAMP) ## follow made-up writers through made-up faults and compare every value: make soak SOAK_S=600
 	@tools/install-test-servers.sh
 	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py -s $(PYTEST_ARGS)
+
+.PHONY: oracle
+oracle: compiler $(STAMP) ## ask made-up queries of ReflexDB and of the databases it was loaded from: make oracle ORACLE_N=100000
+	@tools/install-test-servers.sh
+	@ORACLE_N="$(ORACLE_N)" ORACLE_SEED="$(ORACLE_SEED)" $(PY) -m pytest tests/oracle -s $(PYTEST_ARGS)
 
 .PHONY: crash
 crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it

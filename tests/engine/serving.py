@@ -6,6 +6,7 @@ listening socket and its process; leaving it as context manager drains it and ch
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -142,6 +143,22 @@ class Client:
         body = bytes(self._received[:size])
         del self._received[:size]
         return Answer(int(first.split()[1]), headers, body)
+
+    def chunk(self) -> bytes:
+        """The next piece of a chunked body; nothing for the last."""
+        self._until(lambda data: b"\r\n" in data)
+        size = bytes(self._received).partition(b"\r\n")[0]
+        begin, end = len(size) + 2, len(size) + 2 + int(size, 16)
+        self._until(lambda data: len(data) >= end + 2)
+        piece = bytes(self._received[begin:end])
+        del self._received[: end + 2]
+        return piece
+
+    def rest(self) -> bytes:
+        """Everything up to the connection's end."""
+        with contextlib.suppress(EOFError):
+            self._until(lambda _: False)
+        return bytes(self._received)
 
     def ask(self, data: bytes) -> Answer:
         self.send(data)

@@ -26,21 +26,11 @@ class Live(Client):
         self._text = b""
         self.head: Answer = self.ask(post(query, key=key, extra=f"Accept: text/event-stream\r\n{extra}"))
 
-    def _chunk(self) -> bytes:
-        """The next chunk's bytes; nothing for the last."""
-        self._until(lambda data: b"\r\n" in data)
-        size = bytes(self._received).partition(b"\r\n")[0]
-        end = len(size) + 2 + int(size, 16)
-        self._until(lambda data: len(data) >= end + 2)
-        piece = bytes(self._received[len(size) + 2 : end])
-        del self._received[: end + 2]
-        return piece
-
     def event(self) -> dict[str, str]:
         """The next event's fields, comments left out; data lines joined. Empty where there is no more."""
         while True:
             while b"\n\n" not in self._text:
-                piece = self._chunk()
+                piece = self.chunk()
                 if not piece:
                     return {}
                 self._text += piece

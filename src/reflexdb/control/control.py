@@ -21,6 +21,7 @@ from reflexdb.control.auto_rebuild import AutoRebuild
 from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
 from reflexdb.control.capture import Capture
+from reflexdb.control.comparing import Comparing
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
@@ -87,6 +88,7 @@ class Control:
         self.actions = Actions(rooms, images, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
+        self.comparing = Comparing(rooms)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,6 +61,18 @@ def until(ask: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
         assert time.monotonic() < deadline, f"waited {limit_s} s in vain for {what}"
         time.sleep(0.05)
     return answer
+
+
+def make_source(path: Path) -> Path:
+    """A small SQLite database with two tables and a relation."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
+            "CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT, author_id INTEGER REFERENCES users(id));"
+            "INSERT INTO users VALUES (1, 'Ada'), (2, 'Zoë');"
+            "INSERT INTO posts VALUES (1, 'Hello', 1), (2, NULL, 2), (3, 'Again', 1);"
+        )
+    return path
 
 
 def sqlite_connection(path: str, **changes: Any) -> dict[str, Any]:

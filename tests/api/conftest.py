@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from reflexdb.api.app import create_app
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
-from tests.api.api import UNHURRIED, Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, make_source, sqlite_connection
 from tests.api.operator import let_operate
 from tests.api.plane import Plane, plane_on
 from tests.api.shop import Shop, shop_on
@@ -25,16 +24,7 @@ from tests.servers.stripe import stripe_server
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A small SQLite database with two tables and a relation."""
-    path = tmp_path / "source.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
-            "CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT, author_id INTEGER REFERENCES users(id));"
-            "INSERT INTO users VALUES (1, 'Ada'), (2, 'Zoë');"
-            "INSERT INTO posts VALUES (1, 'Hello', 1), (2, NULL, 2), (3, 'Again', 1);"
-        )
-    connection.close()
-    return path
+    return make_source(tmp_path / "source.db")
 
 
 @pytest.fixture

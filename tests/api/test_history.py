@@ -27,7 +27,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings, new_id, utc_now
 from reflexdb.records import builds
-from tests.api.api import UNHURRIED, Api, sqlite_connection
+from tests.api.api import UNHURRIED, Api, make_source, sqlite_connection
 from tests.api.plane import Plane
 
 PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "package"]
@@ -137,6 +137,9 @@ def test_a_whole_life_is_remembered(plane: Plane, source: Path) -> None:
     connection.close()
     second = api.post(f"{path}/rebuild")["buildId"]
     assert api.settled(database)["status"] == "failed"
+    refused = api("POST", f"{path}/redeploy", {"buildId": first}, expect=409).json()["message"]
+    assert "table 'posts' is gone from the source; table 'users' is gone from the source" in refused
+    make_source(source)
     api.post(f"{path}/redeploy", {"buildId": first})
     api.settled(database)
 

@@ -7,12 +7,13 @@ import hashlib
 from reflexdb.build.image import ImageParts, assemble
 from reflexdb.build.plan import make_plan
 from reflexdb.model.plan import Plan
+from reflexdb.model.storage import Storage
 
-from .schemas import schema, table
+from .schemas import column, schema, table
 
 
 def small_plan(name: str = "users") -> Plan:
-    return make_plan(schema(table(name, "id")), None).plan
+    return make_plan(schema(table(name, column("id", Storage.I64, "INTEGER"))), None).plan
 
 
 def image(binary: bytes = b"\x7fELF", name: str = "users") -> ImageParts:

@@ -240,7 +240,7 @@ def test_serve_refuses_a_directory_that_another_control_plane_has(cli: Cli, monk
 
 
 def test_evidence_of_a_database_without_builds_says_how_to_make_one(cli: Cli, database: str) -> None:
-    for command in ("provenance", "sbom"):
+    for command in ("provenance", "sbom", "diff"):
         outcome = cli("build", command, database)
         assert (outcome.code, "`reflexdb provision` makes the first" in outcome.err) == (Exit.NOT_FOUND, True)
 

@@ -232,26 +232,6 @@ class BuildDetail(Build):
     logTail: list[str]
 
 
-class SigningKey(Answer):
-    keyId: str
-    algorithm: Literal["ed25519"]
-    publicKey: str
-    active: bool
-    createdAt: Time
-    retiredAt: Time | None
-
-
-class EnvelopeSignature(Answer):
-    keyid: str
-    sig: str
-
-
-class Envelope(Answer):
-    payloadType: str
-    payload: str
-    signatures: list[EnvelopeSignature]
-
-
 class DeploymentRecord(Answer):
     id: Id
     databaseId: Id

@@ -1,13 +1,17 @@
-"""/v1/databases/{id}/builds/{build_id}/provenance and /sbom: what can be shown of a build to who would check."""
+"""/v1/databases/{id}/builds/{build_id}/...: what can be shown of a build to who would check:
+
+its provenance, what its image is made of, and what is different in it from another."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from reflexdb.api import answers
+from reflexdb.api import evidence_answers as answers
 from reflexdb.api.context import Account, Controlled, errors
+from reflexdb.records.rows import BuildRow
 
 router = APIRouter(prefix="/v1/databases/{id}/builds/{build_id}", tags=["Builds"])
 
@@ -25,6 +29,35 @@ def get_provenance(id: str, build_id: str, account: Account, control: Controlled
 
 
 @router.get(
+    "/diff",
+    operation_id="diffBuilds",
+    summary="Compare a build with another",
+    responses=errors(400, 404, 409),
+    response_model=answers.BuildDifference,
+)
+def diff_builds(
+    id: str,  # noqa: A002
+    build_id: str,
+    account: Account,
+    control: Controlled,
+    against: Annotated[
+        str | None, Query(description="The other build; the newest one before this, where left out")
+    ] = None,
+) -> dict[str, Any]:
+    """What is different in this build from the one it is compared with: tables, columns, types, relations and
+    configuration, and whether any query that the other answers is refused or answered otherwise (`breaking`)."""
+    found = control.comparing.difference(account, id, build_id, against)
+    return {
+        "against": _name(found.against),
+        "build": _name(found.build),
+        "identical": not found.changes,
+        "breaking": any(change.breaking for change in found.changes),
+        "judgedAgainst": "every_query",
+        "changes": [asdict(change) for change in found.changes],
+    }
+
+
+@router.get(
     "/sbom",
     operation_id="getBuildSbom",
     summary="Get the SBOM of a build",
@@ -36,3 +69,7 @@ def get_sbom(id: str, build_id: str, account: Account, control: Controlled) -> d
 
     The same image has the same answer, byte for byte."""
     return control.evidence.sbom(account, id, build_id)
+
+
+def _name(build: BuildRow) -> dict[str, Any]:
+    return {"id": build.id, "number": build.number, "schemaFingerprint": build.fingerprint}

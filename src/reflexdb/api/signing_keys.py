@@ -7,7 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from reflexdb.api import answers, views
+from reflexdb.api import evidence_answers as answers
+from reflexdb.api import views
 from reflexdb.api.context import ADMIN_ONLY, Account, Controlled, errors
 from reflexdb.control.signing import PublicKey
 

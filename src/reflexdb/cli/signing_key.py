@@ -9,7 +9,7 @@ import typer
 from reflexdb.cli import options, output
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
-from reflexdb.client.types import SigningKey
+from reflexdb.client.evidence_types import SigningKey
 
 app = typer.Typer(help="Public keys by which images can be checked: list, show.", no_args_is_help=True)
 admin_app = typer.Typer(help="The key that signs images: rotate, remove.", no_args_is_help=True)

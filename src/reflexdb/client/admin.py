@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from reflexdb.client.control import ReflexClient
-from reflexdb.client.types import ManagementKey, SigningKey
+from reflexdb.client.evidence_types import SigningKey
+from reflexdb.client.types import ManagementKey
 
 PAGE = 1000
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import ApiError, Unreachable
 from reflexdb.client.events import events
+from reflexdb.client.evidence_types import BuildDifference, SigningKey
 from reflexdb.client.transport import RETRIED_STATUSES, Transport
 from reflexdb.client.types import (
     Accepted,
@@ -36,7 +37,6 @@ from reflexdb.client.types import (
     Freshness,
     InstanceStatus,
     ManagementKey,
-    SigningKey,
     TestConnectionResult,
 )
 
@@ -156,6 +156,13 @@ class ReflexClient:
     def get_provenance(self, database_id: str, build_id: str) -> dict[str, Any]:
         """The DSSE envelope of a build's SLSA provenance."""
         answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "provenance")
+        return answer
+
+    def diff_builds(self, database_id: str, build_id: str, against: str | None = None) -> BuildDifference:
+        """What is different in a build from another, the newest before it where none is named."""
+        answer: BuildDifference = self._call(
+            "GET", "databases", database_id, "builds", build_id, "diff", query={"against": against}
+        )
         return answer
 
     def get_sbom(self, database_id: str, build_id: str) -> dict[str, Any]:

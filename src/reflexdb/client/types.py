@@ -216,15 +216,6 @@ class BuildDetail(Build):
     logTail: list[str]
 
 
-class SigningKey(TypedDict):
-    keyId: str
-    algorithm: str
-    publicKey: str
-    active: bool
-    createdAt: str
-    retiredAt: str | None
-
-
 class DeploymentRecord(TypedDict):
     id: str
     databaseId: str

@@ -17,6 +17,7 @@ from sqlalchemy import Connection as Tx
 
 from reflexdb.control import limits
 from reflexdb.control.audit import note
+from reflexdb.control.comparing import Comparing
 from reflexdb.control.conditions import must_hold
 from reflexdb.control.databases import database_view, found
 from reflexdb.control.images import Images
@@ -68,6 +69,7 @@ class Actions:
     def __init__(self, rooms: Rooms, images: Images, wake: Callable[[], None]) -> None:
         self._rooms = rooms
         self._images = images
+        self._comparing = Comparing(rooms)
         self._wake = wake
 
     def available(self, row: DatabaseRow) -> dict[Action, Availability]:
@@ -91,6 +93,9 @@ class Actions:
         why_not = self._images.refusal(build.image_digest)
         if why_not is not None:
             raise Conflict(f"Build {build.id} can't be deployed; choose another build, or rebuild. {why_not}")
+        misfit = self._comparing.misfit(row, build.image_digest)
+        if misfit is not None:
+            raise Conflict(f"Build #{build.number} can't be deployed: {misfit}. Rebuild, or choose a build that fits")
         return self._begin(customer_id, database_id, Action.REDEPLOY, build)
 
     def resize(self, customer_id: str, database_id: str, size: str) -> Accepted:

@@ -22,6 +22,7 @@ from reflexdb.control.billing import Billing
 from reflexdb.control.build_log import log_path
 from reflexdb.control.cancel import Cancel
 from reflexdb.control.capture import Capture
+from reflexdb.control.comparing import Comparing
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
@@ -89,6 +90,7 @@ class Control:
         self.cancel = Cancel(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
+        self.comparing = Comparing(rooms)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)

@@ -1,0 +1,162 @@
+"""What is different between two plans, and whether a query that one answers is answered alike by the other.
+
+Pure. Tables, columns and relations are those of the query API. What is known by the source's name is the same thing
+under another name: renamed, not dropped and added; so is a table that is gone where one with the same columns has come.
+`breaking` is judged against every query that could be asked, not against those that were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
+from reflexdb.model.storage import Storage
+
+_WIDENED = {
+    (Storage.I16, Storage.I32),
+    (Storage.I16, Storage.I64),
+    (Storage.I32, Storage.I64),
+    (Storage.F32, Storage.F64),
+    (Storage.TEXT, Storage.ENUM),
+    (Storage.ENUM, Storage.TEXT),
+}
+"""Changes of how a column is kept that JSON does not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    kind: str
+    """`table`, `column`, `relation` or `configuration`, a dot, and what happened to it."""
+    table: str | None
+    name: str | None
+    """Of the column, the relation or the setting."""
+    before: str | None
+    after: str | None
+    breaking: bool
+
+
+def compare(old: Plan, new: Plan) -> list[Change]:
+    """From the old to the new, in the order of the old one's tables, then what is new."""
+    pairs = _pairs(old, new)
+    changes: list[Change] = []
+    for table in old.tables:
+        other = pairs.get(table.source_name)
+        if other is None:
+            changes.append(Change("table.removed", table.name, None, table.name, None, breaking=True))
+        else:
+            changes += _table(old, table, new, other)
+    known = {table.source_name for table in pairs.values()}
+    for table in new.tables:
+        if table.source_name not in known:
+            changes.append(Change("table.added", table.name, None, None, table.name, breaking=False))
+    return [*changes, *_settings(old, new)]
+
+
+def _pairs(old: Plan, new: Plan) -> Mapping[str, PlannedTable]:
+    """The new table for each old one's source name."""
+    present = {table.source_name: table for table in new.tables}
+    pairs = {table.source_name: present[table.source_name] for table in old.tables if table.source_name in present}
+    came = [table for table in new.tables if table.source_name not in pairs]
+    for table in old.tables:
+        if table.source_name in pairs:
+            continue
+        alike = [other for other in came if _shape(other) == _shape(table)]
+        if len(alike) == 1:
+            pairs[table.source_name] = alike[0]
+            came.remove(alike[0])
+    return pairs
+
+
+def _shape(table: PlannedTable) -> tuple[object, ...]:
+    return tuple((column.source_name, column.storage) for column in table.columns), table.primary_key
+
+
+def _table(old: Plan, table: PlannedTable, new: Plan, other: PlannedTable) -> Iterator[Change]:
+    if table.name != other.name:
+        yield Change("table.renamed", table.name, None, table.name, other.name, breaking=True)
+    yield from _columns(table, other)
+    if _key(table) != _key(other):
+        yield Change("table.key", table.name, None, _key(table), _key(other), breaking=False)
+    yield from _relations(table.name, _related(old, table), _related(new, other))
+    if table.where != other.where:
+        yield Change("configuration.where", table.name, "where", table.where, other.where, breaking=False)
+    if _indexes(table) != _indexes(other):
+        yield Change("configuration.indexes", table.name, "indexes", _indexes(table), _indexes(other), breaking=False)
+
+
+def _columns(table: PlannedTable, other: PlannedTable) -> Iterator[Change]:
+    old, new = _visible(table), _visible(other)
+    for source_name, column in old.items():
+        now = new.get(source_name)
+        if now is None:
+            yield Change("column.removed", table.name, column.name, column.declared_type, None, breaking=True)
+            continue
+        if now.name != column.name:
+            yield Change("column.renamed", table.name, column.name, column.name, now.name, breaking=True)
+        if now.storage is not column.storage or now.declared_type != column.declared_type:
+            breaking = now.storage is not column.storage and (column.storage, now.storage) not in _WIDENED
+            yield Change(
+                "column.type", table.name, column.name, column.declared_type, now.declared_type, breaking=breaking
+            )
+        if now.nullable != column.nullable:
+            before, after = _null(column), _null(now)
+            yield Change("column.nullable", table.name, column.name, before, after, breaking=now.nullable)
+    for source_name, column in new.items():
+        if source_name not in old:
+            yield Change("column.added", table.name, column.name, None, column.declared_type, breaking=False)
+
+
+def _relations(table: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    for name, target in old.items():
+        if name not in new:
+            yield Change("relation.removed", table, name, target, None, breaking=True)
+        elif new[name] != target:
+            yield Change("relation.changed", table, name, target, new[name], breaking=True)
+    for name, target in new.items():
+        if name not in old:
+            yield Change("relation.added", table, name, None, target, breaking=False)
+
+
+def _settings(old: Plan, new: Plan) -> Iterator[Change]:
+    for name in ("interval_s", "cdc_reconnect_mode", "safety_net_s"):
+        before, after = getattr(old.sync, name), getattr(new.sync, name)
+        if before != after:
+            yield Change("configuration.sync", None, name, _text(before), _text(after), breaking=False)
+
+
+def _visible(table: PlannedTable) -> dict[str, PlannedColumn]:
+    return {column.source_name: column for column in table.columns if column.visible}
+
+
+def _related(plan: Plan, table: PlannedTable) -> dict[str, str]:
+    """What each relation leads to, by the columns it is made of."""
+    found = {}
+    for key in table.forward:
+        if key.visible:
+            target = plan.tables[key.target]
+            found[key.name] = f"{_names(table, key.columns)} to one {target.name}{_names(target, key.target_columns)}"
+    for back in table.reverse:
+        child = plan.tables[back.child]
+        found[back.name] = f"to many {child.name}{_names(child, child.forward[back.forward].columns)}"
+    return found
+
+
+def _names(table: PlannedTable, columns: tuple[int, ...]) -> str:
+    return f"({', '.join(table.columns[index].name for index in columns)})"
+
+
+def _key(table: PlannedTable) -> str | None:
+    return _names(table, table.primary_key) if table.primary_key else None
+
+
+def _indexes(table: PlannedTable) -> str | None:
+    return ", ".join(sorted(_names(table, index) for index in table.indexes)) or None
+
+
+def _null(column: PlannedColumn) -> str:
+    return "may be null" if column.nullable else "never null"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

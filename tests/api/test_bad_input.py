@@ -235,7 +235,10 @@ def test_an_unknown_path_and_method_answer_like_everything_else(shared: Api) -> 
     for method in ("GET", "PATCH", "DELETE", "PUT"):
         refused = shared(method, "/connections/test-connection", {"name": "x"} if method == "PATCH" else None)
         assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
-    assert shared("TRACE", f"/databases/{NOWHERE}", headers={"If-Match": "not looked at"}).status_code == 405
+    odd = {"If-Match": "not looked at", "Content-Type": "application/yaml"}
+    for method in ("TRACE", "PUT"):
+        assert shared(method, f"/databases/{NOWHERE}", {"nor": "this"}, headers=odd).status_code == 405
+    assert shared("TRACE", f"/databases/{NOWHERE}/config", headers=odd).status_code == 405
     assert shared("GET", "/databases/").status_code == 404
 
 

@@ -35,6 +35,7 @@ from reflexdb.api.description import methods, openapi
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
 from reflexdb.api.json_body import StrictJson
+from reflexdb.api.known_methods import KnownMethods
 from reflexdb.api.limits import Attempts, Quota
 from reflexdb.api.repeats import Repeatable
 from reflexdb.api.settings import ApiSettings
@@ -64,20 +65,20 @@ def create_app(control: Control, settings: ApiSettings | None = None, telemetry:
     telemetry.metrics.watch(control)
     app = routed()
     app.state.control = control
+    document = openapi(app)
     errors.install(app)
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Conditional, settings=control.rooms.settings)
     app.add_middleware(StrictJson)
     app.add_middleware(Quota, settings=settings)
     app.add_middleware(Gate, accounts=control.accounts)
+    app.add_middleware(KnownMethods, methods=methods(document))
     app.add_middleware(Attempts, settings=settings)
     app.add_middleware(Bounds, settings=settings)
     cors.install(app, settings)
     app.add_middleware(Envelope)
     app.add_middleware(Access, watchers=telemetry.requests)
-    document = openapi(app)
     metrics.install(app, telemetry.metrics, telemetry.access)
-    app.state.methods = methods(document)
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def describe() -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reflexdb.api import answers, bodies, paging, views
 from reflexdb.api.conditions import tagged
@@ -63,12 +63,6 @@ def create_connection(
     shown = tagged(response, views.connection_with_databases(view, control.rooms.settings))
     database = next((each for each in shown.pop("databases") if each["id"] == database_id), None)
     return answers.CreatedConnection.model_validate({"connection": shown, "database": database})
-
-
-@router.api_route("/test-connection", methods=["GET", "PATCH", "DELETE"], include_in_schema=False)
-def no_connection() -> None:
-    """The path is not that of a connection with this id."""
-    raise HTTPException(405)
 
 
 @router.get("/{id}", operation_id="getConnection", summary="Get connection", responses=errors(404))

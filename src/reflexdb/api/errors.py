@@ -52,6 +52,7 @@ _STATUS: tuple[tuple[type[ReflexError], int], ...] = (
     (UserError, 400),
 )
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+UNKNOWN_METHOD = (_CODES[405], "This path does not know this method")
 _SHOWN_FINDINGS = 5
 _MAX_NAME_CHARS = 80
 
@@ -113,16 +114,11 @@ def shown(part: object) -> str:
     return text if len(text) <= _MAX_NAME_CHARS else text[:_MAX_NAME_CHARS] + "…"
 
 
-def _on_http(request: Request, exc: Exception) -> JSONResponse:
+def _on_http(_request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
-    headers = dict(exc.headers or {})
-    if exc.status_code == 405:  # the framework knows only the methods of the first route that has the path
-        every = (known for path, known in request.app.state.methods if path.fullmatch(request.url.path))
-        if allowed := next(every, None):
-            headers["Allow"] = ", ".join(sorted(allowed))
     code = _CODES.get(exc.status_code, "bad_request" if exc.status_code < 500 else "internal_error")
-    messages = {404: "There is nothing at this path", 405: "This path does not know this method"}
-    return answer(exc.status_code, code, messages.get(exc.status_code, str(exc.detail)), headers)
+    messages = {404: "There is nothing at this path", 405: UNKNOWN_METHOD[1]}
+    return answer(exc.status_code, code, messages.get(exc.status_code, str(exc.detail)), exc.headers)
 
 
 def _on_crash(request: Request, exc: Exception) -> JSONResponse:

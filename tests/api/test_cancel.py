@@ -18,7 +18,7 @@ from reflexdb.control.rooms import BuildLimits, new_id
 from reflexdb.control.supervised import Supervised
 from reflexdb.model.errors import BuildCancelled, BuildFailed
 from reflexdb.model.lifecycle import Status
-from reflexdb.records import databases, jobs
+from reflexdb.records import builds, databases, jobs
 from tests.api.api import Api, sqlite_connection, until
 from tests.api.plane import Plane, processes_in
 from tests.api.situation import Situation
@@ -194,3 +194,32 @@ def test_whoever_builds_least_is_next_and_then_whoever_asked_first(control: Cont
 
     assert "".join(each.customer_id for each in in_turn([*reversed(rows), building], times)) == "abcabaaa"
     assert [each.id for each in in_turn(rows, times) if each.customer_id == "a"] == ["0", "1", "2", "4"]
+
+
+def test_a_waiting_build_tells_its_place_in_the_queue(api: Api, control: Control, waiting: tuple[str, str]) -> None:
+    first, build = waiting
+    connection = api.get(f"/databases/{first}")["connectionId"]
+    body = {"connectionId": connection, "name": "second", "mysqlDb": "main"}
+    second: str = api.post("/databases", body, expect=201)["id"]
+    later = api.post(f"/databases/{second}/provision")["buildId"]
+    assert api.get(f"/databases/{first}/builds/{build}")["queuePosition"] is None  # its connection is not tested yet
+    with control.rooms.store.write() as tx:
+        for each in (first, second):
+            databases.change(tx, each, control.rooms.now(), status=Status.QUEUED.value)
+    places = [api.get(f"/databases/{first}/builds/{build}"), api.get(f"/databases/{second}/builds/{later}")]
+    cancel(api, first, build)
+
+    assert [each["queuePosition"] for each in places] == [1, 2]
+    assert api.get(f"/databases/{second}/builds/{later}")["queuePosition"] == 1
+
+
+def test_a_finished_build_tells_what_it_cost_by_tier_and_minute(api: Api, control: Control, database: str) -> None:
+    now = control.rooms.now()
+    made = {"compute_type": "BUILD_GENERAL1_XLARGE", "duration_s": 90, "cost_cents": 15, "finished_at": now}
+    build = new_id()
+    with control.rooms.store.write() as tx:
+        builds.add(tx, id=build, database_id=database, status="succeeded", created_at=now, **made)
+
+    assert api.get(f"/databases/{database}/builds/{build}")["cost"] == {
+        "computeType": "BUILD_GENERAL1_XLARGE", "centsPerMinute": 10.0, "seconds": 90, "cents": 15,
+    }  # fmt: skip

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reflexdb.build.files import locked
 from reflexdb.build.process import MAX_OUTPUT_BYTES, Limits, run
+from reflexdb.model.errors import BuildCancelled
 
 from .processes import running, wait_for
 
@@ -56,6 +58,27 @@ def test_cpu_and_memory_and_files_are_limited(tmp_path: Path) -> None:
     assert "MemoryError" in greedy.output
     assert not wide.ok
     assert (tmp_path / "big").stat().st_size <= 1 << 20
+
+
+def test_a_program_whose_build_is_called_off_is_ended_with_its_children(tmp_path: Path) -> None:
+    marker, begun = f"87{os.getpid()}1", tmp_path / "begun"
+
+    def check() -> None:
+        if begun.exists():
+            raise BuildCancelled("it was cancelled")
+
+    with pytest.raises(BuildCancelled):
+        run(["sh", "-c", f"sleep {marker} & : > begun; sleep {marker}"], tmp_path, check=check)
+
+    wait_for(lambda: not running(f"sleep\0{marker}"))
+
+
+def test_waiting_for_a_lock_ends_where_the_build_is_called_off(tmp_path: Path) -> None:
+    def check() -> None:
+        raise BuildCancelled("it was cancelled")
+
+    with locked(tmp_path / "lock", check), pytest.raises(BuildCancelled), locked(tmp_path / "lock", check):
+        pass
 
 
 def test_programs_let_whoever_asks_or_queries_go_first(tmp_path: Path) -> None:

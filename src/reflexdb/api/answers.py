@@ -215,8 +215,17 @@ class Source(Answer):
 Trigger = Literal["api", "schedule", "schema_change", "reconcile", "stripe"]
 
 
+class BuildCost(Answer):
+    computeType: str
+    centsPerMinute: float
+    seconds: int
+    cents: int
+
+
 class BuildDetail(Build):
     number: int
+    queuePosition: int | None
+    cost: BuildCost | None
     deployable: bool
     whyNotDeployable: str | None
     trigger: Trigger | None

@@ -11,6 +11,7 @@ from reflexdb.build.base import Signature
 from reflexdb.control.actions import RESTORE
 from reflexdb.control.past import BuildDetail
 from reflexdb.control.rooms import Settings
+from reflexdb.model.compute import cents_per_minute
 from reflexdb.records.rows import BuildRow, JobRow
 
 Json = dict[str, Any]
@@ -21,6 +22,8 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
     return {
         **views.build(row, settings),
         "number": row.number,
+        "queuePosition": detail.queue_position,
+        "cost": _cost(row),
         "deployable": detail.why_not_deployable is None,
         "whyNotDeployable": detail.why_not_deployable,
         "trigger": row.trigger,
@@ -37,6 +40,18 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         "tables": [{"name": name, "rows": detail.rows.get(name), "bytes": None} for name in detail.tables],
         "error": _failure(row),
         "logTail": list(detail.log_tail),
+    }
+
+
+def _cost(row: BuildRow) -> Json | None:
+    price = cents_per_minute(row.compute_type) if row.compute_type else None
+    if price is None or row.duration_s is None or row.cost_cents is None:
+        return None
+    return {
+        "computeType": row.compute_type,
+        "centsPerMinute": float(price),
+        "seconds": row.duration_s,
+        "cents": row.cost_cents,
     }
 
 

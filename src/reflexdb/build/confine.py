@@ -18,7 +18,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 STATUS_NOT_STARTED = 127
-NICENESS = 10
+NICENESS = 5
 """Whoever asks the control plane or queries an instance goes first."""
 
 

@@ -112,9 +112,7 @@ def named(client: ReflexClient, database: str, build: str | None) -> tuple[str, 
 def cancel(
     context: typer.Context,
     database: options.DatabaseArgument,
-    build: Annotated[
-        str | None, typer.Argument(help="Id of a build, how it begins, or its number like #3; the newest one else.")
-    ] = None,
+    build: BuildArgument = None,
     as_json: options.Json = False,
 ) -> None:
     """Call off a build that waits or runs. The database goes back to what it was; what serves goes on serving."""
@@ -133,6 +131,7 @@ def tell(detail: BuildDetail) -> None:
         [
             ("build", f"#{detail['number']} {detail['id']}"),
             ("status", detail["status"]),
+            ("place in the queue", detail.get("queuePosition")),
             ("deployable", detail["whyNotDeployable"] or "yes"),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
             ("reason", detail.get("reason")),

@@ -202,6 +202,9 @@ class BuildPhase(TypedDict):
 
 class BuildDetail(Build):
     number: int
+    queuePosition: NotRequired[int | None]
+    """1 is next; None where it does not wait for a place."""
+    cost: NotRequired[dict[str, Any] | None]
     whyNotDeployable: str | None
     trigger: str | None
     reason: NotRequired[str | None]

@@ -10,15 +10,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sqlalchemy import Connection as Tx
+
 from reflexdb.build.base import Signature
 from reflexdb.control.build_log import log_path
 from reflexdb.control.databases import found
 from reflexdb.control.histories import Histories, Show, images_of, is_deployable
 from reflexdb.control.images import Images
+from reflexdb.control.queue import in_turn
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.model.errors import NotFound, ReflexError
-from reflexdb.model.lifecycle import Action
-from reflexdb.records import builds, deployments, jobs
+from reflexdb.model.lifecycle import Action, Status
+from reflexdb.records import builds, databases, deployments, jobs
 from reflexdb.records.builds import BuildFilter, Listed
 from reflexdb.records.jobs import JobFilter
 from reflexdb.records.rows import BuildRow, DeploymentRow, JobRow
@@ -52,6 +55,8 @@ class BuildDetail:
     why_not_deployable: str | None
     deployment: DeploymentRow | None
     """The newest that served it: where the numbers of rows come from."""
+    queue_position: int | None
+    """1 is next; None where it does not wait for a place."""
     tables: tuple[str, ...]
     log_tail: tuple[str, ...]
     """The last lines of a failed build's log."""
@@ -104,6 +109,7 @@ class Past:
             row = found(tx, customer_id, database_id)
             build = builds.get(tx, row.id, canonical_id(build_id, "build"))
             deployment = deployments.last_of_build(tx, build.id) if build else None
+            queue_position = _queue_position(tx, row.id) if build and build.status == "queued" else None
         if build is None:
             raise NotFound("This database has no build with this id")
         return BuildDetail(
@@ -111,6 +117,7 @@ class Past:
             why_not_deployable=self._images.why_not(build),
             deployment=deployment,
             tables=self._tables(build),
+            queue_position=queue_position,
             log_tail=self._log_tail(build) if build.status == "failed" else (),
             signature=self._rooms.images.signature(build.image_digest) if build.image_digest else None,
         )
@@ -139,3 +146,10 @@ class Past:
                 return tuple(line.rstrip("\n") for line in deque(file, LOG_TAIL_LINES))
         except FileNotFoundError:
             return ()
+
+
+def _queue_position(tx: Tx, database_id: str) -> int | None:
+    """Where the database's build is among all that wait for a place, whoever asked for them."""
+    unfinished = jobs.unfinished(tx)
+    turns = [row.id for row in in_turn(databases.these(tx, unfinished), unfinished) if row.status is Status.QUEUED]
+    return turns.index(database_id) + 1 if database_id in turns else None

@@ -41,6 +41,12 @@ def select_tier(plan: Plan) -> str:
     return next(fitting).name
 
 
+def cents_per_minute(tier: str) -> Decimal | None:
+    """None for a tier that there is not any more."""
+    known = _BY_NAME.get(tier)
+    return known.cents_per_minute if known else None
+
+
 def cost_estimate_cents(tier: str, seconds: float) -> int:
     """Price of the measured minutes (fractions count), rounded half up. Raises KeyError for an unknown tier."""
     minutes = Decimal(str(max(seconds, 0.0))) / 60

@@ -7,8 +7,10 @@ second server answers that was loaded by polling.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from reflexdb.build.emit import emit
 from reflexdb.build.plan import make_plan
 from reflexdb.model.config import parse_config
 from reflexdb.model.errors import ReflexError
@@ -52,7 +55,7 @@ class Place:
         with contextlib.closing(open_source(self.direct)) as source:
             schema = source.introspect(database.schema)
         self.plan: Plan = make_plan(schema, parse_config(config) if config else None).plan
-        self.program = compile_server(cache, plan=self.plan)
+        self.program = program_of(self.plan, cache, directory)
         self.server = Server(self.program)
         self.sync: subprocess.Popen[bytes] | None = None
         self._is_closed = False
@@ -201,10 +204,18 @@ class Place:
             self.follower().drop()
         self.cut.cut()
         self.server.__exit__(None, None, None)
-
-    def forget_program(self) -> None:
-        """Of a plan that was made up there is no second use."""
         self.program.unlink(missing_ok=True)
+
+
+def program_of(plan: Plan, cache: Path, directory: Path) -> Path:
+    """The server for a plan that no other test has, since its schema is the test's own: nothing of it stays in the
+    cache but the engine's objects."""
+    made = compile_server(cache, plan=plan)
+    program = directory / made.name
+    shutil.move(made, program)
+    for path in cache.glob(f"plan-{hashlib.sha256(emit(plan).encode()).hexdigest()[:24]}*"):
+        path.unlink()
+    return program
 
 
 def everything(table: PlannedTable) -> str:

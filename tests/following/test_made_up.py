@@ -167,7 +167,6 @@ def test_what_is_made_up_ends_in_the_sources_state(follow: Follow, source: tuple
             place.check()
         finally:
             place.close()
-            place.forget_program()
         print(f"{run.committed} transactions, {run.looks} looks, {place.counts}")
 
         assert run.committed

@@ -9,20 +9,26 @@ A table that does not fit is looked at again and again: tools that change schema
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
+from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.changes import Redefined
 from reflexdb.sync.backoff import Backoff
 from reflexdb.sync.drift import SchemaChanged, drift
+from reflexdb.sync.settings import replace_file
 
 TABLES_TOLD_MAX = 20
 """Of those with another definition, so many are named in the status, which must stay small."""
+LEFT_NAME = "left.json"
+"""In the instance directory: names of tables whose rows stay as they are."""
 LOOK_AGAIN_S = (1.0, 30.0)
 """First and longest wait before a table that did not fit is looked at again."""
 
@@ -56,8 +62,9 @@ def _as_declared(table: PlannedTable, schema: SourceSchema) -> PlannedTable:
 class Fitting:
     """One stream's; one thread's."""
 
-    def __init__(self, plan: Plan, look: Callable[[], Present | None]) -> None:
-        """`look` gives None where the source can't be asked."""
+    def __init__(self, plan: Plan, look: Callable[[], Present | None], directory: Path) -> None:
+        """`look` gives None where the source can't be asked. A file in `directory` outlives the process."""
+        self._file = directory / LEFT_NAME
         self.plan = plan
         self.changed: dict[int, str] = {}
         """Tables of another definition, and what is different: their rows stay as they are."""
@@ -79,22 +86,45 @@ class Fitting:
         """What was owed was read again, and the stream opened anew."""
         self.owed.clear()
         self.is_reopening = False
+        self._note()
 
-    def recall(self, told: list[dict[str, Any]]) -> bool:
-        """What a former process told of itself. False where it left so many tables as they were that it did not name
-        them all."""
-        index = {table.name: number for number, table in enumerate(self.plan.tables)}
-        self.owed = {index[found["table"]]: "it was left as it was" for found in told if found["table"] in index}
-        return len(told) < TABLES_TOLD_MAX
+    def recall(self) -> None:
+        """What a former process, or this one before, left as it was: it missed changes since."""
+        try:
+            left = set(json.loads(self._file.read_bytes()))
+        except FileNotFoundError:
+            left = set()
+        except (OSError, ValueError, TypeError):
+            left = {table.name for table in self.plan.tables}  # which ones is not known
+        self.changed.clear()
+        self.is_reopening = False
+        self.owed = {
+            index: "it was left as it was" for index, table in enumerate(self.plan.tables) if table.name in left
+        }
+
+    def _note(self) -> None:
+        """Write down what is left as it is, before anything moves on: the next process must know. Where that can't be
+        written, nothing moves on."""
+        names = sorted(self.plan.tables[index].name for index in self.changed.keys() | self.owed.keys())
+        if not names and not self._file.exists():
+            return
+        try:
+            replace_file(self._file, json.dumps(names).encode())
+        except OSError as exc:
+            raise InstanceUnreachable(f"{self._file} can't be written ({exc.strerror})") from exc
 
     def check(self) -> dict[int, str]:
         """Look at the source now. What is found goes into `changed` and is returned."""
         found = self._look()
         if found is None:
             return {}
+        returned = self.changed.keys() - found.changed.keys()
+        self.owed |= dict.fromkeys(sorted(returned), "its definition fits again")
+        self.is_reopening |= bool(returned)
         self.plan, self.changed = found
         for table in self.changed.keys() & self.owed.keys():
             del self.owed[table]
+        self._note()
         return self.changed
 
     def redefined(self, event: Redefined) -> str | None:
@@ -110,6 +140,7 @@ class Fitting:
             self.is_reopening = True
             return event.what
         self.changed[event.table] = finding
+        self._note()
         self._not_before = time.monotonic() + self._again.next()
         table = self.plan.tables[event.table].source_name
         self._log.error("schema_changed", table=table, reason=finding, statement=event.what)

@@ -62,7 +62,7 @@ class Stream:
         self._plan = plan
         self._open_follower = open_follower
         self._heard_of_definition = redefined
-        self._fitting = Fitting(plan, look)
+        self._fitting = Fitting(plan, look, directory)
         self._directory = directory
         self._resumes = resumes
         """After a lost connection, go on from the position; otherwise read everything again."""
@@ -96,8 +96,7 @@ class Stream:
             return True
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        self._fitting.forget()
-        fits = fits and self._fitting.recall(told.get("schemaChanged") or [])
+        self._fitting.recall()
         self._position = str(server["position"]) if fits else None
         self._unchecked = fits
         return True

@@ -105,6 +105,11 @@ bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on
 bench-control: compiler $(STAMP) ## the control plane's answers among a thousand databases
 	@$(PY) -m bench.control_plane $(BENCH_ARGS)
 
+.PHONY: bench-following
+bench-following: compiler $(STAMP) ## from a commit at MariaDB and PostgreSQL until it is answered, and how much can be followed
+	@tools/install-test-servers.sh
+	@$(PY) -m bench.following $(BENCH_ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and everything the targets above made
 	@rm -rf $(VENV) .demo bench/out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

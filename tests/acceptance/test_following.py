@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
+import httpx
 import pytest
 from tests.acceptance.plane import Endpoint, Plane, address, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
 MODES = {"postgres": "logical", "mysql": "binlog"}
+YAML = {"content-type": "application/yaml"}
 POLL_S = 600
 """So long that nothing seen in a test was polled."""
 
@@ -30,10 +34,14 @@ def source(request: pytest.FixtureRequest) -> tuple[str, Any]:
     return backend, database
 
 
-def serve(plane: Plane, label: str, source: tuple[str, Any], **more: Any) -> tuple[str, Endpoint]:
+def serve(
+    plane: Plane, label: str, source: tuple[str, Any], config: str | None = None, **more: Any
+) -> tuple[str, Endpoint]:
     backend, database = source
     given = {**address(backend, database), **more}
     registered = plane.register(f"{label}-{backend}", given, database.schema, interval=POLL_S)
+    if config is not None:
+        plane.call("PUT", f"/databases/{registered}/config", expect=204, content=config.encode(), headers=YAML)
     plane.act(registered, "provision")
     plane.require_running(registered)
     return registered, Endpoint(plane.database(registered)["endpointUrl"], plane.key(registered))
@@ -88,6 +96,47 @@ def test_a_rebuild_and_a_pause_lose_no_change_and_leave_nothing(plane: Plane, so
     plane.act(registered, "resume")
     plane.require_running(registered)
     wait_until(lambda: len(endpoint.query("orders { id }")) == 6, "the insert is answered", 20)
+    plane.act(registered, "terminate")
+
+
+@contextmanager
+def behind_the_stream(source: tuple[str, Any]) -> Iterator[Any]:
+    """A cursor whose changes the source does not tell those that follow it."""
+    backend, database = source
+    with closing(database.connect()) as connection, connection.cursor() as cursor:
+        if backend == "mysql":
+            cursor.execute("SET sql_log_bin = 0")
+            yield cursor
+            return
+        [[name]] = database.execute("SELECT pubname FROM pg_publication")
+        cursor.execute(f'ALTER PUBLICATION "{name}" DROP TABLE orders')
+        yield cursor
+        cursor.execute(f'ALTER PUBLICATION "{name}" ADD TABLE orders')
+
+
+def test_what_changes_behind_the_stream_is_found_and_mended_while_it_goes_on(
+    plane: Plane, source: tuple[str, Any]
+) -> None:
+    _, database = source
+    registered, endpoint = serve(plane, "behind", source, "version: 1\nsync:\n  safety_net: 3\n")
+
+    def differences() -> int:
+        return int(httpx.get(f"{endpoint.url}/health", trust_env=False).json()["sync"]["differences"])
+
+    with behind_the_stream(source) as cursor:
+        cursor.execute("DELETE FROM orders WHERE id = 1")
+        cursor.execute("UPDATE orders SET cents = 7 WHERE id = 2")
+        cursor.execute("INSERT INTO orders VALUES (9, 2, 9)")
+    number = iter(range(100, 100_000))
+
+    def mended() -> bool:
+        database.execute(f"UPDATE customers SET name = 'name {next(number)}' WHERE id = 1")
+        database.execute(f"INSERT INTO orders VALUES ({next(number)}, 1, 1)")
+        rows = endpoint.query("orders(id < 100) { id cents }")
+        return bool(rows == [{"id": 2, "cents": 7}, {"id": 3, "cents": 75}, {"id": 9, "cents": 9}])
+
+    wait_until(mended, "what was changed in secret is answered", 120, 0.02)
+    wait_until(lambda: differences() == 3, "each row is counted once, and no other", 60)
     plane.act(registered, "terminate")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -136,6 +136,9 @@ class LogFollower:
         if source.before_view is not None:
             source.before_view()
         yield reader
+
+    def view(self, plan: Plan) -> AbstractContextManager[_Reader]:
+        return self.snapshot(plan)
 
     def stream(self, plan: Plan, position: str) -> _Stream:
         with self._source.changed:

@@ -78,3 +78,15 @@ def test_a_failure_that_may_mend_is_tried_again_soon_and_another_at_the_interval
 
 def test_a_paused_instance_waits_for_an_order_alone() -> None:
     assert schedule().rest_s(0, loaded=True, paused=True) == float("inf")
+
+
+def test_the_safety_net_does_not_wait_for_the_interval_but_for_the_backoff() -> None:
+    plan = schedule(interval_s=600, safety_net_s=100)
+    plan.done(Work.REFRESH, began=0)  # of a process that found a server loaded
+    rests = plan.rest_s(0, True, False)
+    due = plan.decide(100, True, False, False)
+    plan.failed(100, soon=True)
+
+    assert (rests, due) == (100, Work.THOROUGH)
+    assert plan.decide(100.5, True, False, False) is None
+    assert plan.decide(101, True, False, False) is Work.THOROUGH

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-LIMIT_S = 30.0
+LIMIT_S = 100.0
 
 
 def until(condition: Callable[[], T], what: str = "", limit_s: float = LIMIT_S) -> T:

@@ -145,6 +145,10 @@ class Follower(Protocol):
         view. Takes no lock longer than an instant."""
         ...
 
+    def view(self, plan: Plan) -> AbstractContextManager[SnapshotReader]:
+        """The same while a stream goes on: what that needs at the source is left alone, whatever state it is in."""
+        ...
+
     def stream(self, plan: Plan, position: str) -> ChangeStream:
         """Every transaction committed after the position. Raises PositionLost where the source no longer has it."""
         ...

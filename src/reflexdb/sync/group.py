@@ -1,7 +1,8 @@
 """Changes on their way to the server: one or more source transactions that become visible together.
 
-Begun at the first change, ended by `commit` or `abort`; in between, frames go out as they are made, so that a
-transaction of any size needs no memory here. Belongs to one thread; knows no source.
+Begun at the first change, ended by `commit` or `abort`; in between, frames go out as they are made, but for a few rows
+of each table that wait for more, so that a transaction of any size needs little memory here. Belongs to one thread;
+knows no source.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from reflexdb.sources.changes import Rows
 from reflexdb.sync import change_frames, feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.sending import COMMIT_S
+
+MERGED_ROWS_MAX = 1_024
+"""Changes of one table that wait for others, so that they make one frame."""
 
 
 class Group:
@@ -34,20 +38,40 @@ class Group:
         self._plan = plan
         self._channel = channel
         self._begun = False
+        self._waiting: dict[int, Rows] = {}
+        """By table, changes of small transactions that go into one frame: a frame costs more than its rows."""
 
     def rows(self, rows: Rows) -> None:
+        """The changes of one table keep their order; those of different tables come in any, for all become visible at
+        once. `rows` stays as it is."""
         self._begin()
-        for frame in change_frames.changes(self._plan.tables[rows.table], rows):
-            self._channel.send(frame)
         self.changes += len(rows.ops)
+        waiting = self._waiting.setdefault(rows.table, Rows(rows.table))
+        if len(waiting.ops) + len(rows.ops) > MERGED_ROWS_MAX:
+            self._flush(rows.table)
+            if len(rows.ops) > MERGED_ROWS_MAX:
+                self._send(rows)
+                return
+            waiting = self._waiting.setdefault(rows.table, Rows(rows.table))
+        waiting.ops += rows.ops
+        waiting.keys += rows.keys
+        waiting.rows += rows.rows
 
     def replace(self, table: int, content: Iterator[bytes]) -> None:
         """The table's rows are these and no others; `content` is ROWS frames."""
         self._begin()
+        self._flush(table)
         self._channel.send(feed.table(table))
         for part in content:
             self._channel.send_bytes(part)
         self.changes += 1
+
+    def resend(self, frames: Iterator[bytes]) -> None:
+        """Frames of a group that were made before."""
+        self._begin()
+        self._flush()
+        for part in frames:
+            self._channel.send_bytes(part)
 
     def commit(self, committed_at: datetime, position: str) -> int:
         """Returns the version in which queries see the changes. Raises what the server refuses; the group is over
@@ -55,6 +79,7 @@ class Group:
         if not self._begun:
             self.durable = self._channel.request(feed.confirm(committed_at, position)).get("durable")
             return self.version
+        self._flush()
         self._begun = False
         self.changes = 0
         answer = self._channel.request(change_frames.changes_commit(committed_at, position), COMMIT_S)
@@ -65,9 +90,21 @@ class Group:
     def abort(self) -> None:
         """Throw away what was sent; fine where nothing was."""
         begun, self._begun, self.changes = self._begun, False, 0
+        self._waiting.clear()
         if begun:
             with contextlib.suppress(ReflexError):
                 self._channel.request(change_frames.changes_abort())
+
+    def _flush(self, table: int | None = None) -> None:
+        """Send what waits, of one table or of all."""
+        for each in [table] if table is not None else list(self._waiting):
+            waiting = self._waiting.pop(each, None)
+            if waiting is not None and waiting.ops:
+                self._send(waiting)
+
+    def _send(self, rows: Rows) -> None:
+        for frame in change_frames.changes(self._plan.tables[rows.table], rows):
+            self._channel.send(frame)
 
     def _begin(self) -> None:
         if not self._begun:

@@ -36,7 +36,7 @@ class Schedule:
         """`loaded`: the server has a snapshot. `ordered`: somebody asked for a reload."""
         if ordered:
             return Work.LOAD
-        if now < self._due or (paused and loaded):
+        if now < min(self._due, self._thorough_due) or (paused and loaded):
             return None
         if not loaded:
             return Work.LOAD
@@ -44,18 +44,19 @@ class Schedule:
 
     def rest_s(self, now: float, loaded: bool, paused: bool) -> float:
         """How long until something may be due."""
-        return float("inf") if paused and loaded else max(self._due - now, 0.0)
+        return float("inf") if paused and loaded else max(min(self._due, self._thorough_due) - now, 0.0)
 
     def done(self, work: Work, began: float) -> None:
         self._retry.reset()
         self._due = began + self._interval_s
-        if work is not Work.REFRESH:
+        if work is not Work.REFRESH or self._thorough_due == float("inf"):  # the first of a process counts too
             self._thorough_due = began + self._safety_net_s if self._safety_net_s else float("inf")
 
     def failed(self, now: float, soon: bool) -> None:
         """`soon`: trying again after the backoff may help; otherwise no sooner than the interval."""
         wait = self._retry.next()
         self._due = now + (wait if soon else max(wait, self._interval_s))
+        self._thorough_due = max(self._thorough_due, self._due)
 
     def at_once(self) -> None:
         self._due = 0.0

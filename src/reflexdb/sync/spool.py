@@ -48,6 +48,10 @@ class Spool:
     def __exit__(
         self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """What was added is gone."""
         self._file.close()
 
     def add(self, frame: feed.Frame) -> None:

@@ -31,14 +31,12 @@ from reflexdb.sync.drift import SchemaChanged
 from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
+from reflexdb.sync.pace import Pace
 from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Spool
 from reflexdb.sync.transaction import WAKE_S, Incoming, Part
+from reflexdb.sync.verify import Verifier
 
-BATCH_S = 0.004
-"""How long the first transaction of a group waits for others."""
-BATCH_ROWS = 5_000
-"""A group with so many rows waits no longer."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
 JOIN_S = 15.0
@@ -73,6 +71,7 @@ class Stream:
         """Of the snapshot at the server; None where it is none of this mode's."""
         self._version = 0
         self._confirmed = 0.0
+        self._pace = Pace()
         self._go_on: GoOn = lambda: True
         self._unchecked = False
         """The position is a former process's: definitions may have changed before it."""
@@ -82,7 +81,10 @@ class Stream:
         self._not_before = 0.0
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
-        self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0, "differences": 0}
+        self._moment = datetime.min.replace(tzinfo=UTC)
+        """At the source, of the state at the server."""
+        self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory)
+        self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0}
         self._log = structlog.get_logger()
 
     @property
@@ -94,6 +96,7 @@ class Stream:
         self._version = int(server["version"])
         if same:
             return True
+        self._verifier.give_up()
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._fitting.recall()
@@ -108,7 +111,8 @@ class Stream:
     def status(self) -> dict[str, Any]:
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
         warning = None if self._stream is None else self._stream.warning
-        return {**known, **self._counts, "schemaChanged": self._fitting.told(), "warning": warning}
+        counts = {**self._counts, **self._verifier.counts}
+        return {**known, **counts, "schemaChanged": self._fitting.told(), "warning": warning}
 
     def problem(self) -> ReflexError | None:
         """What goes on while all else is well."""
@@ -116,6 +120,7 @@ class Stream:
 
     def pause(self) -> None:
         self._drop_stream()
+        self._verifier.give_up()
 
     def close(self) -> None:
         self._drop_stream()
@@ -126,6 +131,7 @@ class Stream:
 
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
         self._drop_stream()
+        self._verifier.give_up()
         self._position = None
         with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
             sending = Sending(channel, reader, go_on)
@@ -135,7 +141,7 @@ class Stream:
                     for frame in frames(reader, index, table, sending):
                         channel.send(frame)
                 self._version = sending.commit()
-            self._position = reader.position
+            self._position, self._moment = reader.position, reader.taken_at
         self._fitting.forget()
         self._broken = False
         self._open(self._position)
@@ -152,8 +158,8 @@ class Stream:
                 return self.load(channel, go_on)
         self._broken, before = False, self._version
         if thorough:
-            self._verify(channel, go_on)
-        elif self._unfollowed:
+            self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys())
+        if self._unfollowed:
             self._reread(channel, go_on, self._unfollowed, "not in the stream")
         return self._version if self._version != before else None
 
@@ -180,7 +186,7 @@ class Stream:
                 group.abort()
             if isinstance(exc, feed.InstanceRefused) and exc.code == "out_of_step":
                 self._log.error("out_of_step", reason=exc.message)
-                self._counts["differences"] += 1
+                self._verifier.counts["differences"] += 1
                 self._position = None
             if isinstance(exc, PositionLost):
                 self._position = None
@@ -188,6 +194,8 @@ class Stream:
 
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
+        assert self._position is not None, "without one there is no stream"
+        self._version = self._verifier.compare(group, self._position, self._moment, self._source().reached)
         asked = datetime.now(UTC)
         part: Part | None = self._incoming.next(WAKE_S)
         self._stale |= self._fitting.returned()
@@ -197,7 +205,7 @@ class Stream:
         if part is None:
             self._confirm_silence(group, asked)
             return
-        deadline = time.monotonic() + BATCH_S
+        self._pace.begin()
         last: Commit | None = None
         while part is not None:
             if part.end is None and last is not None:
@@ -208,14 +216,9 @@ class Stream:
             if self._stale and last is not None:
                 self._read_again(group, last)
                 return
-            full = group.changes >= BATCH_ROWS or time.monotonic() >= deadline
-            if last is not None and full:
+            if last is not None and self._pace.is_full(group.changes):
                 break
-            part = (
-                self._incoming.remainder(self._check)
-                if last is None
-                else self._incoming.next(max(deadline - time.monotonic(), 0.0))
-            )
+            part = self._incoming.remainder(self._check) if last is None else self._incoming.next(self._pace.wait_s())
         if last is not None:
             self._commit(group, last)
 
@@ -224,6 +227,7 @@ class Stream:
             raise Interrupted
 
     def _apply(self, part: Part, group: Group) -> None:
+        self._verifier.note(part, self._source().reached)
         for event in part.events:
             match event:
                 case Rows(table=table):
@@ -252,8 +256,10 @@ class Stream:
             self._stale[event.table] = reason
 
     def _commit(self, group: Group, last: Commit) -> None:
+        began = time.monotonic()
         self._version = group.commit(last.committed_at, last.position)
-        self._position = last.position
+        self._pace.committed(began)
+        self._position, self._moment = last.position, max(self._moment, last.committed_at)
         self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
         self._incoming.confirm(group.durable or last.position)
 
@@ -263,11 +269,12 @@ class Stream:
         if self._position is None or self._incoming.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
             return
         self._confirmed = time.monotonic()
-        group.commit(asked - timedelta(seconds=WAKE_S), self._position)
+        self._moment = max(self._moment, asked - timedelta(seconds=WAKE_S))
+        group.commit(self._moment, self._position)
         self._incoming.confirm(group.durable or self._position)
 
     def _read_again(self, group: Group, last: Commit) -> None:
-        """Give every stale table the rows it has in one view, and all others their state at the view's position."""
+        """Give every stale table its rows in one view, and all others their state at the view's position."""
         self._stale |= self._fitting.owed
         while self._stale:
             last = self._rest(group, last)
@@ -342,19 +349,11 @@ class Stream:
             self._apply(part, group)
         return part.end
 
-    def _verify(self, channel: PrivateChannel, go_on: GoOn) -> None:
-        """Read everything that is followed again and count what differs."""
-        followed = set(range(len(self._plan.tables))) - self._unfollowed
-        if different := self._reread(channel, go_on, followed, "safety net"):
-            self._counts["differences"] += different
-            self._log.error("differences_found", rows=different)
-
-    def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> int:
+    def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> None:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
             self._stale = {table: reason for table in sorted(tables) if table not in self._fitting.changed}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
-        return group.differences
 
     @property
     def _incoming(self) -> Incoming:
@@ -378,6 +377,7 @@ class Stream:
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
         self._stale.clear()
+        self._verifier.forget_part()
         if stream is not None:
             with contextlib.suppress(SourceError):
                 stream.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted
 from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge, warnings
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
-from reflexdb.sources.postgres.shapes import Memory
+from reflexdb.sources.postgres.shapes import Memory, Shape
 from reflexdb.sources.postgres.stream import LogicalStream, Shapes, open_stream
 
 _DROP_LIMIT_S = 10.0
@@ -76,6 +76,21 @@ class PostgresFollower:
             self._publish(catalog)
             shapes = catalog.shapes(self._publication(catalog))
             slot, temporary = self._slot_to_make(catalog)
+        with self._exported(place, postgis, shapes, slot, temporary=temporary) as reader:
+            yield reader
+
+    @contextmanager
+    def view(self, plan: Plan) -> Iterator[PostgresSnapshot]:
+        with closing(self._catalog(plan)) as catalog:
+            place, postgis = catalog.place, catalog.postgis
+        with self._exported(place, postgis, {}, self._slot_beside(), temporary=True) as reader:
+            yield reader
+
+    @contextmanager
+    def _exported(
+        self, place: Place, postgis: str | None, shapes: Mapping[str, Shape], slot: str, *, temporary: bool
+    ) -> Iterator[PostgresSnapshot]:
+        """The view that making the slot gives. Tables of these shapes are remembered as read in it."""
         with closing(ReplicationConnection(self._address, place.database)) as replication:
             taken_at = datetime.now(UTC)
             made = replication.create_slot(slot, temporary=temporary)
@@ -154,10 +169,13 @@ class PostgresFollower:
         it, for then everything begins anew, and else one for the view alone."""
         found = catalog.slot(self._name)
         if found is not None and found[2]:
-            return f"{self._name}_{secrets.token_hex(4)}", True
+            return self._slot_beside(), True
         if found is not None:
             catalog.execute("SELECT pg_drop_replication_slot(%s)", self._name)
         return self._name, False
+
+    def _slot_beside(self) -> str:
+        return f"{self._name}_{secrets.token_hex(4)}"
 
     def _publish(self, catalog: Catalog) -> None:
         """Make a publication of all that can be followed, or find the owner's."""

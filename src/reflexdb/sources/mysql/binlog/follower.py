@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -79,6 +79,9 @@ class MySQLFollower:
         finally:
             with suppress(pymysql.MySQLError, OSError):
                 connection.close()
+
+    def view(self, plan: Plan) -> AbstractContextManager[MySQLSnapshot]:
+        return self.snapshot(plan)
 
     def stream(self, plan: Plan, position: str) -> BinlogStream:
         begin = parse(position)

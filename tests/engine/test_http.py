@@ -327,6 +327,11 @@ def test_openapi_describes_every_visible_field_and_relation(server: Server) -> N
     document = server.ask(get("/openapi.json")).json()
 
     assert document["openapi"].startswith("3.1")
+    answers = document["paths"]["/query"]["post"]["responses"]
+    assert {"application/json", "text/csv", "text/event-stream"} < set(answers["200"]["content"])
+    assert "406" in answers
+    posts = next(table for table in document["components"]["schemas"].values() if table.get("title") == "posts")
+    assert posts["properties"]["tags"]["description"].startswith("Related rows through post_tags.")
     schemas = document["components"]["schemas"]
     for index, table in enumerate(PLAN.tables):
         schema = schemas[f"table{index}"]

@@ -126,7 +126,9 @@ class Maker:
         limit, offset = self.source.randrange(9), self.source.randrange(3)
         ours = [f"{table}({condition[0]} GROUP BY {', '.join(name for name, _, _ in by)}"]
         ours += [f"HAVING {having}" if having else "", f"ORDER BY {order}{word}" if order else ""]
-        ours += [f"LIMIT {limit} OFFSET {offset}) {{ {' '.join([*(name for name, _, _ in by), *calls])} }}"]
+        keys_of = [name.replace(".", "_of_") for name, _, _ in by]  # boss.id and boss_id would have one key
+        fields = [f"{key}: {name}" for key, (name, _, _) in zip(keys_of, by, strict=True)]
+        ours += [f"LIMIT {limit} OFFSET {offset}) {{ {' '.join([*fields, *calls])} }}"]
         keys = self.ordered(self.call(order, "t"), word, "") if order else []
         keys += [part for _, column, _ in by for part in self.ordered(column, "", "")]
         columns = ", ".join(column for _, column, _ in by)
@@ -137,7 +139,7 @@ class Maker:
             f" WHERE {condition[1]} GROUP BY {columns} {'HAVING ' + sql_having if having else ''}"
             f" ORDER BY {', '.join(keys)}"
             f" LIMIT {limit} OFFSET {offset}",
-            [*(name.replace(".", "_") for name, _, _ in by), *(self.key(call) for call in calls)],
+            [*keys_of, *(self.key(call) for call in calls)],
             [*(kind for _, _, kind in by), *(self.kind(table, call) for call in calls)],
         )
 

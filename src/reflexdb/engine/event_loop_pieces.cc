@@ -118,11 +118,15 @@ bool EventLoop::live_waits() const {
 void EventLoop::run_live() {
   if (live_due_.empty()) {
     if (!live_waits() || now_ms_ < live_at_ms_) return;
-    live_epoch_ = endpoints_.epoch();
     live_at_ms_ = now_ms_ + LiveQuery::kEveryMs;
-    for (Connection* c = queues_[static_cast<size_t>(Phase::kLive)].front(); c != nullptr; c = c->after) {
-      live_due_.push_back(c);
+    try {
+      for (Connection* c = queues_[static_cast<size_t>(Phase::kLive)].front(); c != nullptr; c = c->after) {
+        live_due_.push_back(c);
+      }
+    } catch (...) {  // no memory now; those left out are looked at with the next publication or heartbeat
     }
+    live_epoch_ = endpoints_.epoch();
+    if (live_due_.empty()) return;
   }
   const int64_t end = monotonic_ns() + Body::kSliceNs;
   do {

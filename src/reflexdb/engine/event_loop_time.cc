@@ -86,8 +86,12 @@ void EventLoop::begin_drain() {
   accepting_.store(false, std::memory_order_release);
   resume_all();
   // Those who follow a live query come back with what they had last.
-  while (queues_[static_cast<size_t>(Phase::kLive)].front() != nullptr) {
-    end_live(queues_[static_cast<size_t>(Phase::kLive)].front(), {});
+  while (Connection* const c = queues_[static_cast<size_t>(Phase::kLive)].front()) {
+    try {
+      end_live(c, {});
+    } catch (...) {
+      close_now(c);
+    }
   }
 }
 

@@ -163,8 +163,10 @@ constexpr std::string_view kWaiting =
 "description":"Answer from a snapshot that has this position of the source, or version"},
 {"name":"X-ReflexDB-Wait-Ms","in":"header","schema":{"type":"integer"},"description":"How long to wait for it"}])";
 
-constexpr std::string_view kErrors = R"(]}}}}},
+constexpr std::string_view kErrors = R"(]}}},
+"application/x-ndjson":{},"text/csv":{},"application/vnd.apache.arrow.stream":{},"text/event-stream":{}}},
 "400":{"$ref":"#/components/responses/Error"},"401":{"$ref":"#/components/responses/Error"},
+"406":{"$ref":"#/components/responses/Error"},
 "413":{"$ref":"#/components/responses/Error"},"422":{"$ref":"#/components/responses/Error"},
 "503":{"$ref":"#/components/responses/Error"}}})";
 

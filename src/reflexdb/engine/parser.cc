@@ -83,15 +83,15 @@ class Parser {
 
   bool enter() {
     if (++depth_ <= max_depth_) return true;
-    return too_deep();
+    return too_deep(cur_.at);
   }
   void leave() { --depth_; }
-  bool too_deep() {
+  bool too_deep(size_t at) {
     if (error_.ok()) {
       error_ =
           limit_error("The query nests deeper than the " + std::to_string(max_depth_) + " levels allowed.");
       error_.has_position = true;
-      error_.at = cur_.at;
+      error_.at = at;
     }
     return false;
   }
@@ -282,7 +282,7 @@ class Parser {
     do {
       if (is_aggregate_call()) return call(&aggregate->emplace());
       if (!name(&path->emplace_back(), what)) return false;
-      if (path->size() + depth_ > max_depth_) return too_deep();
+      if (path->size() + depth_ > max_depth_) return too_deep(path->back().at);
     } while (accept("."));
     return true;
   }
@@ -355,7 +355,7 @@ class Parser {
     field->path.push_back(field->name);
     while (accept(".")) {
       if (!name(&field->path.emplace_back(), "a column's name")) return false;
-      if (field->path.size() + depth_ > max_depth_) return too_deep();
+      if (field->path.size() + depth_ > max_depth_) return too_deep(field->path.back().at);
       field->name.text += '_' + field->path.back().text;
     }
     return true;

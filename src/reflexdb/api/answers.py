@@ -219,6 +219,7 @@ class BuildDetail(Build):
     number: int
     deployable: bool
     whyNotDeployable: str | None
+    pinned: bool
     trigger: Trigger | None
     reason: str | None
     keyId: str | None

@@ -134,6 +134,7 @@ def tell(detail: BuildDetail) -> None:
             ("build", f"#{detail['number']} {detail['id']}"),
             ("status", detail["status"]),
             ("deployable", detail["whyNotDeployable"] or "yes"),
+            ("pinned", "yes: its image stays" if detail["pinned"] else None),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
             ("reason", detail.get("reason")),
             ("created", output.when(detail.get("createdAt"))),

@@ -203,6 +203,7 @@ class BuildPhase(TypedDict):
 class BuildDetail(Build):
     number: int
     whyNotDeployable: str | None
+    pinned: bool
     trigger: str | None
     reason: NotRequired[str | None]
     keyId: str | None

@@ -228,6 +228,7 @@ class BuildDetail(Build):
     cost: BuildCost | None
     deployable: bool
     whyNotDeployable: str | None
+    pinned: bool
     trigger: Trigger | None
     reason: str | None
     keyId: str | None

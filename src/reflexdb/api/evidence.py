@@ -1,6 +1,6 @@
 """/v1/databases/{id}/builds/{build_id}/...: what can be shown of a build to who would check:
 
-its provenance, what its image is made of, and what is different in it from another."""
+its provenance, what its image is made of, what is different in it from another; and that its image is to stay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from reflexdb.api import evidence_answers as answers
+from reflexdb.api import views
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.records.rows import BuildRow
 
@@ -69,6 +70,31 @@ def get_sbom(id: str, build_id: str, account: Account, control: Controlled) -> d
 
     The same image has the same answer, byte for byte."""
     return control.evidence.sbom(account, id, build_id)
+
+
+@router.post(
+    "/pin",
+    operation_id="pinBuild",
+    summary="Pin a build",
+    responses=errors(404, 409),
+    response_model=answers.PinnedBuild,
+)
+def pin_build(id: str, build_id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+    """Keep the build's image, whatever comes after it, until it is unpinned. Pinning again changes nothing."""
+    row = control.retention.pin(account, id, build_id)
+    return {"id": row.id, "number": row.number, "pinnedAt": views.instant(row.pinned_at)}
+
+
+@router.delete(
+    "/pin",
+    status_code=204,
+    operation_id="unpinBuild",
+    summary="Unpin a build",
+    responses=errors(404),
+)
+def unpin_build(id: str, build_id: str, account: Account, control: Controlled) -> None:  # noqa: A002
+    """Its image may go once enough newer ones are there. What is not pinned stays as it is."""
+    control.retention.unpin(account, id, build_id)
 
 
 def _name(build: BuildRow) -> dict[str, Any]:

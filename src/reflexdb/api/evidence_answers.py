@@ -49,3 +49,9 @@ class Envelope(Answer):
     payloadType: str
     payload: str
     signatures: list[EnvelopeSignature]
+
+
+class PinnedBuild(Answer):
+    id: Id
+    number: int
+    pinnedAt: Time

@@ -26,6 +26,7 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         "cost": _cost(row),
         "deployable": detail.why_not_deployable is None,
         "whyNotDeployable": detail.why_not_deployable,
+        "pinned": row.pinned_at is not None,
         "trigger": row.trigger,
         "reason": _reason(row),
         "keyId": row.key_id,

@@ -34,7 +34,13 @@ from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
 from reflexdb.control.local import open_control
-from reflexdb.control.rooms import DEFAULT_LEASE_S, DEFAULT_MIN_SYNC_INTERVAL_S, BuildLimits, Settings
+from reflexdb.control.rooms import (
+    DEFAULT_KEEP_IMAGES,
+    DEFAULT_LEASE_S,
+    DEFAULT_MIN_SYNC_INTERVAL_S,
+    BuildLimits,
+    Settings,
+)
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
@@ -50,6 +56,7 @@ LEASE_LOST = 75
 OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
 LEASE_VARIABLE = "REFLEXDB_LEASE_S"
+KEEP_IMAGES_VARIABLE = "REFLEXDB_KEEP_IMAGES"
 _GRACE_S = 5
 _BACKLOG = 512
 _SWITCH_S = 0.001
@@ -124,6 +131,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             plans=read_plans(os.environ),
             lease_s=_lease(),
             builds=chosen.builds,
+            keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
         payments = read_payments(os.environ, url)
         control = open_control(data_dir, settings, host, chosen.records, payments, telemetry)
@@ -261,11 +269,15 @@ def _lease() -> float:
 
 
 def _seconds(variable: str, default: int, least: int) -> int:
+    return _whole_number(variable, default, least, "of seconds")
+
+
+def _whole_number(variable: str, default: int, least: int, what: str) -> int:
     text = os.environ.get(variable, "")
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise CannotServe(f"{variable} must be a whole number of seconds, at least {least}")
+        raise CannotServe(f"{variable} must be a whole number {what}, at least {least}")
     return int(text)
 
 

@@ -31,6 +31,7 @@ from reflexdb.cli import (
     look,
     management_key,
     past,
+    pins,
     query,
     running,
     serve,
@@ -102,6 +103,8 @@ past.build_app.command("log")(build_log.log)
 past.build_app.command("provenance")(evidence.provenance)
 past.build_app.command("sbom")(evidence.sbom)
 past.build_app.command("diff")(evidence.diff)
+past.build_app.command("pin")(pins.pin)
+past.build_app.command("unpin")(pins.unpin)
 app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)

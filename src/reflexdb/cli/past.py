@@ -133,6 +133,7 @@ def tell(detail: BuildDetail) -> None:
             ("status", detail["status"]),
             ("place in the queue", detail.get("queuePosition")),
             ("deployable", detail["whyNotDeployable"] or "yes"),
+            ("pinned", "yes: its image stays" if detail["pinned"] else None),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
             ("reason", detail.get("reason")),
             ("created", output.when(detail.get("createdAt"))),

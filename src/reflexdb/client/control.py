@@ -165,6 +165,13 @@ class ReflexClient:
         )
         return answer
 
+    def pin_build(self, database_id: str, build_id: str) -> None:
+        """Keep the build's image, whatever comes after it."""
+        self._call("POST", "databases", database_id, "builds", build_id, "pin")
+
+    def unpin_build(self, database_id: str, build_id: str) -> None:
+        self._call("DELETE", "databases", database_id, "builds", build_id, "pin")
+
     def get_sbom(self, database_id: str, build_id: str) -> dict[str, Any]:
         """CycloneDX of a build's image."""
         answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "sbom")

@@ -206,6 +206,7 @@ class BuildDetail(Build):
     """1 is next; None where it does not wait for a place."""
     cost: NotRequired[dict[str, Any] | None]
     whyNotDeployable: str | None
+    pinned: bool
     trigger: str | None
     reason: NotRequired[str | None]
     keyId: str | None

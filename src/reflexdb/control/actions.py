@@ -144,6 +144,8 @@ class Actions:
             allowed = availability(row.status, action, has_image=has_image)
             if not allowed.allowed:
                 raise Conflict(allowed.reason or "")
+            if build is not None and not self._images.deployable(build):  # removed since it was looked at
+                raise Conflict(f"Build #{build.number} can't be deployed: {self._images.why_not(build)}")
             accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
             self._tell(tx, row, action.value, accepted.build_id or (build.id if build else None))
         self._wake()

@@ -35,6 +35,7 @@ from reflexdb.control.past import Past
 from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
+from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.site import site_of
 from reflexdb.control.wanted import address
@@ -54,6 +55,7 @@ _TICK, _POLL = Work(Kind.TICK, "tick"), Work(Kind.POLL, "poll")
 LONGEST_BACKOFF_S = 5.0
 """Between two tries of a loop to reach the records."""
 _RELEASE_EVERY_S = 60.0
+_SWEEP_EVERY_S = 60.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -91,6 +93,7 @@ class Control:
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
         self.comparing = Comparing(rooms)
+        self.retention = Retention(rooms, images)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
@@ -122,6 +125,7 @@ class Control:
             if self.leases.holds(database_id):
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
+        loops.append(("retention", self._sweep))
         loops.append(("rebuilds", self._rebuild))
         if self.leases.shared:
             loops.append(("leases", self._beat))
@@ -195,6 +199,12 @@ class Control:
                 self._reconciler.tick()
 
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
+
+    def _sweep(self) -> None:
+        def sweep() -> None:
+            self.retention.sweep()
+
+        self._again_and_again(sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)
 
     def _release(self) -> None:
         """What could not be removed from a source when its instance ended is tried again."""

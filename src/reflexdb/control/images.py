@@ -64,6 +64,10 @@ class Images:
             return f"the image {build.image_digest} is not stored any more, or not whole; rebuild"
         return self.refusal(build.image_digest)
 
+    def stored(self) -> set[str]:
+        """What the store's index names: images, and signatures of them."""
+        return set(self._stored()[1].values())
+
     def refusal(self, digest: str) -> str | None:
         """Why the image may not be deployed; None where it may. Verified byte by byte, now."""
         return self._store.why_not(digest)

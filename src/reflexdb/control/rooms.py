@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # it writes to the audit, which is made of rooms
 
 DEFAULT_MIN_SYNC_INTERVAL_S = 5
 DEFAULT_LEASE_S = 20.0
+DEFAULT_KEEP_IMAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Settings:
     min_sync_interval_s: int = DEFAULT_MIN_SYNC_INTERVAL_S
     """The shortest poll that accounts may ask for."""
     builds: BuildLimits = BuildLimits()
+    keep_images: int = DEFAULT_KEEP_IMAGES
+    """The newest deployable images of a database that are kept, besides pinned and deployed ones; 0 keeps all."""
     health_interval_s: float = 1.0
     tick_s: float = 0.5
     """The longest the reconciler sleeps when nothing wakes it."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Tx
 from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
 from reflexdb.records.rows import BuildRow, noun
-from reflexdb.records.tables import HISTORY
+from reflexdb.records.tables import HISTORY, databases
 from reflexdb.records.tables import builds as table
 
 UNFINISHED = ("queued", "in_progress")
@@ -125,6 +125,19 @@ def change(tx: Tx, build_id: str, **values: Any) -> None:
         return
     changed = tx.execute(query.where(table.c.status.in_(UNFINISHED))).rowcount
     assert changed == 1, f"build {build_id} is finished, and {sorted(values)} of it are not changed any more"
+
+
+def pinned(tx: Tx, database_id: str) -> int:
+    """How many of a database's builds are pinned."""
+    query = select(func.count()).select_from(table)
+    return tx.execute(query.where(table.c.database_id == database_id, table.c.pinned_at.is_not(None))).scalar_one()
+
+
+def pinned_images(tx: Tx) -> set[str]:
+    """Of pinned builds of databases that are still there."""
+    alive = databases.c.id == table.c.database_id, databases.c.deleted_at.is_(None)
+    query = select(table.c.image_digest).where(table.c.pinned_at.is_not(None), *alive)
+    return set(tx.execute(query).scalars()) - {None}
 
 
 def image_digests(tx: Tx) -> set[str]:

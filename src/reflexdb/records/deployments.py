@@ -14,6 +14,7 @@ from sqlalchemy import Connection as Tx
 from sqlalchemy import func, insert, select, update
 
 from reflexdb.records.rows import DeploymentRow, noun
+from reflexdb.records.tables import builds, databases
 from reflexdb.records.tables import deployments as table
 
 _SERVES = table.c.serving_at.is_not(None) & table.c.retired_at.is_(None)
@@ -108,6 +109,21 @@ def password_refs(tx: Tx) -> set[str]:
     needed = table.c.retired_at.is_(None) | table.c.capture_schema.is_not(None)
     rows = tx.execute(select(table.c.password_ref).where(needed, table.c.password_ref.is_not(None)))
     return {row.password_ref for row in rows}
+
+
+def image_digests(tx: Tx) -> set[str]:
+    """Of builds that serve, are being put in place, or served last: what a paused database resumes with."""
+    newer = table.alias()
+    later = select(newer.c.id).where(
+        newer.c.database_id == table.c.database_id, newer.c.serving_at > table.c.serving_at
+    )
+    last = table.c.serving_at.is_not(None) & ~later.exists()
+    alive = databases.c.deleted_at.is_(None)
+    needed = table.c.retired_at.is_(None) | (last & alive)
+    query = select(builds.c.image_digest).where(
+        builds.c.id == table.c.build_id, databases.c.id == table.c.database_id, needed
+    )
+    return set(tx.execute(query).scalars()) - {None}
 
 
 def by_health(tx: Tx) -> dict[str, int]:

@@ -131,6 +131,8 @@ class BuildRow:
     """Each with name, startedAt and finishedAt, as text that sorts; None in builds of before these were kept."""
     reason: str | None = None
     """Why it was begun, where nobody asked for it."""
+    pinned_at: datetime | None = None
+    """Since when its image stays whatever comes after it."""
     provenance: str | None = None
     """The signed statement on how it was made, as JSON."""
 

@@ -164,6 +164,7 @@ builds = Table(
     Column("phases", JSON(none_as_null=True)),
     Column("reason", Text),
     Column("provenance", Text),
+    time("pinned_at", nullable=True),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (

@@ -68,6 +68,10 @@ oracle: compiler $(STAMP) ## ask made-up queries of ReflexDB and of the database
 	@tools/install-test-servers.sh
 	@ORACLE_N="$(ORACLE_N)" ORACLE_SEED="$(ORACLE_SEED)" $(PY) -m pytest tests/oracle -s $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## look for inputs that harm the engine, FUZZ_S seconds for each target (needs clang++ with libFuzzer): make fuzz FUZZ_S=3600
+	@$(PY) -m tests.fuzz.run $(FUZZ_S)
+
 .PHONY: crash
 crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it
 	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)
@@ -100,6 +104,10 @@ format: $(STAMP) ## put Python and C++ into the project's format and print the p
 .PHONY: bench
 bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
 	@$(PY) -m bench.run $(BENCH_ARGS)
+
+.PHONY: bench-engine
+bench-engine: compiler $(STAMP) ## what queries cost in the engine alone: CPU time without a network
+	@$(PY) -m bench.engine $(BENCH_ARGS)
 
 .PHONY: bench-control
 bench-control: compiler $(STAMP) ## the control plane's answers among a thousand databases

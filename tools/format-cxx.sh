@@ -6,4 +6,4 @@ set -euo pipefail
 clang_format=$(dirname "$1")/clang-format
 shift
 cd "$(dirname "$0")/.."
-find src/reflexdb/engine tests -type f \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 -r "$clang_format" --style=file "$@"
+find src/reflexdb/engine tests bench -type f \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 -r "$clang_format" --style=file "$@"

@@ -43,20 +43,26 @@ THREAD_FLAGS = [flag.replace("address,undefined", "thread") for flag in harness.
 
 def compile_server(cache: Path, flags: Sequence[str] = tuple(harness.FLAGS), plan: Plan = PLAN) -> Path:
     """The server for the plan."""
+    units = [*sorted(harness.ENGINE.glob("*.cc")), generated_unit(plan, cache)]
+    return link("reflex-server", units, cache, flags)
+
+
+def generated_unit(plan: Plan, cache: Path) -> Path:
+    """The source that a build would generate."""
     unit = emit(plan).encode()
     generated = cache / f"plan-{_digest(unit)}.cc"
     generated.write_bytes(unit)
-    return _link("reflex-server", [*sorted(harness.ENGINE.glob("*.cc")), generated], cache, flags)
+    return generated
 
 
 def compile_units(cache: Path) -> Path:
     """net_units: the server's parts that need no network."""
     parts = ("feed_frames", "http_parser", "json_doc", "position", "sha256")
     sources = [Path(__file__).with_name("net_units.cc"), *(harness.ENGINE / f"{part}.cc" for part in parts)]
-    return _link("net-units", sources, cache, harness.FLAGS)
+    return link("net-units", sources, cache, harness.FLAGS)
 
 
-def _link(name: str, sources: Sequence[Path], cache: Path, flags: Sequence[str]) -> Path:
+def link(name: str, sources: Sequence[Path], cache: Path, flags: Sequence[str]) -> Path:
     """Compiled objects are kept under a key of sources and flags, as the harness names them."""
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

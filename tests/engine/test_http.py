@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import socket
 import struct
 import threading
@@ -15,6 +17,7 @@ import pytest
 
 from tests.engine.plans import PLAN
 from tests.engine.serving import (
+    Client,
     Server,
     api_key,
     get,
@@ -345,3 +348,39 @@ def test_openapi_describes_every_visible_field_and_relation(server: Server) -> N
     assert "id" not in schemas["table7"]["properties"]
     rows = server.ask(post("users { * }")).json()
     jsonschema.Draft202012Validator({**document, "$ref": "#/components/schemas/table0"}).validate(rows[0])
+
+
+def test_with_a_key_metrics_tell_of_each_table(server: Server) -> None:
+    text = server.ask(get("/metrics")).body.decode()
+
+    assert 'reflexdb_table_rows{table="users"} 100\n' in text
+    for part in ("values", "texts", "key", "links"):
+        found = re.search(rf'^reflexdb_table_memory_bytes{{table="posts",part="{part}"}} (\d+)$', text, re.MULTILINE)
+        assert found
+        assert int(found[1]) > 0 or part == "key"  # consecutive keys are computed, not kept
+
+
+@pytest.mark.timeout(600)
+def test_ten_thousand_silent_clients_keep_none_of_a_thousand_from_an_answer(server_program: Path) -> None:
+    needed = 12_000
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        pytest.skip(f"only {hard} descriptors are allowed")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    clients: list[Client] = []
+    try:
+        with Server(server_program, "--header-timeout-ms", "500000", "--idle-timeout-ms", "500000") as running:
+            running.ready()
+            clients = [Client(running.port) for _ in range(11_000)]
+            for client in clients[::11]:
+                client.send(post("users(id = 7) { id }"))
+
+            assert all(client.answer().status == 200 for client in clients[::11])
+            assert running.ask(get("/health", key="")).json()["connections"] == 11_001
+            for client in clients:
+                client.socket.close()
+    finally:
+        for client in clients:
+            client.socket.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

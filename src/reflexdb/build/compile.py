@@ -70,7 +70,7 @@ class EngineCompiler:
         self._check = check
         self._toolchain = toolchain
         self._cache = cache
-        self._directory = sources
+        self.directory = sources
         self._sources = sorted(path for path in sources.glob("*.cc") if not path.stem.endswith("_test"))
         self._flags = (*COMPILE_FLAGS, *MACHINE_FLAGS.get(toolchain.machine.partition("-")[0], ()))
         if not self._sources:
@@ -80,7 +80,7 @@ class EngineCompiler:
     def _key(self) -> str:
         digest = hashlib.sha256()
         parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *LINK_FLAGS]
-        for path in sorted({*self._sources, *self._directory.glob("*.h")}):
+        for path in sorted({*self._sources, *self.directory.glob("*.h")}):
             parts += [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
         digest.update(json.dumps(parts).encode("ascii"))
         return digest.hexdigest()
@@ -138,7 +138,7 @@ class EngineCompiler:
     def _compile(self, source: Path, directory: Path, name: str, step: str) -> Path:
         maps = [
             f"-ffile-prefix-map={source.parent}=.",
-            f"-ffile-prefix-map={self._directory}=.",
+            f"-ffile-prefix-map={self.directory}=.",
             f"-ffile-prefix-map={directory}=.",
         ]
         unique = f"-frandom-seed={source.name}"
@@ -147,7 +147,7 @@ class EngineCompiler:
             *self._flags,
             *maps,
             unique,
-            f"-I{self._directory}",
+            f"-I{self.directory}",
             "-c",
             str(source),
             "-o",

@@ -44,6 +44,8 @@ class DecimalSum {
 class Accumulator {
  public:
   void add(const PlanAggregate& plan, const Table& table, uint32_t row);
+  // As many rows, for a count of rows.
+  void add_many(uint64_t rows) { count_ += rows; }
   AggregateValue value(const PlanAggregate& plan) const;
 
  private:

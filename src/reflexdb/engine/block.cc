@@ -121,25 +121,82 @@ void flip(uint32_t count, uint64_t* out) {
   for (uint32_t w = 0; w * 64 < count; ++w) out[w] = ~out[w];
 }
 
+void fixed_loop(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
+                bool negated, uint64_t* out) {
+  const uint8_t* values = chunk.fixed.data() + static_cast<size_t>(first) * fixed_width(storage);
+#ifdef __x86_64__
+  if (has_avx2()) return with_avx2(operand, storage, values, count, negated, out);
+#endif
+  baseline(operand, storage, values, count, negated, out);
+}
+
+// Whether the column's width can carry the value.
+bool fits(Storage storage, uint64_t value) {
+  const auto wide = static_cast<int64_t>(value);
+  switch (storage) {
+    case Storage::kBool:
+      return value <= 0xff;
+    case Storage::kI16:
+      return wide == static_cast<int16_t>(wide);
+    case Storage::kI32:
+    case Storage::kDate:
+      return wide == static_cast<int32_t>(wide);
+    default:
+      return true;
+  }
+}
+
+// IN with few values: one after the other is faster than a look-up for each row.
+constexpr size_t kFewValues = 8;
+
+bool test_few(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
+              uint64_t* out) {
+  const KeyClass kind = key_class(storage);
+  const uint32_t words = (count + 63) / 64;
+  uint64_t one[kPageRows / 64];
+  const auto gather = [&] {
+    for (uint32_t w = 0; w < words; ++w) out[w] |= one[w];
+  };
+  if (kind == KeyClass::kInteger && operand.integers.size() <= kFewValues) {
+    std::memset(out, 0, words * 8);
+    Operand equal;
+    for (const uint64_t value : operand.integers) {
+      if (!fits(storage, value)) continue;
+      equal.low = value;
+      fixed_loop(equal, storage, chunk, first, count, false, one);
+      gather();
+    }
+    return true;
+  }
+  const bool texts = kind == KeyClass::kBytes && !chunk.offsets.empty();
+  if (!texts || operand.strings.size() > kFewValues || operand.strings.contains("")) return false;
+  std::memset(out, 0, words * 8);
+  for (const std::string_view text : operand.strings) {
+    equal_texts(text, chunk, first, count, one);
+    gather();
+  }
+  return true;
+}
+
 }  // namespace
 
 bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
                  bool negated, uint64_t* out) {
-  assert(first % 64 == 0 && first + count <= chunk.rows);
-  if (operand.kind != Operand::Kind::kRange) return false;
+  assert(first % 64 == 0 && first + count <= chunk.rows && count <= kPageRows);
   const KeyClass kind = key_class(storage);
+  if (operand.kind == Operand::Kind::kIn) {
+    if (!test_few(operand, storage, chunk, first, count, out)) return false;
+    if (negated) flip(count, out);
+    return true;
+  }
+  if (operand.kind != Operand::Kind::kRange) return false;
   if (kind == KeyClass::kBytes) {
     if (!is_equality(operand) || chunk.offsets.empty() || operand.low_bytes.empty()) return false;
     equal_texts(operand.low_bytes, chunk, first, count, out);
   } else if (kind == KeyClass::kInteger && operand.none) {
     std::memset(out, 0, (count + 63) / 64 * 8);
   } else if (kind == KeyClass::kInteger || kind == KeyClass::kFloat) {
-    const uint8_t* values = chunk.fixed.data() + static_cast<size_t>(first) * fixed_width(storage);
-    auto* loop = baseline;
-#ifdef __x86_64__
-    if (has_avx2()) loop = with_avx2;
-#endif
-    loop(operand, storage, values, count, negated, out);
+    fixed_loop(operand, storage, chunk, first, count, negated, out);
     if (kind == KeyClass::kFloat) return true;
   } else {
     return false;

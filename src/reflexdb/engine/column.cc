@@ -51,6 +51,32 @@ uint64_t Column::memory() const {
   return total;
 }
 
+void fetch_places(const Column& column, std::span<const uint32_t> rows) {
+  const uint32_t width = fixed_width(column.storage);
+  for (const uint32_t row : rows) {
+    const auto [chunk, i] = column.cell(row);
+    if (width != 0) {
+      __builtin_prefetch(chunk.fixed.data() + size_t{i} * width);
+    } else if (!chunk.offsets.empty()) {
+      __builtin_prefetch(chunk.offsets.data() + i);
+    }
+  }
+}
+
+void fetch_texts(const Column& column, std::span<const uint32_t> rows) {
+  constexpr size_t kLine = 64;
+  for (const uint32_t row : rows) {
+    const std::string_view text = column.text(row);
+    __builtin_prefetch(text.data());
+    if (text.size() > 1) __builtin_prefetch(text.data() + std::min(text.size() - 1, kLine));
+  }
+}
+
+void fetch_values(const Column& column, std::span<const uint32_t> rows) {
+  fetch_places(column, rows);
+  if (fixed_width(column.storage) == 0) fetch_texts(column, rows);
+}
+
 Chunk& ColumnBuilder::open() {
   if (chunk_ != nullptr && chunk_->rows == kChunkRows) close();
   if (chunk_ == nullptr) {

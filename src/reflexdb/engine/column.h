@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -149,6 +150,12 @@ struct Column {
   }
   uint64_t memory() const;
 };
+
+// Ask the memory for values that will be read soon, many at once: fixed ones, and where texts stand; then the
+// texts' first lines; or both, one after the other. Nothing but time changes.
+void fetch_places(const Column& column, std::span<const uint32_t> rows);
+void fetch_texts(const Column& column, std::span<const uint32_t> rows);
+void fetch_values(const Column& column, std::span<const uint32_t> rows);
 
 // Rows of one column inside a feed frame, already bounds-checked. Borrows the frame.
 struct ColumnBatch {

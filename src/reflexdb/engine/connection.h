@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "body.h"
+#include "chain.h"
 #include "http_parser.h"
 #include "live_query.h"
 #include "min_position.h"
@@ -86,7 +87,8 @@ struct Connection {
   bool writable = false;  // waits for room to write, not for bytes to read
   int64_t deadline_ms = 0;
   size_t out_at = 0;  // of `out`, sent
-  int64_t taken = 0;  // by the client, of `out`, when the deadline was set
+  int64_t sent = 0;   // of `out` and `rest`
+  int64_t taken = 0;  // by the client, of those, when the deadline was set
   HttpParser parser;
   std::unique_ptr<PositionWait> wait;  // set: `in` begins with a request that the parser has understood
   int64_t waiting_bytes = 0;           // that the instance counts for it
@@ -95,6 +97,10 @@ struct Connection {
   bool chunked = false;             // so `body` and `live` are sent
   std::unique_ptr<Body> body;       // what of an answer comes after `out`
   std::unique_ptr<LiveQuery> live;  // the answer goes on for good
+  Chain rest;                       // and what follows it
+  // Bytes of answers that the client has not taken yet.
+  uint64_t waiting() const { return out.size() - out_at + rest.size(); }
+
   Connection* before = nullptr;
   Connection* after = nullptr;
 };

@@ -8,101 +8,117 @@ namespace reflex {
 
 namespace {
 
+char* write_null(char* at) {
+  std::memcpy(at, "null", 4);
+  return at + 4;
+}
+
 template <typename T>
-void emit_float(T value, Writer* writer) {
-  if (!std::isfinite(value)) {
-    writer->put("null");
-  } else {
-    writer->number(value);  // std::to_chars: the shortest text that reads back the same
+char* write_signed(T value, char* at) {
+  const auto wide = static_cast<int64_t>(value);
+  if (wide >= 0) return write_integer(static_cast<uint64_t>(wide), at);
+  *at = '-';
+  return write_integer(0 - static_cast<uint64_t>(wide), at + 1);
+}
+
+template <typename T>
+char* write_float(T value, char* at) {
+  if (!std::isfinite(value)) return write_null(at);
+  return std::to_chars(at, at + kValueRoom, value).ptr;  // the shortest that reads back the same
+}
+
+// Text of any length, as it is.
+char* write_plain(std::string_view text, char* at, Writer* writer) {
+  if (!writer->fits(at, text.size())) [[unlikely]] {
+    writer->advance(at);
+    writer->put(text);
+    return writer->open();
   }
+  copy_piece(at, text.data(), text.size());
+  return at + text.size();
 }
 
 // "-007.50" is no JSON number; what a source prints rarely looks so.
-void emit_decimal(std::string_view text, Writer* writer) {
-  if (text.ends_with('N') || text.ends_with('y')) {
-    writer->put("null");
-    return;
-  }
+char* write_decimal(std::string_view text, char* at, Writer* writer) {
+  if (text.ends_with('N') || text.ends_with('y')) return write_null(at);
   if (text.starts_with('-')) {
-    writer->put('-');
+    *at++ = '-';
     text.remove_prefix(1);
   }
   while (text.size() > 1 && text[0] == '0' && text[1] != '.') text.remove_prefix(1);
-  writer->put(text);
+  return write_plain(text, at, writer);
+}
+
+char* write_text(std::string_view text, bool escaped, char* at, Writer* writer) {
+  if (!escaped && writer->fits(at, text.size() + 2)) [[likely]] {
+    *at = '"';
+    copy_piece(at + 1, text.data(), text.size());
+    at[text.size() + 1] = '"';
+    return at + text.size() + 2;
+  }
+  writer->advance(at);
+  escaped ? writer->escaped(text) : writer->quoted(text);
+  return writer->open();
 }
 
 template <typename Write>
-void emit_quoted(Writer* writer, Write write) {
-  char* to = writer->reserve();
-  *to++ = '"';
-  to = write(to);
-  *to++ = '"';
-  writer->advance(to);
+char* write_quoted(char* at, Write write) {
+  *at = '"';
+  at = write(at + 1);
+  *at = '"';
+  return at + 1;
 }
 
 }  // namespace
 
-void emit_value(const Column& column, uint32_t row, Writer* writer) {
-  const Cell cell = column.cell(row);
+char* write_value(const Cell& cell, Storage storage, char* at, Writer* writer) {
   const Chunk& chunk = cell.chunk;
   const uint32_t i = cell.i;
-  if (!chunk.has(i)) {
-    writer->put("null");
-    return;
-  }
-  switch (column.storage) {
-    case Storage::kBool:
-      writer->put(chunk.get<uint8_t>(i) != 0 ? "true" : "false");
-      break;
+  if (!chunk.has(i)) return write_null(at);
+  switch (storage) {
+    case Storage::kBool: {
+      const bool value = chunk.get<uint8_t>(i) != 0;
+      std::memcpy(at, value ? "true " : "false", 5);
+      return at + (value ? 4 : 5);
+    }
     case Storage::kI16:
-      writer->number(chunk.get<int16_t>(i));
-      break;
+      return write_signed(chunk.get<int16_t>(i), at);
     case Storage::kI32:
-      writer->number(chunk.get<int32_t>(i));
-      break;
+      return write_signed(chunk.get<int32_t>(i), at);
     case Storage::kI64:
-      writer->number(chunk.get<int64_t>(i));
-      break;
+      return write_signed(chunk.get<int64_t>(i), at);
     case Storage::kU64:
-      writer->number(chunk.get<uint64_t>(i));
-      break;
+      return write_integer(chunk.get<uint64_t>(i), at);
     case Storage::kF32:
-      emit_float(chunk.get<float>(i), writer);
-      break;
+      return write_float(chunk.get<float>(i), at);
     case Storage::kF64:
-      emit_float(chunk.get<double>(i), writer);
-      break;
+      return write_float(chunk.get<double>(i), at);
     case Storage::kDecimal:
-      emit_decimal(chunk.text(i), writer);
-      break;
+      return write_decimal(chunk.text(i), at, writer);
     case Storage::kDate:
-      emit_quoted(writer, [&](char* to) { return write_date(chunk.get<int32_t>(i), to); });
-      break;
+      return write_quoted(at, [&](char* to) { return write_date(chunk.get<int32_t>(i), to); });
     case Storage::kDatetime:
-      emit_quoted(writer, [&](char* to) { return write_datetime(chunk.get<int64_t>(i), false, to); });
-      break;
+      return write_quoted(at, [&](char* to) { return write_datetime(chunk.get<int64_t>(i), false, to); });
     case Storage::kTimestamp:
-      emit_quoted(writer, [&](char* to) { return write_datetime(chunk.get<int64_t>(i), true, to); });
-      break;
+      return write_quoted(at, [&](char* to) { return write_datetime(chunk.get<int64_t>(i), true, to); });
     case Storage::kTime:
     case Storage::kText:
     case Storage::kEnum:
-      if (chunk.escaped(i)) {
-        writer->escaped(chunk.text(i));
-      } else {
-        writer->quoted(chunk.text(i));
-      }
-      break;
+      return write_text(chunk.text(i), chunk.escaped(i), at, writer);
     case Storage::kUuid:
-      writer->uuid(chunk.uuid(i));
-      break;
+      return write_quoted(at, [&](char* to) { return write_uuid(chunk.uuid(i), to); });
     case Storage::kJson:
-      writer->put(chunk.text(i));
-      break;
+      return write_plain(chunk.text(i), at, writer);
     case Storage::kBinary:
+      writer->advance(at);
       writer->base64(chunk.text(i));
-      break;
+      return writer->open();
   }
+  return at;
+}
+
+void emit_value(const Column& column, uint32_t row, Writer* writer) {
+  writer->advance(write_value(column.cell(row), column.storage, writer->open(), writer));
 }
 
 }  // namespace reflex

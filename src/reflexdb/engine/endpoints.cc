@@ -8,6 +8,7 @@
 #include "json_doc.h"
 #include "openapi.h"
 #include "representation.h"
+#include "table_metrics.h"
 
 namespace reflex::net {
 namespace {
@@ -174,6 +175,8 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::uniqu
     case Path::kMetrics:
       reply.type = ContentType::kText;
       append_metrics(instance_, out);
+      if (view_.snapshot != nullptr && admitted(request))
+        append_table_metrics(instance_.schema, *view_.snapshot, out);
       return reply;
     case Path::kOpenapi:
       if (!admitted(request)) return unauthorized(out);
@@ -296,7 +299,9 @@ int Endpoints::run(const HttpRequest& request, std::string_view text, Parameters
     reply->format = wanted.formats[i];
     if (reply->format == Format::kEvents) return begin_live(request, text, parameters, reply, out);
     if (reply->format == Format::kJson) {
-      status = engine_.answer(*view_.snapshot, text, parameters, out);
+      // What is compressed has to be in one piece.
+      Chain* const rest = takes_gzip(request.accept_encoding) ? nullptr : &reply->rest;
+      status = engine_.answer(*view_.snapshot, text, parameters, out, rest);
     } else {
       const auto layout = static_cast<QueryEngine::Layout>(static_cast<int>(reply->format) - 1);
       status = engine_.stream(view_.snapshot, text, parameters, layout, &reply->body, out);

@@ -8,6 +8,7 @@
 
 #include "accept.h"
 #include "body.h"
+#include "chain.h"
 #include "gzip.h"
 #include "http_parser.h"
 #include "instance.h"
@@ -39,6 +40,7 @@ struct Reply {
   std::string_view position;  // of the snapshot; borrowed until the next publication is taken up
   std::unique_ptr<Body> body;
   std::unique_ptr<LiveQuery> live;
+  Chain rest;  // of a long body, behind what was appended
 };
 
 // Belongs to one event loop.

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -255,11 +256,16 @@ void EventLoop::on_readable(Connection* c) {
   settle(c);
 }
 
-void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
+void EventLoop::begin_batch() {
   out_.clear();
   out_begin_ = 0;
+  rest_.clear();
+}
+
+void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
+  begin_batch();
   while (*used < *size && !c->closing) {
-    if (out_.size() - out_begin_ >= kBatchBytes) {
+    if (out_.size() - out_begin_ >= kBatchBytes || !rest_.empty()) {
       if (!flush(c)) return;
       if (c->writable) return;
     }
@@ -283,7 +289,7 @@ void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
       Reply reply;
       if (endpoints_.refuse_early(request, &reply, &out_)) {
         reply.close = c->closing = true;
-        append_reply(reply, body_at, request.method == Method::kHead);
+        append_reply(std::move(reply), body_at, request.method == Method::kHead);
         break;
       }
       out_.resize(before);
@@ -325,7 +331,7 @@ bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
   c->closing = reply.close;
   c->answered = true;
   if (reply.body != nullptr || reply.live != nullptr) begin_pieces(c, request, body_at, &reply);
-  append_reply(reply, body_at, request.method == Method::kHead);
+  append_reply(std::move(reply), body_at, request.method == Method::kHead);
   return true;
 }
 
@@ -342,16 +348,21 @@ void EventLoop::append_error(Connection* c, int status, const char* code, const 
   out_.resize(body_at);
   Reply reply = Endpoints::error(status, code, message, &out_);
   reply.close = c->closing = true;
-  append_reply(reply, body_at, false);
+  append_reply(std::move(reply), body_at, false);
 }
 
 // The body stands at `body_at` with room for a head before it; the head is put in front and the gap closed.
-void EventLoop::append_reply(const Reply& reply, size_t body_at, bool head_only) {
+void EventLoop::append_reply(Reply reply, size_t body_at, bool head_only) {
   assert(body_at >= ReplyHead::kMaxBytes && body_at <= out_.size());
   stats_.count_request(reply.status);
   char head[ReplyHead::kMaxBytes];
-  const size_t head_size = head_.write(reply, out_.size() - body_at, head);
-  if (head_only || reply.status == 304) out_.resize(body_at);
+  const size_t head_size = head_.write(reply, out_.size() - body_at + reply.rest.size(), head);
+  if (head_only || reply.status == 304) {
+    out_.resize(body_at);
+    reply.rest.clear();
+  }
+  assert(rest_.empty());
+  rest_ = std::move(reply.rest);
   const size_t gap = ReplyHead::kMaxBytes - head_size;
   const size_t start = body_at - ReplyHead::kMaxBytes;
   if (start == out_begin_) {
@@ -364,12 +375,27 @@ void EventLoop::append_reply(const Reply& reply, size_t body_at, bool head_only)
   }
 }
 
-// Sends the batch in out_. What the client does not take moves to the connection, which then waits to write.
-// False: it is closed.
+ssize_t EventLoop::send_both(int fd, std::string_view head, const Chain& rest) {
+  if (rest.empty()) return send(fd, head.data(), head.size(), MSG_NOSIGNAL);
+  constexpr size_t kMostPieces = 17;
+  Chain::Piece pieces[kMostPieces];
+  iovec parts[kMostPieces + 1];
+  parts[0] = {const_cast<char*>(head.data()), head.size()};
+  const size_t count = rest.front(pieces, kMostPieces);
+  for (size_t i = 0; i < count; ++i) parts[i + 1] = {const_cast<char*>(pieces[i].bytes), pieces[i].size};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count + 1;
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+// Sends the batch in out_ and rest_. What the client does not take moves to the connection, which then waits
+// to write. False: it is closed.
 bool EventLoop::flush(Connection* c) {
   size_t left = out_.size() - out_begin_;
-  while (left > 0) {
-    const ssize_t n = send(c->fd, out_.data() + out_begin_, left, MSG_NOSIGNAL);
+  bool full = false;
+  while (left + rest_.size() > 0 && !full) {
+    const ssize_t n = send_both(c->fd, {out_.data() + out_begin_, left}, rest_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN) {
       close_now(c);
@@ -377,11 +403,15 @@ bool EventLoop::flush(Connection* c) {
     }
     if (n < 0) break;
     stats_.bytes_sent.add(static_cast<uint64_t>(n));
-    out_begin_ += static_cast<size_t>(n);
-    left -= static_cast<size_t>(n);
+    const size_t of_out = std::min(left, static_cast<size_t>(n));
+    out_begin_ += of_out;
+    left -= of_out;
+    rest_.drop(static_cast<size_t>(n) - of_out);
+    full = static_cast<size_t>(n) >= kSendTurn;
   }
-  if (left > 0) {
-    assert(c->out.empty());
+  const uint64_t waiting = left + rest_.size();
+  if (waiting > 0) {
+    assert(c->out.empty() && c->rest.empty());
     if (left >= kBatchBytes) {
       c->out.swap(out_);
       c->out_at = out_begin_;
@@ -389,19 +419,20 @@ bool EventLoop::flush(Connection* c) {
       c->out.assign(out_, out_begin_, left);
       c->out_at = 0;
     }
+    c->rest = std::move(rest_);
+    c->sent = 0;
     c->taken = taken(c);
-    instance_.pending_bytes.fetch_add(static_cast<int64_t>(left), std::memory_order_relaxed);
+    instance_.pending_bytes.fetch_add(static_cast<int64_t>(waiting), std::memory_order_relaxed);
     set_phase(c, Phase::kWrite);
     set_writable(c, true);
   }
-  out_.clear();
-  out_begin_ = 0;
+  begin_batch();
   if (out_.capacity() > kKeptOutBytes) out_.shrink_to_fit();
-  if (left == 0 && (c->body != nullptr || c->live != nullptr)) {
+  if (waiting == 0 && (c->body != nullptr || c->live != nullptr)) {
     go_on(c);
     return c->fd >= 0;
   }
-  if (left == 0 && c->closing) {
+  if (waiting == 0 && c->closing) {
     close_gently(c);
     return false;
   }
@@ -456,8 +487,7 @@ void EventLoop::linger(Connection* c) {
 
 void EventLoop::close_now(Connection* c) {
   if (c->fd < 0) return;
-  instance_.pending_bytes.fetch_sub(static_cast<int64_t>(c->out.size() - c->out_at),
-                                    std::memory_order_relaxed);
+  instance_.pending_bytes.fetch_sub(static_cast<int64_t>(c->waiting()), std::memory_order_relaxed);
   close(c->fd);
   c->fd = -1;
   forget_wait(c);
@@ -465,6 +495,7 @@ void EventLoop::close_now(Connection* c) {
   queues_[static_cast<size_t>(c->phase)].remove(c);
   c->in.clear();
   std::string().swap(c->out);
+  c->rest.clear();
   c->out_at = 0;
   drop_pieces(c);
   spare_.push_back(c);

@@ -23,6 +23,7 @@ class EventLoop {
   static constexpr size_t kReadBytes = 64 * 1024;
   static constexpr size_t kBatchBytes = 64 * 1024;  // answers to pipelined requests joined into one write
   static constexpr size_t kKeptOutBytes = 16 * 1024 * 1024;  // of the answer buffer between requests
+  static constexpr size_t kSendTurn = 4 * 1024 * 1024;       // to one client before others have their turn
   static constexpr int64_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
   static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
   static constexpr int64_t kLingerMs = 2'000;
@@ -61,7 +62,10 @@ class EventLoop {
   // Deals with the bytes that the connection has kept.
   void answer_kept(Connection* c);
   void append_error(Connection* c, int status, const char* code, const char* message);
-  void append_reply(const Reply& reply, size_t body_at, bool head_only);
+  void append_reply(Reply reply, size_t body_at, bool head_only);
+  // Sends what it can of `head` and the chain behind it. As send() answers.
+  static ssize_t send_both(int fd, std::string_view head, const Chain& rest);
+  void begin_batch();
   bool flush(Connection* c);
 
   // Answers that come in pieces (event_loop_pieces.cc).
@@ -117,6 +121,7 @@ class EventLoop {
 
   std::string out_;  // answers of the connection at work; the bytes from out_begin_ on count
   size_t out_begin_ = 0;
+  Chain rest_;  // the end of the last of them, where it is long
 
   uint64_t looked_at_ = 0;             // the publication that waiting requests were last compared with
   std::vector<Connection*> live_due_;  // to be answered again

@@ -2,6 +2,7 @@
 // long as it listens.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <charconv>
@@ -48,8 +49,10 @@ void EventLoop::drop_pieces(Connection* c) {
 
 // False: the client has not taken all of c->out, or is gone.
 bool EventLoop::send_out(Connection* c) {
-  while (c->out_at < c->out.size()) {
-    const ssize_t n = send(c->fd, c->out.data() + c->out_at, c->out.size() - c->out_at, MSG_NOSIGNAL);
+  for (size_t turn = 0; c->waiting() > 0;) {
+    if (turn >= kSendTurn) return false;  // there will be another
+    const size_t left = c->out.size() - c->out_at;
+    const ssize_t n = send_both(c->fd, {c->out.data() + c->out_at, left}, c->rest);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return false;
     if (n < 0) {
@@ -58,7 +61,11 @@ bool EventLoop::send_out(Connection* c) {
     }
     stats_.bytes_sent.add(static_cast<uint64_t>(n));
     instance_.pending_bytes.fetch_sub(n, std::memory_order_relaxed);
-    c->out_at += static_cast<size_t>(n);
+    const size_t of_out = std::min(left, static_cast<size_t>(n));
+    c->out_at += of_out;
+    c->rest.drop(static_cast<size_t>(n) - of_out);
+    c->sent += n;
+    turn += static_cast<size_t>(n);
   }
   c->out.clear();
   c->out_at = 0;

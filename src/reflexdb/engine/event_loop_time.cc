@@ -44,8 +44,7 @@ void EventLoop::expired(Connection* c) {
     case Phase::kHead:
     case Phase::kBody:
       if (!began) return close_now(c);
-      out_.clear();
-      out_begin_ = 0;
+      begin_batch();
       append_error(c, 408, "request_timeout", "The request did not arrive in time.");
       flush(c);
       return;
@@ -68,7 +67,7 @@ void EventLoop::expired(Connection* c) {
 int64_t EventLoop::taken(const Connection* c) {
   int queued = 0;
   if (ioctl(c->fd, TIOCOUTQ, &queued) != 0) queued = 0;
-  return static_cast<int64_t>(c->out_at) - queued;
+  return c->sent - queued;
 }
 
 void EventLoop::begin_drain() {

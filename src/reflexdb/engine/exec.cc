@@ -5,13 +5,14 @@
 #include <cstring>
 #include <numeric>
 #include <ranges>
+#include <utility>
 
 #include "cursor.h"
-#include "emit.h"
 #include "filter.h"
 #include "group.h"
 #include "order_related.h"
 #include "rows.h"
+#include "shown.h"
 #include "through.h"
 
 namespace reflex {
@@ -30,6 +31,7 @@ class Executor {
         limits_(limits),
         scratch_(*scratch),
         writer_(*writer),
+        shown_(snapshot, plan.root, &scratch->shown),
         ticker_(ticker),
         filter_(snapshot, plan.operands, &ticker_),
         rows_written_(rows_written),
@@ -47,7 +49,7 @@ class Executor {
     ticker_ = Ticker(limits_.max_query_ms);
     rows_written_ = 0;
     bytes_before_ = writer_.written();
-    object(plan_.root, row);
+    object(shown_.root(), row);
     return ended();
   }
   const Ticker& ticker() const { return ticker_; }
@@ -83,12 +85,24 @@ class Executor {
     return true;
   }
 
+  // How the rows of a selection are written: what is asked of the memory beforehand.
+  enum class Warm : uint8_t {
+    kNo,      // they lie one behind the other, or have been asked for with those above
+    kNested,  // only what is below them
+    kYes
+  };
+
   // Writes one selection's rows as an array. Rows come one after another; `take` returns false when no more
-  // are wanted.
+  // are wanted. Some wait until there are enough to ask for their memory together.
   class Taker {
    public:
-    Taker(Executor* executor, const PlanSelection& selection)
-        : executor_(*executor), selection_(selection), skip_(selection.offset), left_(selection.limit) {
+    Taker(Executor* executor, const ShownSelection& shown, Warm warm)
+        : executor_(*executor), shown_(shown), skip_(shown.plan->offset), left_(shown.plan->limit) {
+      if (warm == Warm::kNo || (warm == Warm::kNested && !shown.nested)) {
+        most_ = 0;
+      } else {
+        most_ = shown.nested ? Shown::kWarmRows : kWaiting;
+      }
       executor_.writer_.put('[');
     }
     bool take(uint32_t row) {
@@ -98,28 +112,52 @@ class Executor {
       }
       if (left_ == 0) return false;
       if (--left_ == 0) last_ = row;
-      if (!first_) executor_.writer_.put(',');
-      first_ = false;
-      return executor_.object(selection_, row) && left_ != 0;
+      if (most_ == 0) return write(row) && left_ != 0;
+      waiting_[count_++] = row;
+      if (count_ < most_ && left_ != 0) return true;
+      return write_waiting() && left_ != 0;
     }
-    void end() { executor_.writer_.put(']'); }
+    void end() {
+      write_waiting();
+      executor_.writer_.put(']');
+    }
     uint32_t last() const { return last_; }  // the row that LIMIT ended with
 
    private:
+    static constexpr uint32_t kWaiting = 32;
+
+    bool write(uint32_t row) {
+      if (!first_) executor_.writer_.put(',');
+      first_ = false;
+      return executor_.object(shown_, row);
+    }
+    bool write_waiting() {
+      if (count_ > 1 || (count_ == 1 && shown_.nested)) executor_.shown_.warm(shown_, {waiting_, count_});
+      const uint32_t count = std::exchange(count_, 0);
+      for (uint32_t i = 0; i < count; ++i) {
+        if (!write(waiting_[i])) return false;
+      }
+      return true;
+    }
+
     Executor& executor_;
-    const PlanSelection& selection_;
+    const ShownSelection& shown_;
     uint64_t skip_;
     uint64_t left_;
+    uint32_t most_;
+    uint32_t count_ = 0;
     bool first_ = true;
     uint32_t last_ = kNoRow;
+    uint32_t waiting_[kWaiting];
   };
 
   void root() {
     const PlanSelection& selection = plan_.root;
     if (selection.grouping != nullptr) return grouped_root(selection);
-    Taker taker(this, selection);
+    const bool found = selection.limit != 0 && found_by_index();
+    Taker taker(this, shown_.root(), !found && selection.in_row_order() ? Warm::kNested : Warm::kYes);
     if (selection.page != nullptr && selection.page->has_after) {
-      after_root(selection, &taker);
+      after_root(selection, found, &taker);
       last_row_ = taker.last();
       return taker.end();
     }
@@ -128,16 +166,12 @@ class Executor {
       taker.end();
       return;
     }
-    if (found_by_index()) {
+    if (found) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
     } else if (selection.in_row_order()) {
       scan(selection, [&taker](uint32_t row) { return taker.take(row); });
     } else {
-      scan(selection, [&rows](uint32_t row) {
-        rows.push_back(row);
-        return true;
-      });
-      chosen(selection, rows, false, &taker);
+      scan_in_order(selection, &taker, [](uint32_t) { return true; });
     }
     last_row_ = taker.last();
     taker.end();
@@ -145,12 +179,12 @@ class Executor {
 
   // Only rows behind the cursor. In row order the first of them is searched for, and what is before is not
   // read.
-  void after_root(const PlanSelection& selection, Taker* taker) {
+  void after_root(const PlanSelection& selection, bool found, Taker* taker) {
     if (selection.limit == 0) return;
     const Table& table = snapshot_.table(selection.table);
     const auto behind = [&](uint32_t row) { return is_after(table, *selection.page, row); };
     std::vector<uint32_t>& rows = scratch_.rows;
-    if (found_by_index()) {
+    if (found) {
       std::erase_if(rows, [&](uint32_t row) { return !behind(row); });
       return chosen(selection, rows, selection.filtered && !selection.access.exact, taker);
     }
@@ -163,8 +197,24 @@ class Executor {
       const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
       return scan_by_number(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
     }
+    scan_in_order(selection, taker, behind);
+  }
+
+  // All rows that match and are `wanted`, in another order than the table's.
+  template <typename Wanted>
+  void scan_in_order(const PlanSelection& selection, Taker* taker, Wanted wanted) {
+    if (!selection.order.empty()) {
+      TopRows top(snapshot_.table(selection.table), selection, &scratch_.top);
+      scan(selection, [&](uint32_t row) {
+        if (wanted(row)) top.add(row);
+        return true;
+      });
+      if (!ticker_.expired()) take_top(&top, taker);
+      return;
+    }
+    std::vector<uint32_t>& rows = scratch_.rows;
     scan(selection, [&](uint32_t row) {
-      if (behind(row)) rows.push_back(row);
+      if (wanted(row)) rows.push_back(row);
       return true;
     });
     chosen(selection, rows, false, taker);
@@ -175,6 +225,11 @@ class Executor {
     std::vector<uint32_t>& rows = scratch_.rows;
     if (found_by_index()) {
       fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
+    } else if (selection.grouping->only_counts()) {
+      scan_blocks(selection, 0, [&](uint32_t, uint32_t words, const Filter::Mask& found) {
+        for (uint32_t w = 0; w < words; ++w) groups.add_many(static_cast<uint64_t>(std::popcount(found[w])));
+        return true;
+      });
     } else {
       scan(selection, [&](uint32_t row) { return add(row, &groups); });
     }
@@ -257,6 +312,20 @@ class Executor {
 
   template <typename Take>
   void scan_by_number(const PlanSelection& selection, Take take, uint32_t from = 0) {
+    scan_blocks(selection, from, [&](uint32_t first, uint32_t words, const Filter::Mask& found) {
+      for (uint32_t w = 0; w < words; ++w) {
+        for (uint64_t left = found[w]; left != 0; left &= left - 1) {
+          if (!take(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return false;
+        }
+      }
+      return true;
+    });
+  }
+
+  // Calls `visit` with the first row of each block, how many words its mask has, and the mask of those that
+  // match, until it answers false.
+  template <typename Visit>
+  void scan_blocks(const PlanSelection& selection, uint32_t from, Visit visit) {
     const Table& table = snapshot_.table(selection.table);
     const uint64_t begin = from - from % Filter::kBlock;
     uint32_t count = 0;
@@ -265,21 +334,13 @@ class Executor {
       count = static_cast<uint32_t>(
           std::min({std::max<uint64_t>(first - begin, 128), uint64_t{Filter::kBlock}, table.rows - first}));
       if (!ticker_.spend(count)) return;
+      const auto at = static_cast<uint32_t>(first);
       Filter::Mask active;
-      Filter::fill_mask(table, static_cast<uint32_t>(first), count, active);
-      looked_at(selection, count);
       Filter::Mask found;
-      if (selection.filtered) {
-        filter_.test_block(selection.where, table, static_cast<uint32_t>(first), count, active, found);
-      } else {
-        std::memcpy(found, active, sizeof(found));
-      }
-      for (uint32_t w = 0; w * 64 < count; ++w) {
-        for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-          if (!take(static_cast<uint32_t>(first) + w * 64 + static_cast<uint32_t>(std::countr_zero(left))))
-            return;
-        }
-      }
+      Filter::fill_mask(table, at, count, active);
+      looked_at(selection, count);
+      if (selection.filtered) filter_.test_block(selection.where, table, at, count, active, found);
+      if (!visit(at, (count + 63) / 64, selection.filtered ? found : active)) return;
     }
   }
 
@@ -295,13 +356,21 @@ class Executor {
       }
       return;
     }
+    if (!selection.order.empty()) {
+      TopRows top(table, selection, &scratch_.top);
+      for (const uint32_t row : rows) {
+        if (!ticker_.spend(1)) return;
+        if (!test || filter_.test(selection.where, table, row)) top.add(row);
+      }
+      return take_top(&top, taker);
+    }
     std::vector<uint32_t> kept;
     for (const uint32_t row : rows) {
       if (!ticker_.spend(1)) return;
       if (!test || filter_.test(selection.where, table, row)) kept.push_back(row);
     }
-    if (selection.related_order.empty()) {
-      order_rows(table, selection, &kept);
+    if (selection.backwards) {
+      std::reverse(kept.begin(), kept.end());
     } else {
       order_related(snapshot_, selection.table, selection.related_order, rows_wanted(selection), &ticker_,
                     &kept);
@@ -312,22 +381,34 @@ class Executor {
     }
   }
 
-  bool object(const PlanSelection& selection, uint32_t row) {
+  void take_top(TopRows* top, Taker* taker) {
+    top->finish();
+    for (size_t i = 0; i < top->size(); ++i) {  // by number: what is nested uses the same room
+      if (!taker->take(top->row(i))) return;
+    }
+  }
+
+  bool object(const ShownSelection& shown, uint32_t row) {
     if (!count_row()) return false;
     if (!ticker_.spend(1)) return false;
     if (profile_ != nullptr) [[unlikely]]
-      ++profile_->of(selection).out;
-    const Table& table = snapshot_.table(selection.table);
-    if (selection.fields.empty()) writer_.put('{');  // a wildcard over a table that shows no column
-    for (const PlanField& field : selection.fields) {
-      writer_.put(field.key);
+      ++profile_->of(*shown.plan).out;
+    const std::span<const ShownField> fields = shown_.fields(shown);
+    char* at = writer_.open();
+    if (fields.empty()) *at++ = '{';  // a wildcard over a table that shows no column
+    at = Shown::write_columns(fields.first(shown.columns), row, at, &writer_);
+    for (const ShownField& field : fields.subspan(shown.columns)) {
       if (field.kind == PlanField::Kind::kColumn) {
-        emit_value(table.columns[field.column], row, &writer_);
-      } else if (!related(field, row)) {
-        return false;
+        at = Shown::write_columns({&field, 1}, row, at, &writer_);
+        continue;
       }
+      writer_.advance(Shown::write_key(field, at, &writer_));
+      if (!related(field, row)) return false;
+      at = writer_.open();
     }
-    writer_.put('}');
+    at = writer_.room(at);
+    *at++ = '}';
+    writer_.advance(at);
     return writer_.written() - bytes_before_ <= limits_.max_answer_bytes || too_long();
   }
 
@@ -347,39 +428,49 @@ class Executor {
                 " bytes allowed; narrow the filter, ask for fewer fields or use LIMIT.");
   }
 
-  bool related(const PlanField& field, uint32_t row) {
-    const PlanSelection& selection = *field.selection;
+  bool related(const ShownField& field, uint32_t row) {
+    const ShownSelection& shown = shown_.at(field.selection);
+    const PlanSelection& selection = *shown.plan;
     const Stopwatch stopwatch(profile_, selection);
-    const Link& link = snapshot_.link(field.step.child, field.step.forward);
-    if (field.step.through) {
+    if (field.plan->step.through) {
       std::vector<uint32_t> rows;
-      rows_through(snapshot_, field.step, row, &rows);
-      return many(selection, RowRange(rows));
+      rows_through(snapshot_, field.plan->step, row, &rows);
+      return many(shown, RowRange(rows), Warm::kYes);
     }
-    if (field.kind == PlanField::Kind::kReverse) return many(selection, link.children(row));
+    if (field.kind == PlanField::Kind::kReverse) {
+      const RowRange children = field.link->children(row);
+      // Few rows were asked for together with the row above.
+      return many(shown, children, children.size() > kFewChildren ? Warm::kYes : Warm::kNo);
+    }
     looked_at(selection, 1);
-    const uint32_t to = link.to.get(row);
-    if (to == kNoRow ||
-        (selection.filtered && !filter_.test(selection.where, snapshot_.table(selection.table), to))) {
+    const uint32_t to = field.link->to.get(row);
+    if (to == kNoRow || (selection.filtered && !filter_.test(selection.where, *shown.table, to))) {
       writer_.put("null");
       return true;
     }
-    return object(selection, to);
+    return object(shown, to);
   }
 
-  bool many(const PlanSelection& selection, const RowRange& rows) {
+  bool many(const ShownSelection& shown, const RowRange& rows, Warm warm) {
+    const PlanSelection& selection = *shown.plan;
     looked_at(selection, rows.size());
     if (selection.grouping != nullptr) {
       Groups groups(*selection.grouping, snapshot_, selection.table);
-      fold(selection, rows, selection.filtered, &groups);
+      if (!selection.filtered && selection.grouping->only_counts()) {
+        groups.add_many(rows.size());
+      } else {
+        fold(selection, rows, selection.filtered, &groups);
+      }
       write_groups(selection, &groups);
     } else {
-      Taker taker(this, selection);
+      Taker taker(this, shown, warm);
       chosen(selection, rows, selection.filtered, &taker);
       taker.end();
     }
     return error_.ok() && !ticker_.expired();
   }
+
+  static constexpr size_t kFewChildren = 32;
 
   const SchemaDef& schema_;
   const Snapshot& snapshot_;
@@ -387,6 +478,7 @@ class Executor {
   const Limits& limits_;
   Scratch& scratch_;
   Writer& writer_;
+  Shown shown_;
   Ticker ticker_;
   Filter filter_;
   QueryError error_;

@@ -129,6 +129,24 @@ bool Filter::any(const Pred& pred, uint32_t row) {
   return false;
 }
 
+void Filter::fetch(const Pred& pred, const Table& table, std::span<const uint32_t> rows) {
+  if (pred.kind == Pred::Kind::kAnd || pred.kind == Pred::Kind::kOr) {
+    for (const Pred& kid : pred.kids) fetch(kid, table, rows);
+  } else if (pred.kind == Pred::Kind::kTest) {
+    fetch_values(table.columns[pred.column], rows);
+  } else if (pred.kind == Pred::Kind::kAny && !pred.step.reverse) {
+    const Link& link = snapshot_.link(pred.step.child, pred.step.forward);
+    for (const uint32_t row : rows) __builtin_prefetch(link.to.place(row));
+    uint32_t parents[64];
+    uint32_t n = 0;
+    for (const uint32_t row : rows) {
+      const uint32_t to = link.to.get(row);
+      if (to != kNoRow) parents[n++] = to;
+    }
+    fetch(pred.kids[0], snapshot_.table(pred.step.to), {parents, n});
+  }
+}
+
 bool Filter::aggregate(const Pred& pred, uint32_t row) {
   const AggregateValue value = related_value(snapshot_, pred.step, pred.aggregate, row, ticker_);
   return reflex::holds(this, operands_[pred.operand], pred.negated, pred.aggregate,
@@ -271,6 +289,13 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
   const uint64_t before = tested_;
   for (uint32_t w = 0; w < words; ++w) {
     uint64_t word = 0;
+    if (pred.kind == Pred::Kind::kAny) {
+      uint32_t rows[64];
+      uint32_t n = 0;
+      for (uint64_t left = active[w]; left != 0; left &= left - 1)
+        rows[n++] = first + w * 64 + static_cast<uint32_t>(std::countr_zero(left));
+      fetch(pred, table, {rows, n});
+    }
     for (uint64_t left = active[w]; left != 0; left &= left - 1) {
       const auto i = static_cast<uint32_t>(std::countr_zero(left));
       if (test(pred, table, first + w * 64 + i)) word |= uint64_t{1} << i;

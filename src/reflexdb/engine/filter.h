@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,8 @@ class Filter {
   // Null where the predicate is none over related rows, or is better tested row by row.
   Related* prepared_for(const Pred& pred, const Table& table);
   bool prepared(const Pred& pred, const Table& table, Related* related);
+  // Asks for the memory that testing the rows, at most 64, will read; changes nothing but time.
+  void fetch(const Pred& pred, const Table& table, std::span<const uint32_t> rows);
   bool any(const Pred& pred, uint32_t row);
   bool aggregate(const Pred& pred, uint32_t row);
   bool value(const Operand& operand, const Column& column, uint32_t row);

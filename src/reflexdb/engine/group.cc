@@ -88,6 +88,10 @@ void Groups::add(uint32_t row) {
   }
 }
 
+void Groups::add_many(uint64_t rows) {
+  for (Accumulator& accumulator : groups_[0].accumulators) accumulator.add_many(rows);
+}
+
 std::vector<uint32_t> Groups::finish(Filter* filter, const std::vector<Operand>& operands, Ticker* ticker) {
   std::vector<uint32_t> kept;
   for (uint32_t g = 0; g < groups_.size(); ++g) {

@@ -23,6 +23,8 @@ class Groups {
   Groups(const PlanGrouping& plan, const Snapshot& snapshot, uint32_t table);
 
   void add(uint32_t row);
+  // Requires: the plan's only_counts().
+  void add_many(uint64_t rows);
   size_t size() const { return groups_.size(); }
 
   // Which groups are answered, in their order, HAVING applied. Call once, after the last row.

@@ -1,5 +1,6 @@
 #include "json_out.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -72,38 +73,63 @@ void append_json_string(std::string* out, std::string_view text) {
   out->push_back('"');
 }
 
+// Makes room for at least kRoom bytes.
 void Writer::flush() {
   assert(out_ != nullptr);
-  out_->append(buffer_.get(), used_);
-  flushed_ += used_;
-  used_ = 0;
+  const auto used = static_cast<size_t>(at_ - begin_);
+  flushed_ += used;
+  if (in_chain_) {
+    chain_->fill(used);
+  } else {
+    out_->append(begin_, used);
+  }
+  at_ = begin_;
+  if (chain_ == nullptr) return;
+  in_chain_ = true;
+  begin_ = at_ = end_ = nullptr;  // what add() may throw leaves nothing to be flushed twice
+  begin_ = at_ = chain_->add();
+  end_ = begin_ + Chain::kBlock;
+}
+
+void Writer::finish() {
+  const auto used = static_cast<size_t>(at_ - begin_);
+  flushed_ += used;
+  if (in_chain_) {
+    chain_->fill(used);
+  } else {
+    out_->append(begin_, used);
+  }
+  at_ = begin_;
 }
 
 void Writer::put_slow(std::string_view text) {
-  flush();
-  if (text.size() < kBuffer) {
-    put(text);
-    return;
+  while (!text.empty()) {
+    if (left() == 0) flush();
+    const size_t size = std::min(text.size(), left());
+    std::memcpy(at_, text.data(), size);
+    at_ += size;
+    text.remove_prefix(size);
   }
-  out_->append(text);
-  flushed_ += text.size();
 }
 
-char* write_integer(uint64_t value, char* to) {
-  static constexpr char kPairs[] =
-      "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
-      "4950515253545556575859606162636465666768697071727374757677787980818283848586878889909192939495969798"
-      "99";
+char* write_large_integer(uint64_t value, char* to) {
+  if (value < 100'000'000) {  // two halves, the second with all its digits
+    const auto low = static_cast<uint32_t>(value % 10'000);
+    to = write_integer(value / 10'000, to);
+    std::memcpy(to, kDigitPairs + low / 100 * 2, 2);
+    std::memcpy(to + 2, kDigitPairs + low % 100 * 2, 2);
+    return to + 4;
+  }
   char digits[20];
   char* at = digits + sizeof(digits);
   while (value >= 100) {
     at -= 2;
-    std::memcpy(at, kPairs + value % 100 * 2, 2);
+    std::memcpy(at, kDigitPairs + value % 100 * 2, 2);
     value /= 100;
   }
   if (value >= 10) {
     at -= 2;
-    std::memcpy(at, kPairs + value * 2, 2);
+    std::memcpy(at, kDigitPairs + value * 2, 2);
   } else {
     *--at = static_cast<char>('0' + value);
   }
@@ -124,8 +150,8 @@ void Writer::escaped(std::string_view text) {
 // spare.
 void Writer::escape_part(std::string_view text) {
   assert(text.size() * kLongestEscape + 8 <= kBuffer);
-  if (text.size() * kLongestEscape + 8 > kBuffer - used_) flush();
-  char* to = buffer_.get() + used_;
+  if (text.size() * kLongestEscape + 8 > left()) flush();
+  char* to = at_;
   size_t i = 0;
   while (i + 8 <= text.size()) {
     uint64_t word = 0;
@@ -163,18 +189,15 @@ void Writer::base64(std::string_view bytes) {
   put('"');
 }
 
-void Writer::uuid(std::string_view bytes) {
+char* write_uuid(std::string_view bytes, char* to) {
   assert(bytes.size() == 16);
-  char* to = reserve();
-  *to++ = '"';
   for (size_t i = 0; i < 16; ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) *to++ = '-';
     const auto byte = static_cast<uint8_t>(bytes[i]);
     *to++ = kHex[byte >> 4];
     *to++ = kHex[byte & 15];
   }
-  *to++ = '"';
-  advance(to);
+  return to;
 }
 
 }  // namespace reflex

@@ -1,9 +1,11 @@
 // Writing JSON: strings with escapes, and a buffered writer for answers whose text is mostly copied.
 //
-// A Writer borrows the string it fills; short pieces go through its own buffer, so that a field costs no
-// capacity check of the string.
+// A Writer borrows the string it fills, and the chain that takes what is long: short answers go through its
+// own buffer into the string, long ones from kBuffer on are written into the chain's blocks, where they stay.
+// Whoever writes many pieces in a row takes `open`, keeps the place in a register and hands it back.
 #pragma once
 
+#include <cassert>
 #include <charconv>
 #include <concepts>
 #include <cstdint>
@@ -12,116 +14,171 @@
 #include <string>
 #include <string_view>
 
+#include "chain.h"
+
 namespace reflex {
 
 // Appends `text` as a JSON string with its quotes. Requires: valid UTF-8.
 void append_json_string(std::string* out, std::string_view text);
 
-// As memcpy, but without a call for the short pieces that answers are made of: two moves that overlap.
+// As memcpy, but without a call for the short pieces that answers are made of: moves that overlap.
 inline void copy_piece(char* to, const char* from, size_t size) {
-  if (size > 32) {
-    std::memcpy(to, from, size);
-  } else if (size >= 16) {
-    char head[16];
+  if (size >= 16) {
+    if (size > 256) [[unlikely]] {
+      std::memcpy(to, from, size);
+      return;
+    }
     char tail[16];
-    std::memcpy(head, from, 16);
     std::memcpy(tail, from + size - 16, 16);
-    std::memcpy(to, head, 16);
+    for (size_t i = 0; i + 16 < size; i += 16) {
+      char piece[16];
+      std::memcpy(piece, from + i, 16);
+      std::memcpy(to + i, piece, 16);
+    }
     std::memcpy(to + size - 16, tail, 16);
   } else if (size >= 8) {
-    std::memcpy(to, from, 8);
-    std::memcpy(to + size - 8, from + size - 8, 8);
+    uint64_t head = 0;
+    uint64_t tail = 0;
+    std::memcpy(&head, from, 8);
+    std::memcpy(&tail, from + size - 8, 8);
+    std::memcpy(to, &head, 8);
+    std::memcpy(to + size - 8, &tail, 8);
   } else if (size >= 4) {
-    std::memcpy(to, from, 4);
-    std::memcpy(to + size - 4, from + size - 4, 4);
-  } else {
-    for (size_t i = 0; i < size; ++i) to[i] = from[i];
+    uint32_t head = 0;
+    uint32_t tail = 0;
+    std::memcpy(&head, from, 4);
+    std::memcpy(&tail, from + size - 4, 4);
+    std::memcpy(to, &head, 4);
+    std::memcpy(to + size - 4, &tail, 4);
+  } else if (size != 0) {
+    to[0] = from[0];
+    to[size / 2] = from[size / 2];
+    to[size - 1] = from[size - 1];
   }
 }
 
+inline constexpr char kDigitPairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051"
+    "52535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697989900";
+
 // The value in decimal; `to` has room for 20 characters.
-char* write_integer(uint64_t value, char* to);
+char* write_large_integer(uint64_t value, char* to);
+inline char* write_integer(uint64_t value, char* to) {
+  if (value >= 10'000) return write_large_integer(value, to);
+  const auto small = static_cast<uint32_t>(value);
+  if (small < 100) {
+    if (small < 10) {
+      *to = static_cast<char>('0' + small);
+      return to + 1;
+    }
+    std::memcpy(to, kDigitPairs + small * 2, 2);
+    return to + 2;
+  }
+  const uint32_t high = small / 100;
+  const uint32_t low = small % 100;
+  to[0] = static_cast<char>('0' + high);
+  if (high >= 10) std::memcpy(to, kDigitPairs + high * 2, 2);
+  to += high >= 10 ? 2 : 1;
+  std::memcpy(to, kDigitPairs + low * 2, 2);
+  return to + 2;
+}
+
+// "00112233-4455-6677-8899-aabbccddeeff" without quotes: 36 characters.
+char* write_uuid(std::string_view bytes, char* to);
 
 class Writer {
  public:
   static constexpr size_t kBuffer = 64 << 10;
-  static constexpr size_t kRoom = 512;  // what `reserve` guarantees for unchecked puts
+  static constexpr size_t kRoom = 512;  // what `reserve`, `open` and `room` guarantee for unchecked writing
 
   Writer() : buffer_(new char[kBuffer]) {}
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  void start(std::string* out) {
+  // `chain` may be null: then everything goes into the string.
+  void start(std::string* out, Chain* chain = nullptr) {
     out_ = out;
-    used_ = 0;
+    chain_ = chain;
+    in_chain_ = false;
     flushed_ = 0;
+    begin_ = at_ = buffer_.get();
+    end_ = begin_ + kBuffer;
   }
-  uint64_t written() const { return flushed_ + used_; }
-  void finish() { flush(); }
-  void forget() { used_ = 0; }
+  uint64_t written() const { return flushed_ + static_cast<uint64_t>(at_ - begin_); }
+  // Everything is where it belongs; the writer is to be started again.
+  void finish();
+  // What is still in the buffer is thrown away.
+  void forget() { at_ = begin_; }
 
   void put(char c) {
-    if (used_ == kBuffer) flush();
-    buffer_[used_++] = c;
+    if (at_ == end_) [[unlikely]]
+      flush();
+    *at_++ = c;
   }
   void put(std::string_view text) {
-    if (text.size() > kBuffer - used_) [[unlikely]] {
+    if (text.size() > left()) [[unlikely]] {
       put_slow(text);
       return;
     }
-    copy_piece(buffer_.get() + used_, text.data(), text.size());
-    used_ += text.size();
+    copy_piece(at_, text.data(), text.size());
+    at_ += text.size();
   }
   // A pointer to at least kRoom bytes; tell `advance` where writing ended.
   char* reserve() {
-    if (kBuffer - used_ < kRoom) flush();
-    return buffer_.get() + used_;
+    if (left() < kRoom) [[unlikely]]
+      flush();
+    return at_;
   }
-  void advance(const char* end) { used_ = static_cast<size_t>(end - buffer_.get()); }
+  void advance(char* end) {
+    assert(end <= end_);
+    at_ = end;
+  }
+
+  // The same for who keeps the place: `room(at)` is `at`, or a new place where less than kRoom bytes follow.
+  char* open() { return reserve(); }
+  char* room(char* at) {
+    if (static_cast<size_t>(end_ - at) >= kRoom) [[likely]]
+      return at;
+    at_ = at;
+    flush();
+    return at_;
+  }
+  bool fits(const char* at, size_t size) const { return size <= static_cast<size_t>(end_ - at); }
 
   template <std::floating_point T>
   void number(T value) {
     char* at = reserve();
     advance(std::to_chars(at, at + kRoom, value).ptr);
   }
-  template <std::integral T>
-  void number(T value) {
-    char* at = reserve();
-    auto magnitude = static_cast<uint64_t>(value);
-    if constexpr (std::signed_integral<T>) {
-      if (value < 0) {
-        *at++ = '-';
-        magnitude = 0 - magnitude;
-      }
-    }
-    advance(write_integer(magnitude, at));
-  }
   void escaped(std::string_view text);  // with quotes
   void quoted(std::string_view text) {  // needs no escaping
-    if (text.size() + 2 > kBuffer - used_) [[unlikely]] {
+    if (text.size() + 2 > left()) [[unlikely]] {
       put('"');
       put(text);
       put('"');
       return;
     }
-    char* to = buffer_.get() + used_;
-    to[0] = '"';
-    copy_piece(to + 1, text.data(), text.size());
-    to[text.size() + 1] = '"';
-    used_ += text.size() + 2;
+    at_[0] = '"';
+    copy_piece(at_ + 1, text.data(), text.size());
+    at_[text.size() + 1] = '"';
+    at_ += text.size() + 2;
   }
   void base64(std::string_view bytes);  // with quotes
-  void uuid(std::string_view bytes);    // with quotes
 
  private:
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
   void flush();
   void escape_part(std::string_view text);
   void put_slow(std::string_view text);
 
   std::unique_ptr<char[]> buffer_;
-  size_t used_ = 0;
+  char* begin_ = nullptr;  // of the buffer, or of the chain's last block
+  char* at_ = nullptr;
+  char* end_ = nullptr;
   uint64_t flushed_ = 0;
   std::string* out_ = nullptr;
+  Chain* chain_ = nullptr;
+  bool in_chain_ = false;
 };
 
 }  // namespace reflex

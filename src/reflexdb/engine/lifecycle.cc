@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -55,6 +56,16 @@ socklen_t parse_address(std::string_view text, sockaddr_storage* out) {
   return sizeof v6;
 }
 
+constexpr int kReturnedBytes = 128 << 10;
+constexpr int64_t kTrimEveryMs = 10'000;
+
+// Gives what lies unused between smaller pieces back to the system, now and then.
+void trim_memory(int64_t* last_ms) {
+  if (monotonic_ms() - *last_ms < kTrimEveryMs) return;
+  malloc_trim(0);
+  *last_ms = monotonic_ms();
+}
+
 bool is_listening(int fd) {
   int listening = 0;
   socklen_t size = sizeof listening;
@@ -65,6 +76,9 @@ bool is_listening(int fd) {
 
 int prepare_process() {
   signal(SIGPIPE, SIG_IGN);
+  // Parts of a column are larger than this, and so go back to the system with the snapshot that held them. By
+  // itself the C library would raise the bound with the first that is freed.
+  mallopt(M_MMAP_THRESHOLD, kReturnedBytes);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -191,6 +205,7 @@ void Lifecycle::give_up_listener() {
 void Lifecycle::wait() {
   pollfd waiting[2] = {{wake_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}};
   size_t held = 0;
+  int64_t trimmed_ms = 0;
   while (running_.load() > 0) {
     int64_t end = 0;
     {
@@ -208,7 +223,8 @@ void Lifecycle::wait() {
     if (waiting[1].revents != 0) on_signal();
     eventfd_t count = 0;
     if (waiting[0].revents != 0) eventfd_read(wake_fd_, &count);
-    held = instance_.publication.reap();
+    const size_t before = std::exchange(held, instance_.publication.reap());
+    if (held < before) trim_memory(&trimmed_ms);
     give_up_listener();
   }
   log_event(LogLevel::kInfo, "stopped");

@@ -91,6 +91,9 @@ bool set_text(std::string_view name, std::string_view text, Options* options, st
   } else if (name == "--log-level") {
     if (!parse_level(text, &options->log_level))
       *error = "--log-level is one of debug, info, warning, error.";
+  } else if (name == "--sandbox") {
+    options->sandbox = text == "on";
+    if (text != "on" && text != "off") *error = "--sandbox is on or off.";
   } else {
     *error = "Unknown option " + std::string(name) + "; --help lists them all.";
   }
@@ -98,7 +101,8 @@ bool set_text(std::string_view name, std::string_view text, Options* options, st
 }
 
 bool is_text(std::string_view name) {
-  return name == "--dir" || name == "--listen" || name == "--listen-fd" || name == "--log-level";
+  return name == "--dir" || name == "--listen" || name == "--listen-fd" || name == "--log-level" ||
+         name == "--sandbox";
 }
 
 bool set_option(std::string_view name, std::string_view text, Options* options, std::string* error) {
@@ -158,7 +162,8 @@ std::string help_text() {
       "  --dir DIR                  directory for server.sock; becomes the working directory\n"
       "  --listen-fd N              inherited listening socket; accepts after the order to serve\n"
       "  --listen HOST:PORT         binds and accepts by itself; HOST is a numeric address\n"
-      "  --log-level LEVEL          debug, info, warning or error (info)\n";
+      "  --log-level LEVEL          debug, info, warning or error (info)\n"
+      "  --sandbox on|off           give up the system calls that serving needs not (on)\n";
   const Options defaults;
   for (const NumberOption& option : kNumbers) {
     std::string line = "  " + std::string(option.name) + " N";

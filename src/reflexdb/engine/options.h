@@ -10,6 +10,13 @@
 
 namespace reflex::net {
 
+// A sanitizer's own work needs more of the system than a server does.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSandboxed = false;
+#else
+inline constexpr bool kSandboxed = true;
+#endif
+
 struct Options {
   std::string dir;
   int listen_fd = -1;
@@ -17,8 +24,9 @@ struct Options {
   uint64_t memory_cap_mb = 0;
   uint32_t threads = 0;
   LogLevel log_level = LogLevel::kInfo;
+  bool sandbox = kSandboxed;
   Limits limits;
-  uint32_t max_connections = 10'000;
+  uint32_t max_connections = 12'000;
   uint32_t max_live_queries = 1'000;
   uint32_t header_timeout_ms = 10'000;
   uint32_t idle_timeout_ms = 60'000;

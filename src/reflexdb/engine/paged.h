@@ -47,6 +47,8 @@ class Paged {
     return page != nullptr ? page->values[i & (kPage - 1)] : rest_;
   }
 
+  // Where `get` finds entry `i`. Requires: i < size().
+  const T* place(size_t i) const { return &get(i); }
   // The entries from `i` to the end of its page, one after the other; null where none of them was ever
   // written.
   const T* run(size_t i) const {

@@ -94,6 +94,14 @@ struct PlanGrouping {
   std::vector<Key> order;  // always ends in the columns
   bool has_having = false;
   GroupPred having;
+
+  // Nothing but how many rows there are.
+  bool only_counts() const {
+    for (const PlanAggregate& aggregate : aggregates) {
+      if (aggregate.has_column) return false;
+    }
+    return !grouped;
+  }
 };
 
 struct OrderKey {

@@ -101,15 +101,15 @@ struct QueryEngine::Impl {
     return error;
   }
 
-  QueryError answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
-                    std::string* out) {
+  QueryError answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out,
+                    Chain* rest) {
     if (text.size() > limits.max_query_bytes) return too_large();
     next.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
     if (plan->explained) return explain(snapshot, *plan, out);
-    writer.start(out);
+    writer.start(out, rest);
     error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer, &next);
     if (error.ok()) writer.finish();
     return error;
@@ -198,16 +198,20 @@ QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
 QueryEngine::~QueryEngine() = default;
 
 int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
-                        std::string* out) {
+                        std::string* out, Chain* rest) {
   const size_t before = out->size();
-  try {
-    const QueryError error = impl_->answer(snapshot, text, parameters, out);
-    if (error.ok()) return 200;
+  const auto take_back = [&] {
     out->resize(before);
+    if (rest != nullptr) rest->clear();
+  };
+  try {
+    const QueryError error = impl_->answer(snapshot, text, parameters, out, rest);
+    if (error.ok()) return 200;
+    take_back();
     append_error(error, text, out);
     return error.status;
   } catch (const std::bad_alloc&) {  // the one exception that can come from below
-    out->resize(before);
+    take_back();
     append_error(limit_error("The query needs more memory than the instance has left."), text, out);
     return 422;
   }

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "body.h"
+#include "chain.h"
 #include "parameters.h"
 #include "schema.h"
 #include "snapshot.h"
@@ -33,9 +34,10 @@ class QueryEngine {
   QueryEngine& operator=(const QueryEngine&) = delete;
 
   // Appends the JSON answer, or the JSON error object, to `*out` and returns the HTTP status (200, 400, 413,
-  // 422).
+  // 422). With `rest`, which is empty, a long answer goes on there.
   // `parameters` are what stands for `$name` in the text, decoded; those it doesn't use are passed over.
-  int answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out);
+  int answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out,
+             Chain* rest = nullptr);
   int answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
     return answer(snapshot, text, {}, out);
   }

@@ -63,21 +63,6 @@ bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& 
   return true;
 }
 
-bool before(const Table& table, const PlanSelection& selection, uint32_t a, uint32_t b) {
-  for (const OrderKey& key : selection.order) {
-    const Column& column = table.columns[key.column];
-    const bool has_a = column.has(a);
-    const bool has_b = column.has(b);
-    if (!has_a || !has_b) {
-      if (has_a == has_b) continue;
-      return has_a != key.nulls_first;
-    }
-    const int order = compare_rows(column, a, b);
-    if (order != 0) return (order < 0) != key.descending;
-  }
-  return table.before(a, b);
-}
-
 }  // namespace
 
 void sort_unique(const Table& table, std::vector<uint32_t>* rows) {
@@ -114,20 +99,32 @@ uint64_t rows_wanted(const PlanSelection& selection) {
   return selection.limit > room ? std::numeric_limits<uint64_t>::max() : selection.limit + selection.offset;
 }
 
+bool row_before(const Table& table, const std::vector<OrderKey>& order, uint32_t a, uint32_t b) {
+  for (const OrderKey& key : order) {
+    const Column& column = table.columns[key.column];
+    const bool has_a = column.has(a);
+    const bool has_b = column.has(b);
+    if (!has_a || !has_b) {
+      if (has_a == has_b) continue;
+      return has_a != key.nulls_first;
+    }
+    const int difference = compare_rows(column, a, b);
+    if (difference != 0) return (difference < 0) != key.descending;
+  }
+  return table.before(a, b);
+}
+
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows) {
-  const uint64_t wanted = rows_wanted(selection);
   if (selection.backwards) {
     std::reverse(rows->begin(), rows->end());
     return;
   }
-  const auto less = [&](uint32_t a, uint32_t b) { return before(table, selection, a, b); };
-  if (wanted < rows->size()) {
-    const auto middle = rows->begin() + static_cast<ptrdiff_t>(wanted);
-    std::partial_sort(rows->begin(), middle, rows->end(), less);
-    rows->resize(wanted);
-  } else {
-    std::sort(rows->begin(), rows->end(), less);
-  }
+  TopRows::Room room;
+  TopRows top(table, selection, &room);
+  for (const uint32_t row : *rows) top.add(row);
+  top.finish();
+  rows->resize(top.size());
+  for (size_t i = 0; i < top.size(); ++i) (*rows)[i] = top.row(i);
 }
 
 }  // namespace reflex

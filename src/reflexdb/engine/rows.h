@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "plan.h"
+#include "shown.h"
 #include "store.h"
+#include "top_rows.h"
 
 namespace reflex {
 
@@ -17,9 +19,12 @@ struct Scratch {
   std::vector<uint32_t> rows;
   std::vector<KeyPart> parts;
   std::vector<std::string> converted;
+  ShownRoom shown;
+  TopRows::Room top;
 
   void trim() {
     if (rows.capacity() > kKeptRows) std::vector<uint32_t>().swap(rows);
+    if (top.capacity() > kKeptRows) TopRows::Room().swap(top);
   }
 };
 
@@ -33,8 +38,10 @@ void sort_unique(const Table& table, std::vector<uint32_t>* rows);
 // How many rows matter: the limit and what OFFSET skips.
 uint64_t rows_wanted(const PlanSelection& selection);
 
-// Puts the rows, given in the table's order, in the selection's order and cuts those behind its limit. Ties
-// stay in the table's order.
+// Puts the rows, given in the table's order, in the selection's order and cuts those behind its limit.
 void order_rows(const Table& table, const PlanSelection& selection, std::vector<uint32_t>* rows);
+
+// Does row `a` come before row `b`? Ties are in the table's order.
+bool row_before(const Table& table, const std::vector<OrderKey>& order, uint32_t a, uint32_t b);
 
 }  // namespace reflex

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "options.h"
 #include "private_socket.h"
+#include "sandbox.h"
 #include "version.h"
 
 namespace reflex::net {
@@ -23,6 +24,12 @@ enum ExitStatus : int { kDrained = 0, kWrongOptions = 2, kUnusable = 3, kOutOfMe
 int fail(ExitStatus status, const std::string& sentence) {
   log_event(LogLevel::kError, "start_failed", {{"message", sentence}});
   return status;
+}
+
+void give_up_privileges(const Options& options) {
+  std::string problem;
+  if (options.sandbox && !enter_sandbox(&problem))
+    log_event(LogLevel::kWarning, "not_sandboxed", {{"message", problem}});
 }
 
 int run(const Options& options) {
@@ -37,6 +44,7 @@ int run(const Options& options) {
   if (!private_socket.start(&error)) return fail(kUnusable, error);
   checkpointer.start();
   lifecycle.start_loops();
+  give_up_privileges(options);
   log_event(LogLevel::kInfo, "started", {{"engine", kEngineVersion}});
   lifecycle.wait();
   checkpointer.finish(true);

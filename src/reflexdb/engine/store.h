@@ -92,6 +92,10 @@ struct Link {
     }
     return loaded_children(parent);
   }
+  // Where `loaded_children` looks first, to be fetched beforehand; not to be read.
+  const uint32_t* loaded_start(uint32_t parent) const {
+    return parent < children_of->start.size() ? children_of->start.data() + parent : nullptr;
+  }
   std::span<const uint32_t> loaded_children(uint32_t parent) const {
     const std::vector<uint32_t>& start = children_of->start;
     if (static_cast<size_t>(parent) + 1 >= start.size()) return {};

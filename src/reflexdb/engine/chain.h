@@ -1,0 +1,65 @@
+// The bytes of a long answer in blocks of one size: it grows without being copied, and a block whose bytes
+// are sent is free for the next.
+//
+// A Chain belongs to whoever holds it and may be moved; not to be used by two threads at once. Spare blocks
+// are kept by each thread for its next chain, up to kKept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace reflex {
+
+class Chain {
+ public:
+  static constexpr size_t kBlock = 256 << 10;
+  static constexpr size_t kKept = 64;  // spare blocks of a thread: 16 MiB
+
+  Chain() = default;
+  Chain(Chain&& from) noexcept { *this = std::move(from); }
+  Chain& operator=(Chain&& from) noexcept {
+    if (this == &from) return *this;
+    clear();
+    blocks_ = std::exchange(from.blocks_, {});
+    size_ = std::exchange(from.size_, 0);
+    taken_ = std::exchange(from.taken_, 0);
+    return *this;
+  }
+  ~Chain() { clear(); }
+
+  uint64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  // Room for kBlock bytes behind all others, none of which counts yet.
+  char* add();
+  // The first `used` bytes of the block added last count. Once for each block.
+  void fill(size_t used);
+  void clear();
+
+  // The bytes from the first on, piece by piece: fills up to `most` of `pieces` and answers how many.
+  struct Piece {
+    const char* bytes;
+    size_t size;
+  };
+  size_t front(Piece* pieces, size_t most) const;
+  // The first `count` bytes are done with.
+  void drop(size_t count);
+
+ private:
+  struct Block {
+    std::unique_ptr<char[]> bytes;
+    size_t used = 0;
+  };
+  using Spare = std::vector<std::unique_ptr<char[]>>;
+  static Spare& spare();
+  static void give_back(Block block);
+
+  std::vector<Block> blocks_;
+  uint64_t size_ = 0;
+  size_t taken_ = 0;  // of the first block
+};
+
+}  // namespace reflex

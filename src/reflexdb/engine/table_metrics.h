@@ -1,0 +1,13 @@
+// What each table holds in memory, as Prometheus text: rows, values, texts, key index and links. Names of
+// tables are in it, so it is for those who have a key.
+#pragma once
+
+#include <string>
+
+#include "instance.h"
+
+namespace reflex::net {
+
+void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std::string* out);
+
+}  // namespace reflex::net

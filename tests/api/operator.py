@@ -13,10 +13,14 @@ from reflexdb.control.control import Control
 
 def let_operate(control: Control, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the key's speaker is in the operator's group; all else about it stays."""
-    ordinary = control.accounts.speaker
+    ordinary, remembered = control.accounts.speaker, control.accounts.remembered
 
-    def speaker(credential: str) -> Speaker:
-        found = ordinary(credential)
+    def operating(found: Speaker, credential: str) -> Speaker:
         return replace(found, groups=frozenset({ADMIN_GROUP})) if credential == key else found
 
-    monkeypatch.setattr(control.accounts, "speaker", speaker)
+    def known(credential: str) -> Speaker | None:
+        found = remembered(credential)
+        return None if found is None else operating(found, credential)
+
+    monkeypatch.setattr(control.accounts, "speaker", lambda credential: operating(ordinary(credential), credential))
+    monkeypatch.setattr(control.accounts, "remembered", known)

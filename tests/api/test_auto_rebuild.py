@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from reflexdb.build.image import assemble
 from reflexdb.build.plan import make_plan
@@ -26,6 +27,7 @@ from reflexdb.model.lifecycle import Status
 from reflexdb.model.schema import Backend
 from reflexdb.records import auto_rebuilds, builds, databases, deployments, jobs
 from reflexdb.records.rows import AutoRebuildRow, BuildRow
+from reflexdb.records.tables import builds as table
 from reflexdb.sources import open_source
 from reflexdb.sources.base import SourceAddress
 from tests.api.api import Api
@@ -39,7 +41,7 @@ class Watched:
         self.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
         self.source, self.database, self._control = source, database, control
         rooms = replace(control.rooms, now=lambda: self.now)
-        actions = Actions(rooms, Images(rooms.images), lambda: None)
+        actions = Actions(rooms, Images(rooms), lambda: None)
         self.auto = AutoRebuild(rooms, actions, Leases(rooms))
         self.situation = Situation(control, database)
         self.situation.put(Status.RUNNING)
@@ -57,7 +59,7 @@ class Watched:
         document = {"plan": plan.to_json(), "plan_fingerprint": plan.fingerprint().hex(), **binary}
         digest = images.put(assemble(b"\x7fELF", document, "amd64", "0.1.0"))
         with self._control.rooms.store.write() as tx:
-            builds.change(tx, build, image_digest=digest)
+            tx.execute(update(table).where(table.c.id == build).values(image_digest=digest))
 
     def alter(self, *statements: str) -> None:
         with closing(sqlite3.connect(self.source)) as connection, connection:

@@ -147,7 +147,8 @@ class Deployment:
         self._log(f"Loaded in {time.monotonic() - began:.1f} s")
 
     def _loaded(self, candidate: Running) -> bool:
-        """Whether there is a snapshot. Raises DeployFailed as soon as it is clear that there will be none."""
+        """Whether there is a snapshot that somebody keeps fresh. Raises DeployFailed as soon as it is clear that there
+        will be none."""
         server, sync = candidate.server, candidate.sync
         assert server is not None
         assert sync is not None
@@ -155,7 +156,7 @@ class Deployment:
             words = last_words(self._directory / SERVER_LOG)
             raise DeployFailed("load", f"the server ended with status {server.exit_status()} while loading: {words}")
         status = candidate.status()
-        if status["version"] and not (status.get("stale") and self._is_serving()):
+        if status["version"] and not (status.get("stale") and (self._is_serving() or not status.get("syncConnected"))):
             return True
         told = status.get("sync") or {}
         if status["status"] == "cap_exceeded":  # the server knows it before sync has said so

@@ -33,7 +33,7 @@ def test_without_configuration_no_page_is_told_anything(shared: Api) -> None:
     preflight = shared.client.options("/v1/databases", headers={"Origin": PAGE, **PREFLIGHT})
 
     assert not [name for name in reply.headers if name.startswith("access-control")]
-    assert preflight.status_code == 401
+    assert preflight.status_code == 405
     assert not [name for name in preflight.headers if name.startswith("access-control")]
 
 

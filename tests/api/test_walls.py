@@ -69,6 +69,7 @@ def _one_of_everything(owner: Api, source: Path) -> dict[str, str]:
         "admin/loginId": key["id"],
         "connectionId": created["connection"]["id"],
         "buildId": build,
+        "against": build,
     }
 
 
@@ -112,11 +113,12 @@ def sample(schema: dict[str, Any], document: dict[str, Any], things: dict[str, s
 
 def asked(api: Api, method: str, path: str, operation: dict[str, Any], scene: Scene, document: dict[str, Any]) -> Any:
     content = operation.get("requestBody", {}).get("content", {})
-    options: dict[str, Any] = {}
+    named = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"} & scene.things.keys()
+    options: dict[str, Any] = {"params": {name: scene.things[name] for name in named}}
     if "application/yaml" in content:
-        options = {"content": "version: 1\n", "headers": {"Content-Type": "application/yaml"}}
+        options |= {"content": "version: 1\n", "headers": {"Content-Type": "application/yaml"}}
     elif "application/json" in content:
-        options = {"json": sample(content["application/json"]["schema"], document, scene.things)}
+        options |= {"json": sample(content["application/json"]["schema"], document, scene.things)}
     return api(method, filled(path, scene.things), **options)
 
 
@@ -184,4 +186,5 @@ def test_the_owner_finds_every_one_of_them(scene: Scene, document: dict[str, Any
     for method, path, operation in operations(document):
         if names_a_thing(path, operation, document) and not path.startswith("/admin/"):
             reply = asked(scene.owner, method, path, operation, scene, document)
-            assert reply.status_code not in {403, 404}, f"{method} {path} answered {reply.text}"
+            found = reply.status_code not in {403, 404} or reply.json()["message"].startswith("This build ")
+            assert found, f"{method} {path} answered {reply.text}"

@@ -32,13 +32,15 @@ _KNOWN_FILES = {
     *("cache", "cache/images", "cache/images.lock", "cache/images/<hash>", "cache/work", "cache/work/.lock"),
     *("images", "images/.lock", "images/index.json", "images/oci-layout"),
     *("images/blobs", "images/blobs/sha256", "images/blobs/sha256/<hash>"),
-    *("instances", "instances/.supervised"),
+    *("instances", "instances/.supervised", "checkpoints"),
     *("logs", "logs/builds", "logs/builds/<id>.log", "logs/control.log"),
 }
 _INSTANCE = {
     *("current", "<id>", "<id>/instance.json", "<id>/reflex-server", "<id>/server.log", "<id>/server.sock"),
     *("<id>/sync.json", "<id>/sync.lock", "<id>/sync.log", "<id>/sync.sock"),
+    *("<id>/checkpoint", "<id>/checkpoint.at"),
 }
+_PAUSED = {"<id>", "<id>/checkpoint", "<id>/checkpoint.at", "<id>/sync.json"}
 
 
 def complaints(house: House, api: Api) -> list[str]:
@@ -190,6 +192,8 @@ def _of_files(house: House, status: dict[str, Any]) -> Iterator[str]:
     allowed = set(_KNOWN_FILES)
     if status["instance"]:
         allowed |= {"instances/<id>", *(f"instances/<id>/{name}" for name in _INSTANCE)}
+    if status["database"]["status"] == "paused":
+        allowed |= {f"checkpoints/{name}" for name in _PAUSED}
     for path in everything_in(house.data):
         shape = _HASH.sub("<hash>", _UUID.sub("<id>", path))
         if shape not in allowed:

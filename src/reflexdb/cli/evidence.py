@@ -20,6 +20,7 @@ def provenance(
     statement: Annotated[
         bool, typer.Option("--statement", help="The statement alone, out of its signed envelope.")
     ] = False,
+    as_json: options.Json = True,  # noqa: ARG001 - it is nothing else
 ) -> None:
     """How a build was made: SLSA provenance v1 in a signed DSSE envelope, as JSON."""
     with session(context).client() as client:
@@ -27,7 +28,12 @@ def provenance(
     output.print_json(json.loads(base64.b64decode(envelope["payload"])) if statement else envelope)
 
 
-def sbom(context: typer.Context, database: options.DatabaseArgument, build: BuildArgument = None) -> None:
+def sbom(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: BuildArgument = None,
+    as_json: options.Json = True,  # noqa: ARG001 - it is nothing else
+) -> None:
     """What a build's image is made of: CycloneDX, as JSON."""
     with session(context).client() as client:
         output.print_json(client.get_sbom(*named(client, database, build)))

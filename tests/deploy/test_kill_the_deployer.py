@@ -32,7 +32,7 @@ def log(line):
         os.kill(os.getpid(), signal.SIGKILL)
 site.deployer.deploy(site.spec("d2"), log)
 """
-STEPS = 9
+STEPS = 10
 """Lines a replacing deployment logs. The last case here runs through, which shows that none was left out."""
 
 

@@ -24,6 +24,7 @@ from reflexdb.sources.mysql.binlog.follower import MySQLFollower
 from reflexdb.sources.postgres.follow import PostgresFollower
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.fitting import Present
 from reflexdb.sync.loop import Loop
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule
@@ -59,7 +60,8 @@ class Place:
         self.home.mkdir()
         self.start_server()
         self.orders = Orders(directory)
-        mode = Stream(self.plan, self._follower, dict, directory, "logical" if kind == "postgres" else "binlog", True)
+        unchanged, name = Present(self.plan, {}), "logical" if kind == "postgres" else "binlog"
+        mode = Stream(self.plan, self._follower, lambda: unchanged, directory, name, True)
         self.ended = False
         loop = Loop(self._connect, self.plan.fingerprint(), mode, Schedule(3600, 0), self.orders)
         self.thread = threading.Thread(target=self._run, args=(loop,), daemon=True)
@@ -223,7 +225,7 @@ def test_a_killed_server_goes_on_from_its_checkpoint_at_the_source(place: Place)
         for number in range(5):
             run(f"INSERT INTO notes VALUES ({number}, 'before')")
         client.query("notes { id }", min_position=run(POSITIONS[place.kind][0]), wait_ms=WAIT_MS)
-        until(lambda: place.status()["checkpoint"]["written"] >= 2 and place.is_durable(), 120)
+        until(place.is_durable, 120)
         run("INSERT INTO notes VALUES (5, 'in no checkpoint')")
         client.query("notes { id }", min_position=run(POSITIONS[place.kind][0]), wait_ms=WAIT_MS)
         place.server.kill()

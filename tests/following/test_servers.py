@@ -119,7 +119,7 @@ def test_a_log_that_is_gone_costs_one_reload_and_the_old_rows_serve_meanwhile(fo
     place.start()
     place.check()
     assert place.log("position_lost")
-    assert loads(place) == 2
+    wait(lambda: loads(place) == 2, "everything was read once more")
 
 
 def test_a_slot_that_was_given_up_costs_one_reload_and_is_made_anew(follow: Follow, own: Own) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg import sql
 
-from reflexdb.model.errors import InvalidRequest, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import InvalidRequest, SourceData, SourceError, SourceMissing, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.catalog import Catalog
@@ -159,6 +159,11 @@ class PostgresFollower:
             with translated(self._address, "beginning an exact snapshot"), connection.cursor() as cursor:
                 cursor.execute(f"SET search_path TO {quoted(place.schema)}, public")
                 begin_view(cursor, snapshot)
+        except SourceData as error:  # nothing is asked for yet but the view itself
+            end_view(connection)
+            raise SourceUnreachable(
+                "The exact view of the source ended before it was used, with the connection that held it."
+            ) from error
         except BaseException:
             end_view(connection)
             raise

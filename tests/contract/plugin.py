@@ -87,7 +87,7 @@ class Plugin:
         os.environ["REFLEXDB_ANSWERS_SEEN"] = str(self._judge.directory)
         paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-        sys.path.append(str(SITE))
+        sys.path.insert(0, str(SITE))  # before a sitecustomize of the machine: servers are started with this path
         from answers_seen import listen
 
         listen()

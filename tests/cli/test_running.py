@@ -123,6 +123,9 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
     for words in ("#1 ", "first key", "reuse ", "users (1 rows)", "sha256:"):
         assert words in shown.out
     assert (numbered["number"], numbered["status"]) == (1, "succeeded")
+    for command, pinned in (("pin", True), ("unpin", False)):
+        told = cli("build", command, running, "#1", "--json")
+        assert told.json() == {"buildId": numbered["id"], "pinned": pinned}, told.err
     assert "provision" in listed.out
     assert [each["toBuildId"] for each in records["deployments"]] == [numbered["id"]]
     assert cli("builds", running, "--status", "succeeded", "--deployable").out.count("succeeded") == 1

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import options, output, resolve
+from reflexdb.cli import options, output
+from reflexdb.cli.past import named
 from reflexdb.cli.session import session
 
 Build = Annotated[str, typer.Argument(help="Id of a build, how it begins, or its number like #3.")]
@@ -17,8 +18,7 @@ def pin(
 ) -> None:
     """Keep the image of a build, so that it can always be deployed again."""
     with session(context).client() as client:
-        database_id = resolve.database(client, database)["id"]
-        chosen = resolve.build(client, database_id, build)["id"]
+        database_id, chosen = named(client, database, build)
         client.pin_build(database_id, chosen)
     _tell(chosen, pinned=True, as_json=as_json)
 
@@ -28,8 +28,7 @@ def unpin(
 ) -> None:
     """Let the image of a build go once enough newer ones are there."""
     with session(context).client() as client:
-        database_id = resolve.database(client, database)["id"]
-        chosen = resolve.build(client, database_id, build)["id"]
+        database_id, chosen = named(client, database, build)
         client.unpin_build(database_id, chosen)
     _tell(chosen, pinned=False, as_json=as_json)
 

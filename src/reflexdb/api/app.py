@@ -77,7 +77,7 @@ def create_app(control: Control, settings: ApiSettings | None = None, telemetry:
     app.add_middleware(Bounds, settings=settings)
     cors.install(app, settings)
     app.add_middleware(Envelope)
-    app.add_middleware(Access, watchers=telemetry.requests)
+    app.add_middleware(Access, precedence=control.rooms.precedence, watchers=telemetry.requests)
     metrics.install(app, telemetry.metrics, telemetry.access)
 
     @app.get("/v1/openapi.json", include_in_schema=False)

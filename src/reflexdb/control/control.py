@@ -46,6 +46,7 @@ from reflexdb.model.errors import LeaseLost, NotFound, RecordsUnavailable
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.records import builds, deployments, jobs
 from reflexdb.records.rows import AutoRebuildRow, DeploymentRow
+from reflexdb.records.store import background
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sync.backoff import Backoff
 
@@ -195,8 +196,11 @@ class Control:
     def _reconcile(self) -> None:
         def tick() -> None:
             self._wake.clear()
-            with self.rooms.watcher.doing(_TICK):
+            began = time.monotonic()
+            with self.rooms.watcher.doing(_TICK), background(self.rooms.precedence.let_pass):
                 self._reconciler.tick()
+            # However often it is woken, requests have at least as much of the interpreter as looking does.
+            self._stopping.wait(min(time.monotonic() - began, self.rooms.settings.tick_s))
 
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
 
@@ -216,7 +220,7 @@ class Control:
 
     def _watch(self) -> None:
         def poll() -> None:
-            with self.rooms.watcher.doing(_POLL):
+            with self.rooms.watcher.doing(_POLL), background(self.rooms.precedence.let_pass):
                 self._health.poll()
 
         self._again_and_again(poll, "health_poll_failed", self._stopping, self._health_interval_s)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from reflexdb.build.base import Builder, ImageStore
 from reflexdb.control.fetch import fetch
 from reflexdb.control.payments import NoPayments, Payments
+from reflexdb.control.precedence import Precedence
 from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
@@ -96,6 +97,7 @@ class Rooms:
     fetch: Callable[[str], bytes] = fetch
     """One document from the web."""
     payments: Payments = field(default_factory=NoPayments)
+    precedence: Precedence = field(default_factory=Precedence)
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
     watcher: Watcher = field(default_factory=Nobody)

@@ -93,6 +93,18 @@ def test_without_a_former_slot_the_source_must_be_read(
         follower.stream(one.plan, one.replica.position)
 
 
+def test_a_publication_that_is_younger_than_the_position_costs_a_reading(follow: Callable[..., Following]) -> None:
+    one = follow(ACCOUNTS)
+    one.stream.close()
+    name = f"reflexdb_{one.database.schema}"
+    one.database.execute(f"DROP PUBLICATION {name}")
+    one.database.execute("INSERT INTO accounts VALUES (1, 'Ann', 5)")
+    one.database.execute(f"CREATE PUBLICATION {name} FOR TABLE accounts WITH (publish_via_partition_root = true)")
+    one.resume()
+    with pytest.raises(PositionLost, match="younger"):
+        one.catch_up()
+
+
 def test_a_copy_that_is_refused_is_said_and_leaves_nothing(
     follow: Callable[..., Following], succeeding: Succeeding
 ) -> None:

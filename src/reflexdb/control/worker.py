@@ -254,6 +254,7 @@ class Worker:
         note = self._log(job)
         spec, settings = self._spec(row, connection, build, note)
         self._note_start(job, spec, settings, connection.password_ref)
+        self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         try:
             with self._phase(job, "deploy"):
@@ -283,6 +284,7 @@ class Worker:
                 settings=settings,
                 password_ref=ref,
                 capture_schema=None if spec.sync_mode == POLL else spec.plan.schema,
+                capture_publication=spec.follow.publication,
                 created_at=now,
                 updated_at=now,
             )
@@ -297,7 +299,7 @@ class Worker:
         settings = wanted(row, connection, plan.sync, self._rooms.settings.min_sync_interval_s)
         source = address(settings, source_address(self._rooms, connection).password)
         deployment_id = new_id()
-        follow = options_for(deployment_id, row.binlog_server_id)
+        follow = self._capture.succeeding(options_for(deployment_id, row.binlog_server_id), row.id, plan, source)
         settings["syncMode"] = self._capture.choose(settings["syncMode"], plan, source, follow, note)
         spec = InstanceSpec(
             database_id=row.id,

@@ -106,6 +106,12 @@ def unreleased(tx: Tx, database_id: str | None = None) -> list[DeploymentRow]:
     return [noun(DeploymentRow, row) for row in tx.execute(query)]
 
 
+def captured(tx: Tx, database_id: str) -> list[DeploymentRow]:
+    """All of the database that may have something at their source, running or not."""
+    query = select(table).where(table.c.database_id == database_id, table.c.capture_schema.is_not(None))
+    return [noun(DeploymentRow, row) for row in tx.execute(query)]
+
+
 def password_refs(tx: Tx) -> set[str]:
     """Passwords that running deployments, and the clearing up after retired ones, still need."""
     needed = table.c.retired_at.is_(None) | table.c.capture_schema.is_not(None)

@@ -160,6 +160,8 @@ class DeploymentRow:
     """Where in the source's history the newest snapshot that was seen is; None where the source has no such notion."""
     capture_schema: str | None
     """The schema at whose source something of this deployment's may be left; None where nothing is."""
+    capture_publication: str | None
+    """What it shares there with the deployments it succeeded; None where it is its own."""
 
 
 @dataclass(frozen=True, slots=True)

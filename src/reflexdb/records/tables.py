@@ -195,6 +195,7 @@ deployments = Table(
     time("retired_at", nullable=True),
     Column("source_position", Text),
     Column("capture_schema", Text),
+    Column("capture_publication", Text),
 )
 _serves = deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None)
 unique_among(_serves, "deployments_serving", deployments.c.database_id)

@@ -181,7 +181,12 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         return SourceMissing(
             f"PostgreSQL at {at}{task}: {said} Check the name, and that user {address.user!r} may see it."
         )
-    if state in ("42501",):
+    if state == "42501" and "replication" in said.lower():
+        return SourceDenied(
+            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said}. Run: ALTER ROLE {quoted(address.user)} "
+            "REPLICATION;"
+        )
+    if state == "42501":
         return SourceDenied(
             f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Run: GRANT SELECT ON ALL TABLES IN SCHEMA "
             f"<schema> TO {quoted(address.user)}; GRANT USAGE ON SCHEMA <schema> TO {quoted(address.user)};"

@@ -102,8 +102,14 @@ format: $(STAMP) ## put Python and C++ into the project's format and print the p
 	@$(PY) tools/docs.py
 
 .PHONY: bench
-bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
+bench: compiler $(STAMP) ## ReflexDB beside nginx, Redis, FastAPI, PostGraphile, ROAPI, DuckDB and SQLite, in one run: BENCH_ARGS='--size full'
 	@$(PY) -m bench.run $(BENCH_ARGS)
+
+.PHONY: bench-setup
+bench-setup: $(STAMP) ## install what ReflexDB is compared with: asyncpg, DuckDB and ROAPI into .venv, PostGraphile beside its module
+	@$(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all: -r requirements-bench.lock
+	@if command -v npm >/dev/null; then cd bench/contenders/postgraphile && npm ci --no-audit --no-fund --silent; \
+	else echo "bench-setup: without npm PostGraphile is left out (Debian: apt-get install nodejs npm)" >&2; fi
 
 .PHONY: bench-engine
 bench-engine: compiler $(STAMP) ## what queries cost in the engine alone: CPU time without a network

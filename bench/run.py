@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,9 @@ from reflexdb.client import ClientError
 
 OUT = Path(__file__).parent / "out"
 LONGEST_CASE_S = 30.0
+MOST_TOLD = 300
+FAILURES = (RuntimeError, OSError, ValueError, AssertionError, subprocess.SubprocessError)
+"""Of one contender, which others do not suffer for."""
 Start = Callable[["Run"], AbstractContextManager[Contender]]
 
 
@@ -45,6 +49,7 @@ class Run:
         self.outcome = report.Outcome(of, options.size, options.seconds)
         self.digests: dict[str, list[str]] = {}
         self.ours: Reflex | None = None
+        self.failed = False
         self._stack = stack
         self._database: Database | None = None
 
@@ -98,7 +103,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     write(run)
-    return 0
+    return 1 if run.failed else 0
 
 
 def parse() -> argparse.Namespace:
@@ -167,6 +172,11 @@ def others(run: Run, which: dict[str, Start]) -> None:
                 run.measure(who)
         except MissingError as error:
             run.outcome.left_out.append(f"{name} is not installed: {error}")
+        except FAILURES as error:
+            run.failed = True
+            said = " ".join(str(error).split())[:MOST_TOLD]
+            run.outcome.left_out.append(f"{name} gave up, and what is said of it is not whole: {said}")
+            print(f"bench: {run.outcome.left_out[-1]}", file=sys.stderr, flush=True)
 
 
 def write(run: Run) -> None:

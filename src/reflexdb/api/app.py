@@ -14,6 +14,7 @@ from reflexdb.api import (
     admin_plans,
     audit,
     billing,
+    build_images,
     build_log,
     builds,
     connections,
@@ -53,7 +54,7 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_database = (databases, instances, freshness, builds, evidence, build_log, deployments, keys)
+    of_database = (databases, instances, freshness, builds, evidence, build_images, build_log, deployments, keys)
     for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app

@@ -55,3 +55,8 @@ class PinnedBuild(Answer):
     id: Id
     number: int
     pinnedAt: Time
+
+
+class MovedImage(Answer):
+    digest: str
+    address: str | None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from reflexdb.build.image import ImageParts
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 
@@ -75,6 +76,9 @@ class Builder(Protocol):
 class ImageStore(Protocol):
     """Keeps images by digest. Everything read from it is verified against the digest, and signed by a trusted key."""
 
+    mirrored: bool
+    """Whether images are kept elsewhere too, from where what is missing here can be had."""
+
     def uri(self, digest: str) -> str:
         """Where an image is or would be: `oci:DIRECTORY@DIGEST`."""
         ...
@@ -102,6 +106,18 @@ class ImageStore(Protocol):
 
     def unpack(self, digest: str, directory: Path) -> Path:
         """Verify, write the server binary into `directory` (mode 0755) and return its path. Raises ImageDamaged."""
+        ...
+
+    def parts(self, digest: str) -> ImageParts:
+        """The blobs of an image, to be put elsewhere. Raises ImageDamaged."""
+        ...
+
+    def push(self, digest: str, log: Log) -> str:
+        """Put an image elsewhere too, and return its address there. Raises Unavailable, ImageDamaged."""
+        ...
+
+    def pull(self, digest: str) -> None:
+        """Have an image here from elsewhere. Raises Unavailable, ImageDamaged, BuildFailed("package")."""
         ...
 
     def sign(self, digest: str) -> None:

@@ -24,13 +24,15 @@ from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Pro
 from reflexdb.build.emit import emit
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
+from reflexdb.build.mirrored import MirroredStore
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
+from reflexdb.build.remote import Remote
 from reflexdb.build.signing import SigningKeys
 from reflexdb.build.store import DirectoryStore
 from reflexdb.build.toolchain import Toolchain, find_toolchain
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import BuildFailed
+from reflexdb.model.errors import BuildFailed, Unavailable
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
@@ -69,13 +71,20 @@ class _Inputs:
 class LocalBuilder:
     """Builder that compiles here and stores images in a directory."""
 
-    def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY, keys: SigningKeys | None = None) -> None:
-        """With keys, what is made is signed, and what is not signed is made again."""
+    def __init__(
+        self,
+        data_dir: Path,
+        engine_dir: Path = ENGINE_DIRECTORY,
+        keys: SigningKeys | None = None,
+        elsewhere: Remote | None = None,
+    ) -> None:
+        """With keys, what is made is signed, and what is not signed is made again. `elsewhere` gets every image too."""
         self._cache = data_dir.absolute() / "cache"
         self._engine_dir = engine_dir
         shared = os.environ.get(ENGINE_CACHE_VARIABLE)
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
-        self.store = DirectoryStore(data_dir / "images", keys)
+        images = data_dir / "images"
+        self.store = MirroredStore(images, elsewhere, keys) if elsewhere else DirectoryStore(images, keys)
 
     def build(
         self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
@@ -96,10 +105,10 @@ class LocalBuilder:
             known = self._known(inputs.key())
         if known:
             log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
-            return BuildResult(self._image(known, reused=True), plan)
+            return BuildResult(self._image(known, phases, log, reused=True), plan)
         digest = self._make(inputs, phases, log)
         log(f"done: image {digest}")
-        return BuildResult(self._image(digest, reused=False), plan)
+        return BuildResult(self._image(digest, phases, log, reused=False), plan)
 
     def _known(self, key: str) -> str | None:
         """The intact image that the same inputs made before."""
@@ -150,8 +159,18 @@ class LocalBuilder:
         _check_answers(binary, inputs.plan, directory)
         return binary.read_bytes()
 
-    def _image(self, digest: str, *, reused: bool) -> Image:
-        return Image(digest, self.store.uri(digest), self.store.size_bytes(digest), reused)
+    def _image(self, digest: str, phases: _Phases, log: Log, *, reused: bool) -> Image:
+        return Image(digest, self._pushed(digest, phases, log), self.store.size_bytes(digest), reused)
+
+    def _pushed(self, digest: str, phases: _Phases, log: Log) -> str:
+        """Where the image is for others. A registry that fails fails no build: what is here can be deployed."""
+        if self.store.mirrored:
+            try:
+                with phases.run("push"):
+                    return self.store.push(digest, log)
+            except Unavailable as exc:
+                log(f"push: failed, and can be asked for again (`reflexdb build push`): {exc.message}")
+        return self.store.uri(digest)
 
 
 class _Phases:

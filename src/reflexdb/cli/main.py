@@ -26,6 +26,7 @@ from reflexdb.cli import (
     database,
     evidence,
     freshness,
+    images,
     key,
     lifecycle,
     look,
@@ -103,6 +104,9 @@ past.build_app.command("log")(build_log.log)
 past.build_app.command("provenance")(evidence.provenance)
 past.build_app.command("sbom")(evidence.sbom)
 past.build_app.command("diff")(evidence.diff)
+past.build_app.command("export")(images.export)
+past.build_app.command("push")(images.push)
+past.build_app.command("pull")(images.pull)
 past.build_app.command("pin")(pins.pin)
 past.build_app.command("unpin")(pins.unpin)
 app.command("deployments")(past.deployments)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import ApiError, Unreachable
 from reflexdb.client.events import events
-from reflexdb.client.evidence_types import BuildDifference, SigningKey
+from reflexdb.client.evidence_types import BuildDifference, MovedImage, SigningKey
 from reflexdb.client.transport import RETRIED_STATUSES, Transport
 from reflexdb.client.types import (
     Accepted,
@@ -40,6 +40,7 @@ from reflexdb.client.types import (
     TestConnectionResult,
 )
 
+IMAGE_TIMEOUT_S = 300.0
 TEST_TIMEOUT_S = 120.0
 LOG_POLL_S = 0.4
 LOG_PATIENCE_S = 60.0
@@ -156,6 +157,25 @@ class ReflexClient:
     def get_provenance(self, database_id: str, build_id: str) -> dict[str, Any]:
         """The DSSE envelope of a build's SLSA provenance."""
         answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "provenance")
+        return answer
+
+    def export_image(self, database_id: str, build_id: str) -> bytes:
+        """A tar with the build's image, for any OCI tool."""
+        path = f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/image"
+        return self._http.send("GET", path, None, None, timeout=IMAGE_TIMEOUT_S).content
+
+    def push_image(self, database_id: str, build_id: str) -> MovedImage:
+        """Put it into the control plane's registry."""
+        answer: MovedImage = self._call(
+            "POST", "databases", database_id, "builds", build_id, "image", "push", timeout=IMAGE_TIMEOUT_S
+        )
+        return answer
+
+    def pull_image(self, database_id: str, build_id: str) -> MovedImage:
+        """Have it at the control plane again, from its registry."""
+        answer: MovedImage = self._call(
+            "POST", "databases", database_id, "builds", build_id, "image", "pull", timeout=IMAGE_TIMEOUT_S
+        )
         return answer
 
     def diff_builds(self, database_id: str, build_id: str, against: str | None = None) -> BuildDifference:

@@ -30,3 +30,8 @@ class SigningKey(TypedDict):
     active: bool
     createdAt: str
     retiredAt: str | None
+
+
+class MovedImage(TypedDict):
+    digest: str
+    address: str | None

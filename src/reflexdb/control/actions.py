@@ -90,7 +90,7 @@ class Actions:
         self._check(row, Action.REDEPLOY, has_image=True)
         if build.image_digest is None:
             raise Conflict(f"Build {build.id} has no image: its status is {build.status}; choose a deployable build")
-        why_not = self._images.refusal(build.image_digest)
+        why_not = self._images.refusal_at_last(build.image_digest)
         if why_not is not None:
             raise Conflict(f"Build {build.id} can't be deployed; choose another build, or rebuild. {why_not}")
         misfit = self._comparing.misfit(row, build.image_digest)

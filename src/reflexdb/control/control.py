@@ -37,6 +37,7 @@ from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import Rooms, canonical_id
+from reflexdb.control.shipping import Shipping
 from reflexdb.control.site import site_of
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
@@ -94,6 +95,7 @@ class Control:
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
         self.comparing = Comparing(rooms)
+        self.shipping = Shipping(rooms)
         self.retention = Retention(rooms, images)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,18 @@ from reflexdb.api.app import create_app
 from reflexdb.build.image import Blob
 from reflexdb.build.store import DirectoryStore
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import read_image_place
+from reflexdb.control.image_places import read_image_place, read_platforms
 from reflexdb.control.local import open_control
+from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import Settings, new_id
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.lifecycle import Status
+from reflexdb.records import builds
 from tests.api.api import UNHURRIED, Api, make_source, sqlite_connection
 from tests.api.plane import Plane, plane_on
 from tests.api.situation import Situation
 from tests.api.test_evidence import another
+from tests.build.images import image
 from tests.servers.registry import MISSING, PASSWORD, USER, RunningRegistry, password, program, registry
 
 needs_registry = pytest.mark.skipif(program() is None, reason=MISSING)
@@ -66,6 +70,42 @@ def test_what_is_no_image_or_no_whole_one_is_not_given_out(api: Api, situation: 
     for blob in (situation.control.rooms.data_dir / "images" / "blobs" / "sha256").iterdir():
         blob.write_bytes(blob.read_bytes() + b"x")
     assert "not given out" in api("GET", f"{path}/{situation.build}/image", expect=409).json()["message"]
+
+
+def with_another_platform(situation: Situation, build_id: str, binary: bytes) -> str:
+    """The digest of an image for arm64 that the build made too."""
+    rooms = situation.control.rooms
+    assert isinstance(rooms.images, DirectoryStore)
+    other = rooms.images.put(image(binary, architecture="arm64"))
+    with rooms.store.write() as tx:
+        builds.change(tx, build_id, other_images={"linux/arm64": other})
+    return other
+
+
+def test_an_image_for_another_platform_is_given_out(api: Api, situation: Situation) -> None:
+    path = f"/databases/{situation.database}/builds/{situation.build}"
+    assert "no image for linux/arm64" in api("GET", f"{path}/image?platform=linux/arm64", expect=409).json()["message"]
+    other = with_another_platform(situation, situation.build, b"arm")
+    detail = api.get(path)
+
+    assert detail["image"]["otherPlatforms"] == {"linux/arm64": other}
+    for platform, digest in (("linux/arm64", other), ("linux/amd64", detail["image"]["digest"])):
+        reply = api("GET", f"{path}/image?platform={platform}", expect=200)
+        assert f"reflexdb-{digest[7:19]}.tar" in reply.headers["content-disposition"]
+    assert "platform" in api("GET", f"{path}/image?platform=linux/riscv64", expect=400).json()["message"]
+
+
+def test_an_image_for_another_platform_goes_with_the_one_it_was_made_with(api: Api, situation: Situation) -> None:
+    control, rooms = situation.control, situation.control.rooms
+    serves = with_another_platform(situation, situation.build, b"of the one that serves")
+    old = with_another_platform(situation, another(situation, "people"), b"of an old one")
+    another(situation, "persons")
+    keeping_one = replace(rooms, settings=replace(rooms.settings, keep_images=1))
+    gone = Retention(keeping_one, control.retention._images).sweep()
+
+    assert old in gone
+    assert not rooms.images.verify(old)
+    assert rooms.images.verify(serves)
 
 
 def test_without_a_registry_nothing_is_pushed_or_pulled(api: Api, situation: Situation) -> None:
@@ -192,3 +232,5 @@ def test_a_registry_that_can_not_be_meant_is_refused_at_the_start(given: dict[st
     with pytest.raises(InvalidRequest, match=told):
         read_image_place(given)
     assert read_image_place({}) is None
+    with pytest.raises(InvalidRequest, match="REFLEXDB_PLATFORMS: 'arm' is no platform"):
+        read_platforms({"REFLEXDB_PLATFORMS": "arm"})

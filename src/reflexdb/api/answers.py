@@ -193,6 +193,7 @@ class BuildImage(Answer):
     uri: str | None
     sizeBytes: int | None
     signature: ImageSignature | None
+    otherPlatforms: dict[str, str]
 
 
 class BuildTable(Answer):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
 
 from reflexdb.api import evidence_answers as answers
 from reflexdb.api.context import Account, Controlled, errors
@@ -19,13 +21,22 @@ _TAR = "application/x-tar"
     response_class=Response,
     responses={
         200: {"description": "The image", "content": {_TAR: {"schema": {"type": "string", "format": "binary"}}}},
-        **errors(404, 409),
+        **errors(400, 404, 409),
     },
 )
-def export_image(id: str, build_id: str, account: Account, control: Controlled) -> Response:  # noqa: A002
+def export_image(
+    id: str,  # noqa: A002
+    build_id: str,
+    account: Account,
+    control: Controlled,
+    platform: Annotated[
+        Literal["linux/amd64", "linux/arm64"] | None,
+        Query(description="For which it was built; the control plane's own, where left out"),
+    ] = None,
+) -> Response:
     """One tar that is an OCI layout and what `docker load` takes: `podman load`, `skopeo copy oci-archive:...` and any
     other OCI tool read it. The digest of the image is the build's; the same image gives the same bytes."""
-    file = control.shipping.file(account, id, build_id)
+    file = control.shipping.file(account, id, build_id, platform)
     headers = {"Content-Disposition": f'attachment; filename="{file.name}"', "Cache-Control": "private, no-store"}
     return Response(file.content, media_type=_TAR, headers=headers)
 

@@ -113,6 +113,7 @@ def _image(row: BuildRow, signature: Signature | None) -> Json | None:
         "uri": row.image_uri,
         "sizeBytes": row.image_bytes,
         "signature": None if signature is None else _signature(signature),
+        "otherPlatforms": dict(row.other_images or {}),
     }
 
 

@@ -5,8 +5,8 @@ Called by control from a worker thread. A builder refuses to know databases, acc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ class BuildRequest:
 class BuildResult:
     image: Image
     plan: Plan
+    others: Mapping[str, Image] = field(default_factory=dict)
+    """The same for other platforms, by their names, where these were asked for."""
 
 
 Log = Callable[[str], None]

@@ -21,6 +21,7 @@ from typing import Any
 import reflexdb
 from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, unchecked
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
+from reflexdb.build.cross import PLATFORMS, check_elf, cross_toolchain, emulator
 from reflexdb.build.emit import emit
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
 from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
@@ -77,8 +78,11 @@ class LocalBuilder:
         engine_dir: Path = ENGINE_DIRECTORY,
         keys: SigningKeys | None = None,
         elsewhere: Remote | None = None,
+        platforms: tuple[str, ...] = (),
     ) -> None:
-        """With keys, what is made is signed, and what is not signed is made again. `elsewhere` gets every image too."""
+        """With keys, what is made is signed, and what is not signed is made again. `elsewhere` gets every image too;
+        for `platforms` other than this machine's own there is an image beside it."""
+        self._platforms = platforms
         self._cache = data_dir.absolute() / "cache"
         self._engine_dir = engine_dir
         shared = os.environ.get(ENGINE_CACHE_VARIABLE)
@@ -93,22 +97,34 @@ class LocalBuilder:
         with phases.run("plan"):
             plan = _plan(request, log)
         with phases.run("engine"):
-            toolchain = find_toolchain()
-            inputs = _Inputs(
-                plan,
-                _sha256(request.config_text),
-                toolchain,
-                EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check),
-            )
-            log(f"engine: {toolchain.version}, {toolchain.machine}")
+            inputs = self._inputs(plan, request, find_toolchain(), check)
+            log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
+        image = self._image_of(inputs, phases, log)
+        own = f"linux/{inputs.toolchain.architecture}"
+        others = [self._other(platform, plan, request, phases, log) for platform in self._platforms if platform != own]
+        return BuildResult(image, plan, dict(others))
+
+    def _other(self, platform: str, plan: Plan, request: BuildRequest, phases: _Phases, log: Log) -> tuple[str, Image]:
+        """The same plan for another platform, its passes named after it."""
+        apart = phases.of(platform)
+        with apart.run("engine"):
+            inputs = self._inputs(plan, request, cross_toolchain(platform, self._cache), phases.check)
+            log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
+        return platform, self._image_of(inputs, apart, log)
+
+    def _inputs(self, plan: Plan, request: BuildRequest, toolchain: Toolchain, check: Check) -> _Inputs:
+        engine = EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check)
+        return _Inputs(plan, _sha256(request.config_text), toolchain, engine)
+
+    def _image_of(self, inputs: _Inputs, phases: _Phases, log: Log) -> Image:
         with phases.run("reuse"):
             known = self._known(inputs.key())
         if known:
             log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
-            return BuildResult(self._image(known, phases, log, reused=True), plan)
+            return self._image(known, phases, log, reused=True)
         digest = self._make(inputs, phases, log)
         log(f"done: image {digest}")
-        return BuildResult(self._image(digest, phases, log, reused=False), plan)
+        return self._image(digest, phases, log, reused=False)
 
     def _known(self, key: str) -> str | None:
         """The intact image that the same inputs made before."""
@@ -137,7 +153,7 @@ class LocalBuilder:
             unit = emit(inputs.plan)
             log(f"emit: {unit.count(chr(10)):,} lines")
         with phases.run("compile"), scratch_directory(self._cache / "work") as directory:
-            binary = self._compile(inputs, unit, objects, directory)
+            binary = self._compile(inputs, unit, objects, directory, log)
             log(f"compile: {len(binary):,} bytes, static")
         with phases.run("package"):
             parts = assemble(
@@ -153,10 +169,10 @@ class LocalBuilder:
             self._remember(inputs.key(), digest)
         return digest
 
-    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path) -> bytes:
+    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path, log: Log) -> bytes:
         compiled = inputs.engine.compile_unit(unit, directory)
         binary = inputs.engine.link(compiled, objects, directory)
-        _check_answers(binary, inputs.plan, directory)
+        _check_answers(binary, inputs, directory, log)
         return binary.read_bytes()
 
     def _image(self, digest: str, phases: _Phases, log: Log, *, reused: bool) -> Image:
@@ -176,14 +192,20 @@ class LocalBuilder:
 class _Phases:
     """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
 
-    def __init__(self, log: Log, passed: Passed | None, check: Check) -> None:
+    def __init__(self, log: Log, passed: Passed | None, check: Check, suffix: str = "") -> None:
         self._log = log
         self._passed = passed
-        self._check = check
+        self.check = check
+        self._suffix = suffix
+
+    def of(self, platform: str) -> _Phases:
+        """The same, with the platform in the name of each pass."""
+        return _Phases(self._log, self._passed, self.check, f" {platform}")
 
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        self._check()
+    def run(self, pass_name: str) -> Iterator[None]:
+        name = pass_name + self._suffix
+        self.check()
         started, failed = time.monotonic(), True
         try:
             yield
@@ -254,12 +276,21 @@ def _document(inputs: _Inputs, unit: str, binary: bytes) -> dict[str, Any]:
     }
 
 
-def _check_answers(binary: Path, plan: Plan, directory: Path) -> None:
-    """Start the new server once and hear which plan it serves."""
-    outcome = run([str(binary), "--schema"], directory, Limits(wall_s=20, cpu_s=20))
+def _check_answers(binary: Path, inputs: _Inputs, directory: Path, log: Log) -> None:
+    """Start the new server once and hear which plan it serves; one for another platform where that can be run here."""
+    command = [str(binary), "--schema"]
+    if inputs.toolchain.machine in PLATFORMS.values():
+        platform = f"linux/{inputs.toolchain.architecture}"
+        check_elf(binary, platform)
+        runs = emulator(platform)
+        if runs is None:
+            log(f"compile: the server for {platform} is whole by its header; nothing here can start it")
+            return
+        command = [runs, *command]
+    outcome = run(command, directory, Limits(wall_s=60, cpu_s=60))
     fingerprint = None
     with suppress(ValueError, TypeError, KeyError):
         fingerprint = json.loads(outcome.output)["fingerprint"]
-    if not outcome.ok or fingerprint != plan.fingerprint().hex():
+    if not outcome.ok or fingerprint != inputs.plan.fingerprint().hex():
         said = (outcome.lines() or ["nothing"])[0][:200]
         raise BuildFailed("compile", f"The compiled server does not know its plan; asked for it, it said: {said}")

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from reflexdb.build.base import Check, unchecked
@@ -55,9 +56,15 @@ class Outcome:
         return self.output.splitlines()
 
 
-def run(command: Sequence[str], directory: Path, limits: Limits | None = None, check: Check = unchecked) -> Outcome:
+def run(
+    command: Sequence[str],
+    directory: Path,
+    limits: Limits | None = None,
+    check: Check = unchecked,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Outcome:
     """Run to the end or to the limit; nothing of it runs when this returns. Raises OSError where it cannot start, and
-    what `check` raises."""
+    what `check` raises. `environment` is added to what every program gets."""
     bounds = limits or Limits()
     confined = [
         sys.executable,
@@ -71,7 +78,7 @@ def run(command: Sequence[str], directory: Path, limits: Limits | None = None, c
     process = subprocess.Popen(
         [*confined, str(os.getpid()), *command],
         cwd=directory,
-        env=_environment(directory),
+        env=_environment(directory) | dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

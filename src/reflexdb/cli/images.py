@@ -22,11 +22,14 @@ def export(
     file: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write it, - for standard output.")
     ] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="One that it was built for, like linux/arm64; the control plane's own else.")
+    ] = None,
 ) -> None:
     """Write the image of a build into a file that `docker load`, `podman load`, skopeo and other OCI tools take."""
     with session(context).client() as client:
         database_id, build_id = named(client, database, build)
-        content = client.export_image(database_id, build_id)
+        content = client.export_image(database_id, build_id, platform)
     if file == Path("-"):
         sys.stdout.buffer.write(content)
         return

@@ -159,9 +159,10 @@ class ReflexClient:
         answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "provenance")
         return answer
 
-    def export_image(self, database_id: str, build_id: str) -> bytes:
-        """A tar with the build's image, for any OCI tool."""
+    def export_image(self, database_id: str, build_id: str, platform: str | None = None) -> bytes:
+        """A tar with the build's image, for any OCI tool; for `platform` (like linux/arm64), or the control plane's."""
         path = f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/image"
+        path += f"?platform={quote(platform, safe='')}" if platform else ""
         return self._http.send("GET", path, None, None, timeout=IMAGE_TIMEOUT_S).content
 
     def push_image(self, database_id: str, build_id: str) -> MovedImage:

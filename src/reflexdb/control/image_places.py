@@ -1,4 +1,4 @@
-"""Where images are kept besides the data directory, as the operator's environment says.
+"""Where images are kept besides the data directory, and for which platforms they are built, as the environment says.
 
 Read once by `serve`, with everything checked that can be checked without asking the place itself: a control plane
 starts also while its registry is away.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from reflexdb.build.cross import parse_platforms
 from reflexdb.build.registry import Credentials, Login, Place, Registry
 from reflexdb.build.remote import Remote
 from reflexdb.model.errors import InvalidRequest
@@ -16,6 +17,7 @@ from reflexdb.model.errors import InvalidRequest
 REGISTRY = "REFLEXDB_REGISTRY"
 USER = "REFLEXDB_REGISTRY_USER"
 PASSWORD_FILE = "REFLEXDB_REGISTRY_PASSWORD_FILE"  # noqa: S105 - the variable's name
+PLATFORMS = "REFLEXDB_PLATFORMS"
 PLAIN_HTTP = "REFLEXDB_REGISTRY_PLAIN_HTTP"
 
 
@@ -32,6 +34,14 @@ def read_image_place(environment: Mapping[str, str]) -> Remote | None:
     except InvalidRequest as exc:
         raise InvalidRequest(f"{REGISTRY}: {exc.message}") from exc
     return Registry(place, _login(environment))
+
+
+def read_platforms(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Raises InvalidRequest with the variable's name."""
+    try:
+        return parse_platforms(environment.get(PLATFORMS, ""))
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"{PLATFORMS}: {exc.message}") from exc
 
 
 def _login(environment: Mapping[str, str]) -> Login:

@@ -31,13 +31,14 @@ def open_control(
     payments: Payments | None = None,
     watcher: Watcher | None = None,
     elsewhere: Remote | None = None,
+    platforms: tuple[str, ...] = (),
 ) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL;
-    `elsewhere` where images are kept too."""
+    `elsewhere` where images are kept too; `platforms` what they are built for besides this machine."""
     data_dir = data_dir.absolute()
     store, secrets = Store(records or data_dir / "metadata.db"), SecretStore(data_dir)
     signing = Signing(store, secrets, utc_now)
-    builder = LocalBuilder(data_dir, keys=signing, elsewhere=elsewhere)
+    builder = LocalBuilder(data_dir, keys=signing, elsewhere=elsewhere, platforms=platforms)
     rooms = Rooms(
         data_dir=data_dir,
         store=store,

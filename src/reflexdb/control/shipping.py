@@ -33,21 +33,33 @@ class Shipping:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def file(self, customer_id: str, database_id: str, build_id: str) -> ImageFile:
+    def file(self, customer_id: str, database_id: str, build_id: str, platform: str | None = None) -> ImageFile:
         """Raises NotFound; Conflict where the build has no image, or one that can't be trusted or is not whole."""
-        digest = image_of(self._build(customer_id, database_id, build_id))
+        build = self._build(customer_id, database_id, build_id)
+        digest = image_of(build)
+        others = build.other_images or {}
         try:
-            parts = self._rooms.images.parts(digest)
+            parts = self._rooms.images.parts(others.get(platform or "", digest))
         except ImageDamaged as exc:
             raise Conflict(f"The image is not given out: {exc.message}") from exc
+        if platform not in {None, f"linux/{parts.architecture}"}:
+            raise Conflict(f"This build has no image for {platform}; REFLEXDB_PLATFORMS says what is built for")
+        digest = parts.manifest.digest
         return ImageFile(f"reflexdb-{short_tag(digest)}.tar", archive(parts))
 
     def push(self, customer_id: str, database_id: str, build_id: str) -> tuple[str, str]:
         """Digest and address of the image, which is now there. Raises NotFound, Conflict, Unavailable."""
         build = self._build(customer_id, database_id, build_id)
         digest = image_of(build)
+
+        def say(line: str) -> None:
+            log.info("image_pushed", build=build.id, line=line)
+
         try:
-            address = self._rooms.images.push(digest, lambda line: log.info("image_pushed", build=build.id, line=line))
+            for each in (*(build.other_images or {}).values(), digest):
+                address = self._rooms.images.push(
+                    each, lambda line: log.info("image_pushed", build=build.id, line=line)
+                )
         except ImageDamaged as exc:
             raise Conflict(f"The image is not given out: {exc.message}") from exc
         with self._rooms.store.write() as tx:

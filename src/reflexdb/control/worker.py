@@ -204,6 +204,7 @@ class Worker:
                 image_digest=result.image.digest,
                 image_uri=result.image.uri,
                 image_bytes=result.image.size_bytes,
+                other_images={name: each.digest for name, each in result.others.items()} or None,
                 fingerprint=result.plan.fingerprint().hex(),
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),

@@ -145,6 +145,15 @@ def image_digests(tx: Tx) -> set[str]:
     return set(tx.execute(select(table.c.image_digest).where(table.c.image_digest.is_not(None)).distinct()).scalars())
 
 
+def other_images(tx: Tx) -> dict[str, set[str]]:
+    """By an image's digest, those that were made with it for other platforms."""
+    query = select(table.c.image_digest, table.c.other_images).where(table.c.other_images.is_not(None))
+    found: dict[str, set[str]] = {}
+    for digest, others in tx.execute(query.where(table.c.image_digest.is_not(None))):
+        found.setdefault(digest, set()).update((others or {}).values())
+    return found
+
+
 def move_images(tx: Tx, uri: Callable[[str], str]) -> None:
     """Every image is in another store now, which says where."""
     for digest in image_digests(tx):

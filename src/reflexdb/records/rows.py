@@ -133,6 +133,8 @@ class BuildRow:
     """Why it was begun, where nobody asked for it."""
     pinned_at: datetime | None = None
     """Since when its image stays whatever comes after it."""
+    other_images: Mapping[str, str] | None = None
+    """Digests of the images for other platforms, by their names."""
     provenance: str | None = None
     """The signed statement on how it was made, as JSON."""
 

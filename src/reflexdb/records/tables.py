@@ -165,6 +165,7 @@ builds = Table(
     Column("reason", Text),
     Column("provenance", Text),
     time("pinned_at", nullable=True),
+    Column("other_images", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (

@@ -216,11 +216,22 @@ class Source(Answer):
 Trigger = Literal["api", "schedule", "schema_change", "reconcile", "stripe"]
 
 
+BuildTrigger = Literal["api", "schedule", "schema_change", "reconcile"]
+
+
 class BuildCost(Answer):
     computeType: str
     centsPerMinute: float
     seconds: int
     cents: int
+
+
+class SmokeTest(Answer):
+    name: str
+    query: str
+    passed: bool
+    durationMs: float
+    message: str
 
 
 class BuildDetail(Build):
@@ -237,8 +248,11 @@ class BuildDetail(Build):
     phases: list[BuildPhase] | None
     source: Source
     schemaFingerprint: str | None
+    engineVersion: str | None
     image: BuildImage | None
     tables: list[BuildTable]
+    smokeTests: list[SmokeTest] | None
+    smokedInBuildId: Id | None
     error: Failure | None
     logTail: list[str]
 

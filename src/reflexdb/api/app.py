@@ -21,6 +21,7 @@ from reflexdb.api import (
     cors,
     databases,
     deployments,
+    disk,
     errors,
     evidence,
     freshness,
@@ -54,7 +55,7 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_database = (databases, instances, freshness, builds, evidence, build_images, build_log, deployments, keys)
+    of_database = (databases, instances, freshness, builds, evidence, build_images, build_log, deployments, disk, keys)
     for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app

@@ -10,7 +10,7 @@ from reflexdb.api import views
 from reflexdb.build.base import Signature
 from reflexdb.control.actions import RESTORE
 from reflexdb.control.past import BuildDetail
-from reflexdb.control.rooms import Settings
+from reflexdb.control.rooms import Settings, elapsed_s
 from reflexdb.model.compute import cents_per_minute
 from reflexdb.records.rows import BuildRow, JobRow
 
@@ -38,7 +38,12 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         },
         "schemaFingerprint": row.fingerprint,
         "image": _image(row, detail.signature),
-        "tables": [{"name": name, "rows": detail.rows.get(name), "bytes": None} for name in detail.tables],
+        "engineVersion": row.engine_version,
+        "tables": [
+            {"name": name, "rows": detail.rows.get(name), "bytes": detail.bytes.get(name)} for name in detail.tables
+        ],
+        "smokeTests": None if detail.smoked is None else list(detail.smoked.smoke_tests or ()),
+        "smokedInBuildId": None if detail.smoked is None else detail.smoked.id,
         "error": _failure(row),
         "logTail": list(detail.log_tail),
     }
@@ -138,4 +143,4 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _milliseconds(started: datetime | None, finished: datetime | None) -> int | None:
-    return None if started is None or finished is None else round((finished - started).total_seconds() * 1000)
+    return None if started is None or finished is None else round(elapsed_s(started, finished) * 1000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reflexdb.build.image import ImageParts
 from reflexdb.model.plan import Plan
@@ -25,13 +25,6 @@ class Image:
     size_bytes: int
     reused: bool = False
     """True where the same inputs had been built before and nothing was compiled."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    schema: SourceSchema
-    config_text: str | None
-    """The stored reflexdb.yaml, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +60,67 @@ def unchecked() -> None:
     """A build that nobody calls off."""
 
 
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """One question put to a new server, and what came of it."""
+
+    name: str
+    """Of what was asked for: a table, or a table, a dot and a relation; with two of them, one relation in another."""
+    query: str
+    passed: bool
+    duration_ms: float
+    message: str
+    """What was found; of one that failed, what was expected too. No value of a row is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A server that was made, before it is an image."""
+
+    server: Path
+    """The program; its directory may be written to."""
+    plan: Plan
+    log: Log
+    check: Check
+
+
+Smoke = Callable[[Trial], None]
+"""Tries a server out. What it raises ends the build, and there is no image: BuildFailed("smoke") where the server is at
+fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    schema: SourceSchema
+    config_text: str | None
+    """The stored reflexdb.yaml, or None."""
+    smoke: Smoke | None = None
+    """None: nothing is there to try the server with, so it is not tried."""
+
+
 class Builder(Protocol):
     """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
 
     def build(
         self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
     ) -> BuildResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """What a store takes of its disk."""
+
+    bytes: int
+    """Of everything in it."""
+    free_bytes: int
+    """What may still be written there."""
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """An image store that knows the disk it is on."""
+
+    def use(self) -> StoreUse: ...
 
 
 class ImageStore(Protocol):

@@ -14,17 +14,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclass, replacees import dataclass
 from pathlib import Path
 from typing import Any
 
 import reflexdb
-from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, unchecked
+from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, Smoke, Trial, unchecked
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.cross import PLATFORMS, check_elf, cross_toolchain, emulator
 from reflexdb.build.emit import emit
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
-from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
+from reflexdb.build.image import SERVER_PATH, ImageParts, assemble, canonical_json
 from reflexdb.build.mirrored import MirroredStore
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
@@ -56,6 +56,8 @@ class _Inputs:
     config_sha256: str | None
     toolchain: Toolchain
     engine: EngineCompiler
+    smoke: Smoke | None = None
+    """Decides no byte: but an image that was tried is another to know of than one that was not."""
 
     def key(self) -> str:
         document = {
@@ -65,6 +67,7 @@ class _Inputs:
             "config": self.config_sha256,
             "engine": self.engine.key,
             "manifest": MANIFEST_FORMAT,
+            "smoked": self.smoke is not None,
         }
         return hashlib.sha256(canonical_json(document)).hexdigest()
 
@@ -105,22 +108,26 @@ class LocalBuilder:
         return BuildResult(image, plan, dict(others))
 
     def _other(self, platform: str, plan: Plan, request: BuildRequest, phases: _Phases, log: Log) -> tuple[str, Image]:
-        """The same plan for another platform, its passes named after it."""
+        """The same plan for another platform, its passes named after it. Its server may not run here, so only that of
+        this machine's own platform, made of the same sources, is tried on rows."""
         apart = phases.of(platform)
         with apart.run("engine"):
-            inputs = self._inputs(plan, request, cross_toolchain(platform, self._cache), phases.check)
+            toolchain = cross_toolchain(platform, self._cache)
+            inputs = self._inputs(plan, replace(request, smoke=None), toolchain, phases.check)
             log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
         return platform, self._image_of(inputs, apart, log)
 
     def _inputs(self, plan: Plan, request: BuildRequest, toolchain: Toolchain, check: Check) -> _Inputs:
         engine = EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check)
-        return _Inputs(plan, _sha256(request.config_text), toolchain, engine)
+        return _Inputs(plan, _sha256(request.config_text), toolchain, engine, request.smoke)
 
     def _image_of(self, inputs: _Inputs, phases: _Phases, log: Log) -> Image:
         with phases.run("reuse"):
             known = self._known(inputs.key())
         if known:
             log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
+            if inputs.smoke is not None:
+                log("smoke: not run again: its server passed when the image was made")
             return self._image(known, phases, log, reused=True)
         digest = self._make(inputs, phases, log)
         log(f"done: image {digest}")
@@ -145,20 +152,19 @@ class LocalBuilder:
             for path in newest_first(known)[REMEMBERED_IMAGES:]:
                 path.unlink(missing_ok=True)
 
+    def remake(
+        self, plan: Plan, config_text: str | None, directory: Path, log: Log, check: Check = unchecked, *, fresh: bool
+    ) -> ImageParts:
+        """Make an image of recorded inputs again, in `directory`, and store nothing. What was compiled here before is
+        used for the engine alone, after a look at every byte, and with `fresh` not even there. Raises BuildFailed."""
+        phases, toolchain = _Phases(log, None, check), find_toolchain()
+        cache = directory / "engine" if fresh else self._engine_cache
+        compiler = EngineCompiler(toolchain, cache, self._engine_dir, check)
+        return self._parts(_Inputs(plan, _sha256(config_text), toolchain, compiler), phases, log, directory / "work")
+
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
-        with phases.run("engine"):
-            objects, cached = inputs.engine.objects(_progress(log))
-            log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
-        with phases.run("emit"):
-            unit = emit(inputs.plan)
-            log(f"emit: {unit.count(chr(10)):,} lines")
-        with phases.run("compile"), scratch_directory(self._cache / "work") as directory:
-            binary = self._compile(inputs, unit, objects, directory, log)
-            log(f"compile: {len(binary):,} bytes, static")
+        parts = self._parts(inputs, phases, log, self._cache / "work")
         with phases.run("package"):
-            parts = assemble(
-                binary, _document(inputs, unit, binary), inputs.toolchain.architecture, reflexdb.__version__
-            )
             digest = self.store.put(parts)
         with phases.run("verify"):
             if not self.store.verify(digest):
@@ -169,11 +175,38 @@ class LocalBuilder:
             self._remember(inputs.key(), digest)
         return digest
 
-    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path, log: Log) -> bytes:
+    def _parts(self, inputs: _Inputs, phases: _Phases, log: Log, work: Path) -> ImageParts:
+        with phases.run("engine"):
+            objects, cached = inputs.engine.objects(_progress(log))
+            log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
+        with phases.run("emit"):
+            unit = emit(inputs.plan)
+            log(f"emit: {unit.count(chr(10)):,} lines")
+        with scratch_directory(work) as directory:
+            with phases.run("compile"):
+                server = self._compile(inputs, unit, objects, directory, log)
+                binary = server.read_bytes()
+                log(f"compile: {len(binary):,} bytes, static")
+            with phases.run("smoke"):
+                self._try_out(inputs, Trial(server, inputs.plan, log, phases.check))
+        return assemble(binary, _document(inputs, unit, binary), inputs.toolchain.architecture, reflexdb.__version__)
+
+    def _try_out(self, inputs: _Inputs, trial: Trial) -> None:
+        """An image of the same inputs, made earlier and since damaged, is known no more where the server fails now."""
+        if inputs.smoke is None:
+            trial.log("smoke: not run: there is nothing to try this server with")
+            return
+        try:
+            inputs.smoke(trial)
+        except BuildFailed:
+            (self._cache / "images" / inputs.key()).unlink(missing_ok=True)
+            raise
+
+    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path, log: Log) -> Path:
         compiled = inputs.engine.compile_unit(unit, directory)
         binary = inputs.engine.link(compiled, objects, directory)
         _check_answers(binary, inputs, directory, log)
-        return binary.read_bytes()
+        return binary
 
     def _image(self, digest: str, phases: _Phases, log: Log, *, reused: bool) -> Image:
         return Image(digest, self._pushed(digest, phases, log), self.store.size_bytes(digest), reused)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from reflexdb.build.base import Log, Signature
+from reflexdb.build.base import Log, Signature, StoreUse
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory, write_atomically
 from reflexdb.build.image import (
     CONFIG_TYPE,
@@ -226,6 +227,17 @@ class DirectoryStore:
         with locked(self._root / ".lock"):
             write_atomically(self._root / "oci-layout", LAYOUT)
             self._write_index()
+
+    def use(self) -> StoreUse:
+        """What every file here takes; what another process removes meanwhile is left out."""
+        place = next(each for each in (self._root, *self._root.parents) if each.is_dir())
+        taken = 0
+        for directory in (self._root, self._blobs):
+            with suppress(OSError):
+                for path in directory.iterdir():
+                    with suppress(OSError):
+                        taken += path.stat().st_size if path.is_file() else 0
+        return StoreUse(taken, shutil.disk_usage(place).free)
 
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:
         """The binary and the manifest document, after every byte of the image was compared with its digest, and its

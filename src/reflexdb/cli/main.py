@@ -24,6 +24,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    disk,
     evidence,
     freshness,
     images,
@@ -107,8 +108,10 @@ past.build_app.command("diff")(evidence.diff)
 past.build_app.command("export")(images.export)
 past.build_app.command("push")(images.push)
 past.build_app.command("pull")(images.pull)
+past.build_app.command("verify")(evidence.verify)
 past.build_app.command("pin")(pins.pin)
 past.build_app.command("unpin")(pins.unpin)
+app.command("disk")(disk.disk)
 app.command("deployments")(past.deployments)
 app.command("logs")(look.logs)
 app.command("status")(look.status)

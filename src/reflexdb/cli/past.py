@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,10 +33,18 @@ class BuildStatus(StrEnum):
     failed = "failed"
 
 
+class BuildTrigger(StrEnum):
+    api = "api"
+    schedule = "schedule"
+    schema_change = "schema_change"
+    reconcile = "reconcile"
+
+
 def builds(
     context: typer.Context,
     database: options.DatabaseArgument,
     status: Annotated[BuildStatus | None, typer.Option(help="With this status alone.")] = None,
+    trigger: Annotated[BuildTrigger | None, typer.Option(help="That this began.")] = None,
     deployable: Annotated[
         bool | None, typer.Option("--deployable/--not-deployable", help="That can, or can't, be redeployed now.")
     ] = None,
@@ -48,6 +57,8 @@ def builds(
     filters: BuildFilters = {}
     if status is not None:
         filters["status"] = status.value
+    if trigger is not None:
+        filters["trigger"] = trigger.value
     if deployable is not None:
         filters["deployable"] = deployable
     if since is not None:
@@ -141,10 +152,12 @@ def tell(detail: BuildDetail) -> None:
             ("source", detail["source"]["version"]),
             ("position", detail["source"]["position"]),
             ("fingerprint", detail["schemaFingerprint"]),
+            ("engine", detail["engineVersion"]),
             ("image", image["digest"] if image else None),
             ("bytes", image["sizeBytes"] if image else None),
             ("phases", [f"{each['name']} {span(each['durationMs'])}" for each in detail["phases"] or ()]),
-            ("tables", [f"{each['name']} ({shown_rows(each['rows'])})" for each in detail["tables"]]),
+            ("tables", [f"{each['name']} ({shown_size(each)})" for each in detail["tables"]]),
+            ("smoke tests", smoke_line(detail)),
             ("error", failure(detail["error"])),
         ]
     )
@@ -199,5 +212,39 @@ def span(milliseconds: int | None) -> str:
     return "not ended" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
 
 
-def shown_rows(rows: int | None) -> str:
-    return "rows unknown" if rows is None else f"{rows:,} rows"
+def shown_size(table: Mapping[str, Any]) -> str:
+    if table["rows"] is None:
+        return "rows unknown"
+    held = "" if table["bytes"] is None else f", {table['bytes']:,} bytes"
+    return f"{table['rows']:,} rows{held}"
+
+
+def smoke_line(detail: BuildDetail) -> str | None:
+    """How many passed; the first that did not is the build's error."""
+    tests = detail["smokeTests"]
+    if tests is None:
+        return None
+    elsewhere = detail["smokedInBuildId"] != detail["id"]
+    where = f", in build {detail['smokedInBuildId']}, whose image this is" if elsewhere else ""
+    return f"{sum(each['passed'] for each in tests)} of {len(tests)} passed{where}"
+
+
+@build_app.command()
+def smoke(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: BuildArgument = None,
+    as_json: options.Json = False,
+) -> None:
+    """The smoke tests of a build: what its server was asked before it became an image, and what was found."""
+    with session(context).client() as client:
+        detail = client.get_build(*named(client, database, build))
+    tests = detail["smokeTests"]
+    if as_json:
+        output.print_json(tests)
+        return
+    output.table(
+        ["TEST", "PASSED", "MS", "FOUND"],
+        [(each["name"], each["passed"], each["durationMs"], each["message"]) for each in tests or ()],
+        empty="no smoke tests were run in this build",
+    )

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from reflexdb.client.errors import ApiError, Unreachable
 from reflexdb.client.events import events
-from reflexdb.client.evidence_types import BuildDifference, MovedImage, SigningKey
+from reflexdb.client.evidence_types import BuildDifference, DatabaseDisk, MovedImage, SigningKey, Verification
 from reflexdb.client.transport import RETRIED_STATUSES, Transport
 from reflexdb.client.types import (
     Accepted,
@@ -42,6 +42,7 @@ from reflexdb.client.types import (
 
 IMAGE_TIMEOUT_S = 300.0
 TEST_TIMEOUT_S = 120.0
+VERIFY_TIMEOUT_S = 900.0
 LOG_POLL_S = 0.4
 LOG_PATIENCE_S = 60.0
 
@@ -183,6 +184,19 @@ class ReflexClient:
         """What is different in a build from another, the newest before it where none is named."""
         answer: BuildDifference = self._call(
             "GET", "databases", database_id, "builds", build_id, "diff", query={"against": against}
+        )
+        return answer
+
+    def disk_use(self, database_id: str) -> DatabaseDisk:
+        """The images of the database's builds that are stored now."""
+        answer: DatabaseDisk = self._call("GET", "databases", database_id, "disk-use")
+        return answer
+
+    def verify_build(self, database_id: str, build_id: str, *, fresh: bool = False) -> Verification:
+        """Have the build's image made again; with `fresh` its engine, too. Answers when that is done."""
+        wanted = {"engine": "fresh" if fresh else "cached"}
+        answer: Verification = self._call(
+            "POST", "databases", database_id, "builds", build_id, "verify", query=wanted, timeout=VERIFY_TIMEOUT_S
         )
         return answer
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, Required, TypedDict
 
+from reflexdb.client.evidence_types import SmokeTest
+
 
 class Tag(TypedDict):
     label: str
@@ -180,6 +182,7 @@ class BuildFilters(TypedDict, total=False):
     """Query of the build history; times are RFC 3339."""
 
     status: str
+    trigger: str
     deployable: bool
     since: str
     until: str
@@ -214,8 +217,13 @@ class BuildDetail(Build):
     phases: list[BuildPhase] | None
     source: dict[str, str | None]
     schemaFingerprint: str | None
+    engineVersion: str | None
     image: dict[str, Any] | None
     tables: list[dict[str, Any]]
+    smokeTests: list[SmokeTest] | None
+    """None where none were run."""
+    smokedInBuildId: str | None
+    """An earlier build's, where its image is reused."""
     error: Failure | None
     logTail: list[str]
 

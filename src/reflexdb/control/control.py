@@ -26,6 +26,7 @@ from reflexdb.control.comparing import Comparing
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
+from reflexdb.control.disk import Disk
 from reflexdb.control.evidence import Evidence
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
@@ -37,8 +38,10 @@ from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import Rooms, canonical_id
+from reflexdb.control.shapes import Shapes
 from reflexdb.control.shipping import Shipping
 from reflexdb.control.site import site_of
+from reflexdb.control.verifying import Verifying
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
@@ -58,6 +61,7 @@ LONGEST_BACKOFF_S = 5.0
 """Between two tries of a loop to reach the records."""
 _RELEASE_EVERY_S = 60.0
 _SWEEP_EVERY_S = 60.0
+_COLLECT_EVERY_S = 30.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -94,12 +98,15 @@ class Control:
         self.cancel = Cancel(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
-        self.comparing = Comparing(rooms)
         self.shipping = Shipping(rooms)
         self.retention = Retention(rooms, images)
+        self.disk = Disk(rooms, images)
+        self.verifying = Verifying(rooms, images, self._stopping.is_set)
         self._capture = Capture(rooms)
         worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
+        self._shapes = Shapes(rooms, self.leases)
+        self.comparing = Comparing(rooms, self._shapes)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
         self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
@@ -129,7 +136,7 @@ class Control:
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
         loops.append(("retention", self._sweep))
-        loops.append(("rebuilds", self._rebuild))
+        loops += [("rebuilds", self._rebuild), ("shapes", self._collect)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -211,6 +218,9 @@ class Control:
             self.retention.sweep()
 
         self._again_and_again(sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)
+
+    def _collect(self) -> None:
+        self._again_and_again(self._shapes.collect, "shapes_failed", self._stopping, _COLLECT_EVERY_S)
 
     def _release(self) -> None:
         """What could not be removed from a source when its instance ended is tried again."""

@@ -63,9 +63,16 @@ class BuildDetail:
     signature: Signature | None
     """Of the image, by a key that is trusted."""
 
+    smoked: BuildRow | None
+    """The build of this image in which its server was tried out: this one, or an earlier one whose image is reused."""
+
     @property
     def rows(self) -> Mapping[str, int]:
         return self.deployment.row_counts if self.deployment else {}
+
+    @property
+    def bytes(self) -> Mapping[str, int]:
+        return (self.deployment.table_bytes if self.deployment else None) or {}
 
 
 class Past:
@@ -109,6 +116,7 @@ class Past:
             row = found(tx, customer_id, database_id)
             build = builds.get(tx, row.id, canonical_id(build_id, "build"))
             deployment = deployments.last_of_build(tx, build.id) if build else None
+            smoked = _smoked(tx, build) if build else None
             queue_position = _queue_position(tx, row.id) if build and build.status == "queued" else None
         if build is None:
             raise NotFound("This database has no build with this id")
@@ -116,8 +124,9 @@ class Past:
             row=build,
             why_not_deployable=self._images.why_not(build),
             deployment=deployment,
-            tables=self._tables(build),
+            tables=self._tables(build, deployment),
             queue_position=queue_position,
+            smoked=smoked,
             log_tail=self._log_tail(build) if build.status == "failed" else (),
             signature=self._rooms.images.signature(build.image_digest) if build.image_digest else None,
         )
@@ -131,14 +140,14 @@ class Past:
             page = jobs.deploying(tx, row.id, DEPLOYING, wanted, limit=limit + 1)
         return page[:limit], len(page) > limit
 
-    def _tables(self, build: BuildRow) -> tuple[str, ...]:
-        """The names of the image's tables; none where it can't be read any more."""
+    def _tables(self, build: BuildRow, deployment: DeploymentRow | None) -> tuple[str, ...]:
+        """The names of the image's tables; where it can't be read any more, of those that were seen when it served."""
         if build.image_digest is None:
             return ()
         try:
             return tuple(table.name for table in self._rooms.images.plan(build.image_digest).tables)
         except ReflexError:
-            return ()
+            return tuple(deployment.row_counts) if deployment else ()
 
     def _log_tail(self, build: BuildRow) -> tuple[str, ...]:
         try:
@@ -146,6 +155,12 @@ class Past:
                 return tuple(line.rstrip("\n") for line in deque(file, LOG_TAIL_LINES))
         except FileNotFoundError:
             return ()
+
+
+def _smoked(tx: Tx, build: BuildRow) -> BuildRow | None:
+    if build.smoke_tests is not None or build.image_digest is None:
+        return build if build.smoke_tests is not None else None
+    return builds.smoked(tx, build.database_id, build.image_digest)
 
 
 def _queue_position(tx: Tx, database_id: str) -> int | None:

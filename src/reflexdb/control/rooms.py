@@ -77,6 +77,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def elapsed_s(began: datetime, ended: datetime) -> float:
+    """From one to the other; never below 0, though the clock was set back between them."""
+    return max(0.0, (ended - began).total_seconds())
+
+
 def new_id() -> str:
     return str(uuid.uuid4())
 

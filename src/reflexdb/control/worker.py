@@ -26,7 +26,8 @@ from reflexdb.control.health import observed
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
-from reflexdb.control.rooms import Rooms, new_id
+from reflexdb.control.rooms import Rooms, elapsed_s, new_id
+from reflexdb.control.smoking import smoke_of
 from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
@@ -46,7 +47,7 @@ from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
-from reflexdb.sources.base import TestResult
+from reflexdb.sources.base import Source, TestResult
 
 log = structlog.get_logger()
 
@@ -188,7 +189,7 @@ class Worker:
             builds.change(tx, job.build_id, status="in_progress", started_at=started, config_text=row.config_text)
         result = self._make_image(job)
         finished = self._rooms.now()
-        seconds = (finished - started).total_seconds()
+        seconds = elapsed_s(started, finished)
         tier = row.build_compute_override or select_tier(result.plan)
         with self._rooms.store.read() as tx:
             made = builds.by_id(tx, job.build_id)
@@ -209,6 +210,7 @@ class Worker:
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
                 provenance=statement,
+                engine_version=self._rooms.images.document(result.image.digest)["engine"]["version"],
             )
             if result.image.reused:
                 build_credits.refund(tx, job.build_id, finished)
@@ -227,7 +229,7 @@ class Worker:
             row = databases.by_id(tx, job.database_id)
             builds.change(tx, build_id, source_version=schema.server_version)
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
-        request = BuildRequest(schema, row.config_text)
+        request = BuildRequest(schema, row.config_text, smoke_of(self._rooms, build_id, lambda: self._source(job)))
         result = self._rooms.builder.build(
             request,
             note,
@@ -239,13 +241,16 @@ class Worker:
         return result
 
     def _introspect(self, job: JobRow, note: Callable[[str], None]) -> SourceSchema:
-        row, connection = self._subject(job)
+        row, _ = self._subject(job)
         note(f"introspect: schema {row.schema_name}")
-        source = self._rooms.open_source(source_address(self._rooms, connection))
+        source = self._source(job)
         try:
             return source.introspect(row.schema_name)
         finally:
             source.close()
+
+    def _source(self, job: JobRow) -> Source:
+        return self._rooms.open_source(source_address(self._rooms, self._subject(job)[1]))
 
     def _deploy(self, job: JobRow) -> None:
         row, connection = self._subject(job)
@@ -360,7 +365,7 @@ class Worker:
         if build.status in ("succeeded", "failed"):
             return
         now: datetime = self._rooms.now()
-        seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
+        seconds = round(elapsed_s(build.started_at, now)) if build.started_at else None
         builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **error)
         build_credits.refund(tx, build.id, now)
         self._telling.built(build, seconds or 0, failed=True)

@@ -7,7 +7,7 @@ exactly what runs. It refuses to know records, accounts and lifecycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -75,6 +75,8 @@ class Observation:
     snapshot_age_ms: int | None = None
     swap_count: int | None = None
     row_counts: Mapping[str, int] = field(default_factory=dict)
+    table_bytes: Mapping[str, int] = field(default_factory=dict)
+    """What each table takes of the server's memory, by the server's own account."""
     key_use: Mapping[str, datetime] = field(default_factory=dict)
     replication_paused: bool = False
     sync_state: str | None = None
@@ -84,6 +86,16 @@ class Observation:
     """Where in the source's history the snapshot is; None where that is not known."""
     sync: Mapping[str, Any] = field(default_factory=dict)
     """What sync last said of itself, as /health shows it; empty where it never did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Queries by their shapes, as engine/query_shapes.h has them: names of the schema alone."""
+
+    shapes: Sequence[tuple[Mapping[str, Any], int]] = ()
+    """Each with how many queries had it."""
+    other: int = 0
+    """Queries whose shapes are not told apart any more: there were too many."""
 
 
 Passed = Callable[[str, float, bool], None]
@@ -118,6 +130,10 @@ class Deployer(Protocol):
 
     def set_keys(self, database_id: str, keys: ApiKeySet) -> None:
         """Replace the keys the running instance accepts; kept for its restarts. Raises InstanceUnreachable."""
+        ...
+
+    def shapes(self, database_id: str) -> Asked:
+        """What clients have asked the running instance since the last call. Raises InstanceUnreachable."""
         ...
 
     def reload(self, database_id: str) -> None:

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "checkpointer.h"
@@ -105,8 +107,10 @@ FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
 }
 
 FeedReply FeedSession::order(FrameKind kind, Bytes body) {
-  const bool bare = kind == FrameKind::kServe || kind == FrameKind::kListener || kind == FrameKind::kStatus;
-  if (bare && !body.empty()) return fatal("protocol_error", "SERVE, LISTENER and STATUS have no body.");
+  const bool bare = kind == FrameKind::kServe || kind == FrameKind::kListener || kind == FrameKind::kStatus ||
+                    kind == FrameKind::kShapes;
+  if (bare && !body.empty())
+    return fatal("protocol_error", "SERVE, LISTENER, STATUS and SHAPES have no body.");
   switch (kind) {
     case FrameKind::kKeys:
       return keys(as_text(body));
@@ -127,6 +131,8 @@ FeedReply FeedSession::order(FrameKind kind, Bytes body) {
       append_health(instance_, true, &json);
       return ok(json);
     }
+    case FrameKind::kShapes:
+      return shapes();
     case FrameKind::kConfigure:
       return configure(as_text(body));
     default:
@@ -388,6 +394,19 @@ FeedReply FeedSession::query(std::string_view text) {
   if (answer.size() >= kMaxFrameBytes)
     return refuse("limit_exceeded", "The answer is longer than a frame may be.");
   return {make_frame(status == 200 ? FrameKind::kOk : FrameKind::kError, answer)};
+}
+
+FeedReply FeedSession::shapes() {
+  std::map<std::string, uint64_t> seen;
+  uint64_t other = 0;
+  for (const auto& stats : instance_.stats) stats->shapes.take(&seen, &other);
+  std::string json = "{\"shapes\":[";
+  for (const auto& [shape, count] : seen) {
+    if (json.back() != '[') json += ',';
+    json += "{\"shape\":" + shape + ",\"count\":" + std::to_string(count) + '}';
+  }
+  json += "],\"other\":" + std::to_string(other) + '}';
+  return ok(json);
 }
 
 FeedReply FeedSession::configure(std::string_view text) {

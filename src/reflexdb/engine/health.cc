@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "json_doc.h"
+#include "table_metrics.h"
 #include "version.h"
 
 namespace reflex::net {
@@ -59,6 +60,13 @@ void append_details(const Instance& instance, const View& view, std::string* out
       append_quoted(out, instance.schema.tables[i].name);
       *out += ':' + std::to_string(of.row_counts[i]);
     }
+  }
+  *out += "},\"tableBytes\":{";
+  first = true;
+  for (uint32_t i = 0; view.snapshot != nullptr && i < instance.schema.tables.size(); ++i) {
+    if (!std::exchange(first, false)) *out += ',';
+    append_quoted(out, instance.schema.tables[i].name);
+    *out += ':' + std::to_string(table_bytes(*view.snapshot, i));
   }
   *out += "},\"position\":";
   append_quoted(out, view.snapshot != nullptr ? info(*view.snapshot).position : "");

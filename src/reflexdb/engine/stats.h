@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "query_shapes.h"
+
 namespace reflex::net {
 
 inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 406, 408, 411,
@@ -37,6 +39,7 @@ struct alignas(64) LoopStats {
   Counter accepted;
   Counter plan_hits;
   Counter plan_misses;
+  ShapeCounts shapes;
 
   void count_request(int status) {
     size_t i = 0;

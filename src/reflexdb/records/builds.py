@@ -40,6 +40,8 @@ class BuildFilter:
     until: datetime | None = None
     before: int | None = None
     after: int | None = None
+    trigger: str | None = None
+    """What began it: api, schedule, ..."""
 
 
 class Listed(NamedTuple):
@@ -77,6 +79,8 @@ def _wanted(query: Select[Any], database_id: str, wanted: BuildFilter) -> Select
         query = query.where(table.c.number < wanted.before)
     if wanted.after is not None:
         query = query.where(table.c.number > wanted.after)
+    if wanted.trigger is not None:
+        query = query.where(table.c.trigger == wanted.trigger)
     return query.order_by(table.c.number.desc())
 
 
@@ -99,6 +103,30 @@ def images(tx: Tx, database_id: str) -> list[str]:
     last = func.max(table.c.number)
     query = select(table.c.image_digest).where(made).group_by(table.c.image_digest).order_by(last.desc())
     return list(tx.execute(query).scalars())
+
+
+def smoked(tx: Tx, database_id: str, digest: str) -> BuildRow | None:
+    """The newest build of the database in which the server of this image was tried out."""
+    tried = table.c.smoke_tests.is_not(None) & (table.c.image_digest == digest)
+    query = select(table).where(table.c.database_id == database_id, tried).order_by(table.c.number.desc())
+    row = tx.execute(query.limit(1)).first()
+    return noun(BuildRow, row) if row else None
+
+
+class ImageOf(NamedTuple):
+    """An image as one of the builds that made it knows it."""
+
+    number: int
+    digest: str
+    bytes: int | None
+    pinned: bool
+
+
+def images_of(tx: Tx, database_id: str) -> list[ImageOf]:
+    """Of each succeeded build, the newest first."""
+    made = (table.c.database_id == database_id) & (table.c.status == "succeeded") & table.c.image_digest.is_not(None)
+    columns = (table.c.number, table.c.image_digest, table.c.image_bytes, table.c.pinned_at.is_not(None))
+    return [ImageOf._make(row) for row in tx.execute(select(*columns).where(made).order_by(table.c.number.desc()))]
 
 
 def newest_with_image(tx: Tx, database_id: str) -> str | None:

@@ -137,6 +137,10 @@ class BuildRow:
     """Digests of the images for other platforms, by their names."""
     provenance: str | None = None
     """The signed statement on how it was made, as JSON."""
+    engine_version: str | None = None
+    """Of the engine in its image."""
+    smoke_tests: tuple[Mapping[str, Any], ...] | None = None
+    """Each with name, query, passed, durationMs and message; None where none were run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class DeploymentRow:
     """The schema at whose source something of this deployment's may be left; None where nothing is."""
     capture_publication: str | None
     """What it shares there with the deployments it succeeded; None where it is its own."""
+    table_bytes: Mapping[str, int] | None = None
+    """What each table takes of the instance's memory; None in deployments of before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,18 @@ class AutoRebuildRow:
     said: str | None
     """Why nothing is being done although definitions differ; None where nothing is to be said."""
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRow:
+    """What some of a database's queries have in common."""
+
+    database_id: str
+    shape: Mapping[str, Any] | None
+    """Lists `tables`, `columns`, `filters` and `relations`; None for all queries that were not told apart."""
+    queries: int
+    first_seen_at: datetime
+    last_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +324,7 @@ _CONVERTERS: dict[str, Any] = {
     "available_schemas": tuple,
     "tags": tuple,
     "phases": tuple,
+    "smoke_tests": tuple,
 }
 
 

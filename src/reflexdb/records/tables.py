@@ -166,6 +166,8 @@ builds = Table(
     Column("provenance", Text),
     time("pinned_at", nullable=True),
     Column("other_images", JSON(none_as_null=True)),
+    Column("engine_version", String(40)),
+    Column("smoke_tests", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (
@@ -197,6 +199,7 @@ deployments = Table(
     Column("source_position", Text),
     Column("capture_schema", Text),
     Column("capture_publication", Text),
+    Column("table_bytes", JSON(none_as_null=True)),
 )
 _serves = deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None)
 unique_among(_serves, "deployments_serving", deployments.c.database_id)
@@ -217,6 +220,18 @@ auto_rebuilds = Table(
     time("updated_at"),
 )
 """Databases that were ever told to rebuild by themselves, and what was last thought of their source's definitions."""
+
+query_shapes = Table(
+    "query_shapes",
+    metadata,
+    Column("database_id", String(36), ForeignKey("databases.id"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("shape", JSON(none_as_null=True)),
+    Column("queries", Large, nullable=False),
+    time("first_seen_at"),
+    time("last_seen_at"),
+)
+"""What clients ask of a database: names of its schema, never a value. A shape that is null stands for all others."""
 
 api_keys = Table(
     "api_keys",

@@ -56,6 +56,7 @@ class Kind(IntEnum):
     QUERY = 0x44
     STATUS = 0x45
     CONFIGURE = 0x46
+    SHAPES = 0x47
     OK = 0x80
     ERROR = 0x81
 
@@ -156,6 +157,11 @@ def query(text: str) -> Frame:
 
 def status() -> Frame:
     return Frame(Kind.STATUS)
+
+
+def shapes() -> Frame:
+    """What was asked since the last of these."""
+    return Frame(Kind.SHAPES)
 
 
 def configure(log_level: str) -> Frame:

@@ -18,16 +18,17 @@ from typing import IO
 import structlog
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation, Passed
+from reflexdb.deploy.base import ApiKeySet, Asked, Deployed, InstanceSpec, Observation, Passed
 from reflexdb.deploy.local.checkpoints import Kept
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
 from reflexdb.deploy.local.listening import ports_for
 from reflexdb.deploy.local.observation import observe
-from reflexdb.deploy.local.running import Running
+from reflexdb.deploy.local.running import Running, open_channel
 from reflexdb.deploy.local.steps import Deployment, Where
 from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
+from reflexdb.sync import feed
 from reflexdb.sync.commands import command
 from reflexdb.sync.settings import set_paused
 
@@ -128,6 +129,11 @@ class LocalDeployer:
             raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
         database.adopt()
         database.set_keys(keys)
+
+    def shapes(self, database_id: str) -> Asked:
+        with open_channel(self._current(database_id)) as channel:
+            told = channel.request(feed.shapes())
+        return Asked([(each["shape"], each["count"]) for each in told["shapes"]], told["other"])
 
     def reload(self, database_id: str) -> None:
         command(self._current(database_id), "reload")

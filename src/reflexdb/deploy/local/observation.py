@@ -42,6 +42,7 @@ def told(record: Record, status: dict[str, Any], *, paused: bool) -> Observation
         snapshot_age_ms=status.get("snapshotAgeMs"),
         swap_count=status.get("swapCount"),
         row_counts=dict(status.get("rowCounts") or {}),
+        table_bytes=dict(status.get("tableBytes") or {}),
         key_use={key: datetime.fromtimestamp(ms / 1000, UTC) for key, ms in (status.get("keyUse") or {}).items() if ms},
         replication_paused=paused,
         sync_state=(status.get("sync") or {}).get("state"),

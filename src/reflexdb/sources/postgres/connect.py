@@ -148,8 +148,11 @@ def quoted(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A string for SQL, for the commands that take no bound values."""
-    return "'" + text.replace("'", "''") + "'"
+    """A string for SQL, for the commands that take no bound values; the same however the server reads backslashes."""
+    doubled = text.replace("'", "''")
+    if "\\" not in doubled:
+        return f"'{doubled}'"
+    return " E'" + doubled.replace("\\", "\\\\") + "'"
 
 
 def _refuse_nul(address: SourceAddress, database: str) -> None:

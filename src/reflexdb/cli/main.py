@@ -24,6 +24,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    deployment,
     evidence,
     freshness,
     key,
@@ -106,6 +107,7 @@ past.build_app.command("diff")(evidence.diff)
 past.build_app.command("pin")(pins.pin)
 past.build_app.command("unpin")(pins.unpin)
 app.command("deployments")(past.deployments)
+app.add_typer(deployment.app, name="deployment")
 app.command("logs")(look.logs)
 app.command("status")(look.status)
 app.command("audit")(audit.audit)

@@ -203,6 +203,7 @@ class BuildPhase(TypedDict):
 class BuildDetail(Build):
     number: int
     queuePosition: NotRequired[int | None]
+    expectedStartAt: NotRequired[str | None]
     """1 is next; None where it does not wait for a place."""
     cost: NotRequired[dict[str, Any] | None]
     whyNotDeployable: str | None
@@ -218,29 +219,6 @@ class BuildDetail(Build):
     tables: list[dict[str, Any]]
     error: Failure | None
     logTail: list[str]
-
-
-class DeploymentRecord(TypedDict):
-    id: str
-    databaseId: str
-    kind: str
-    reason: str | None
-    trigger: str | None
-    keyId: str | None
-    keyName: str | None
-    fromBuildId: str | None
-    toBuildId: str | None
-    requestedAt: str
-    startedAt: str | None
-    finishedAt: str | None
-    durationMs: int | None
-    outcome: str
-    error: Failure | None
-
-
-class DeploymentRecords(TypedDict):
-    deployments: list[DeploymentRecord]
-    nextCursor: str | None
 
 
 class AuditFilters(TypedDict, total=False):

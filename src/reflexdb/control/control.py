@@ -36,8 +36,10 @@ from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.retention import Retention
+from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.site import site_of
+from reflexdb.control.steer import Steer
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
@@ -91,13 +93,15 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.cancel = Cancel(rooms, self._wake.set)
+        self.steer = Steer(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
         self.comparing = Comparing(rooms)
         self.retention = Retention(rooms, images)
         self._capture = Capture(rooms)
-        worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
+        self.rollouts = Rollouts(rooms, self.keys, self.leases)
+        worker = Worker(rooms, self.keys, self._stopping, self.rollouts)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
         self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
@@ -127,7 +131,7 @@ class Control:
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
         loops.append(("retention", self._sweep))
-        loops.append(("rebuilds", self._rebuild))
+        loops += [("rebuilds", self._rebuild), ("rollouts", self._roll)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -217,6 +221,10 @@ class Control:
     def _rebuild(self) -> None:
         """In a loop of its own: describing a source takes as long as the source does."""
         self._again_and_again(self.auto_rebuild.look, "auto_rebuild_failed", self._stopping, self._health_interval_s)
+
+    def _roll(self) -> None:
+        """In a loop of its own: an exchange takes as long as clients take to leave."""
+        self._again_and_again(self.rollouts.look, "rollouts_failed", self._stopping, self._health_interval_s)
 
     def _watch(self) -> None:
         def poll() -> None:

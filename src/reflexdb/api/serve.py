@@ -46,6 +46,7 @@ from reflexdb.control.rooms import (
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
+from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import sweep_private, write_private
 
@@ -59,6 +60,8 @@ OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
 LEASE_VARIABLE = "REFLEXDB_LEASE_S"
 KEEP_IMAGES_VARIABLE = "REFLEXDB_KEEP_IMAGES"
+STANDBY_VARIABLE = "REFLEXDB_STANDBY_S"
+ERROR_PERCENT_VARIABLE = "REFLEXDB_ROLLBACK_ERROR_PERCENT"
 _GRACE_S = 5
 _BACKLOG = 512
 _SWITCH_S = 0.0002
@@ -136,6 +139,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             plans=read_plans(os.environ),
             lease_s=_lease(),
             builds=chosen.builds,
+            rollouts=_rollouts(),
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
         payments = read_payments(os.environ, url)
@@ -153,6 +157,13 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             server_header=False,
         )
         _serve(control, config, listener, data_dir / "control.json", url, ephemeral=ephemeral)
+
+
+def _rollouts() -> RolloutSettings:
+    usual = RolloutSettings()
+    standby_s = _whole_number(STANDBY_VARIABLE, round(usual.standby_s), 0, "of seconds")
+    percent = _whole_number(ERROR_PERCENT_VARIABLE, round(usual.error_rate * 100), 0, "of percent")
+    return RolloutSettings(standby_s, percent / 100)
 
 
 def _serve(

@@ -24,6 +24,7 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    deployment,
     disk,
     evidence,
     freshness,
@@ -113,6 +114,7 @@ past.build_app.command("pin")(pins.pin)
 past.build_app.command("unpin")(pins.unpin)
 app.command("disk")(disk.disk)
 app.command("deployments")(past.deployments)
+app.add_typer(deployment.app, name="deployment")
 app.command("logs")(look.logs)
 app.command("status")(look.status)
 app.command("audit")(audit.audit)

@@ -12,7 +12,8 @@ from reflexdb.cli import options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 from reflexdb.client import ReflexClient
-from reflexdb.client.types import Build, BuildDetail, BuildFilters, DeploymentRecord, Failure
+from reflexdb.client.deployment_types import DeploymentRecord
+from reflexdb.client.types import Build, BuildDetail, BuildFilters, Failure
 
 build_app = typer.Typer(help="One build of a database.", no_args_is_help=True)
 SHORT = 8
@@ -143,6 +144,7 @@ def tell(detail: BuildDetail) -> None:
             ("build", f"#{detail['number']} {detail['id']}"),
             ("status", detail["status"]),
             ("place in the queue", detail.get("queuePosition")),
+            ("expected to start", output.when(detail.get("expectedStartAt"))),
             ("deployable", detail["whyNotDeployable"] or "yes"),
             ("pinned", "yes: its image stays" if detail["pinned"] else None),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
@@ -175,7 +177,7 @@ def deployments(
         output.print_json(answer)
         return
     output.table(
-        ["WHEN", "KIND", "OUTCOME", "MS", "FROM", "TO", "ASKED BY", "ERROR"],
+        ["WHEN", "KIND", "OUTCOME", "MS", "FAILED", "FROM", "TO", "ASKED BY", "ERROR"],
         [deployment_row(each) for each in answer["deployments"]],
         empty="no deployments yet; `reflexdb provision` makes the first",
     )
@@ -187,6 +189,7 @@ def deployment_row(record: DeploymentRecord) -> tuple[object, ...]:
         record["kind"],
         record["outcome"],
         record["durationMs"],
+        record["requestsFailed"],
         short(record["fromBuildId"]),
         short(record["toBuildId"]),
         asked_by(record["trigger"], record["keyName"]),

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 from urllib.parse import quote, urlencode
 
+from reflexdb.client.deployment_types import DeploymentRecords
 from reflexdb.client.errors import ApiError, Unreachable
 from reflexdb.client.events import events
 from reflexdb.client.evidence_types import BuildDifference, DatabaseDisk, MovedImage, SigningKey, Verification
@@ -33,7 +34,6 @@ from reflexdb.client.types import (
     CreatedConnection,
     Database,
     DatabaseFields,
-    DeploymentRecords,
     Freshness,
     InstanceStatus,
     ManagementKey,
@@ -239,12 +239,23 @@ class ReflexClient:
     def provision(self, database_id: str) -> Accepted:
         return self._act(database_id, "provision")
 
-    def rebuild(self, database_id: str) -> Accepted:
-        return self._act(database_id, "rebuild")
+    def rebuild(self, database_id: str, canary: str | None = None) -> Accepted:
+        """`canary`: take over in steps of percent:seconds, like 5:60,25:60."""
+        return self._act(database_id, "rebuild", None, _strategy(canary))
 
-    def redeploy(self, database_id: str, build_id: str) -> Accepted:
-        """Deploy the stored image of a past build; builds nothing."""
-        return self._act(database_id, "redeploy", {"buildId": build_id})
+    def redeploy(self, database_id: str, build_id: str, canary: str | None = None) -> Accepted:
+        """Deploy the stored image of a past build; builds nothing. `canary` as for a rebuild."""
+        return self._act(database_id, "redeploy", {"buildId": build_id}, _strategy(canary))
+
+    def promote_deployment(self, database_id: str, deployment_id: str) -> Accepted:
+        """End the steps of a canary: its instance takes everything now."""
+        answer: Accepted = self._call("POST", "databases", database_id, "deployments", deployment_id, "promote")
+        return answer
+
+    def abort_deployment(self, database_id: str, deployment_id: str) -> Accepted:
+        """Call off a deployment that is under way; what served before serves everything again."""
+        answer: Accepted = self._call("POST", "databases", database_id, "deployments", deployment_id, "abort")
+        return answer
 
     def terminate(self, database_id: str) -> Accepted:
         return self._act(database_id, "terminate")
@@ -282,8 +293,8 @@ class ReflexClient:
         answer: Freshness = self._call("PATCH", "databases", database_id, "freshness", body=body)
         return answer
 
-    def _act(self, database_id: str, action: str, body: Any = None) -> Accepted:
-        answer: Accepted = self._call("POST", "databases", database_id, action, body=body)
+    def _act(self, database_id: str, action: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Accepted:
+        answer: Accepted = self._call("POST", "databases", database_id, action, body=body, query=query)
         return answer
 
     # Keys
@@ -411,3 +422,7 @@ class ReflexClient:
             if last:
                 return
             time.sleep(LOG_POLL_S)
+
+
+def _strategy(canary: str | None) -> dict[str, str] | None:
+    return None if canary is None else {"strategy": "canary", "steps": canary}

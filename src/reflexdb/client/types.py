@@ -206,6 +206,7 @@ class BuildPhase(TypedDict):
 class BuildDetail(Build):
     number: int
     queuePosition: NotRequired[int | None]
+    expectedStartAt: NotRequired[str | None]
     """1 is next; None where it does not wait for a place."""
     cost: NotRequired[dict[str, Any] | None]
     whyNotDeployable: str | None
@@ -226,29 +227,6 @@ class BuildDetail(Build):
     """An earlier build's, where its image is reused."""
     error: Failure | None
     logTail: list[str]
-
-
-class DeploymentRecord(TypedDict):
-    id: str
-    databaseId: str
-    kind: str
-    reason: str | None
-    trigger: str | None
-    keyId: str | None
-    keyName: str | None
-    fromBuildId: str | None
-    toBuildId: str | None
-    requestedAt: str
-    startedAt: str | None
-    finishedAt: str | None
-    durationMs: int | None
-    outcome: str
-    error: Failure | None
-
-
-class DeploymentRecords(TypedDict):
-    deployments: list[DeploymentRecord]
-    nextCursor: str | None
 
 
 class AuditFilters(TypedDict, total=False):

@@ -37,10 +37,12 @@ from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.retention import Retention
+from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, canonical_id
 from reflexdb.control.shapes import Shapes
 from reflexdb.control.shipping import Shipping
 from reflexdb.control.site import site_of
+from reflexdb.control.steer import Steer
 from reflexdb.control.verifying import Verifying
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
@@ -96,6 +98,7 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.cancel = Cancel(rooms, self._wake.set)
+        self.steer = Steer(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
         self.shipping = Shipping(rooms)
@@ -103,10 +106,11 @@ class Control:
         self.disk = Disk(rooms, images)
         self.verifying = Verifying(rooms, images, self._stopping.is_set)
         self._capture = Capture(rooms)
-        worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
         self._shapes = Shapes(rooms, self.leases)
         self.comparing = Comparing(rooms, self._shapes)
+        self.rollouts = Rollouts(rooms, self.keys, self.leases)
+        worker = Worker(rooms, self.keys, self._stopping, self.rollouts)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
         self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
@@ -136,7 +140,7 @@ class Control:
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
         loops.append(("retention", self._sweep))
-        loops += [("rebuilds", self._rebuild), ("shapes", self._collect)]
+        loops += [("rebuilds", self._rebuild), ("shapes", self._collect), ("rollouts", self._roll)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -229,6 +233,10 @@ class Control:
     def _rebuild(self) -> None:
         """In a loop of its own: describing a source takes as long as the source does."""
         self._again_and_again(self.auto_rebuild.look, "auto_rebuild_failed", self._stopping, self._health_interval_s)
+
+    def _roll(self) -> None:
+        """In a loop of its own: an exchange takes as long as clients take to leave."""
+        self._again_and_again(self.rollouts.look, "rollouts_failed", self._stopping, self._health_interval_s)
 
     def _watch(self) -> None:
         def poll() -> None:

@@ -26,8 +26,8 @@ from reflexdb.control.worker import INTERRUPTED, Worker
 from reflexdb.model.errors import Conflict, ReflexError
 from reflexdb.model.lifecycle import STABLE, Status, availability
 from reflexdb.model.schedule import latest_due
-from reflexdb.records import builds, databases, deployments, jobs
-from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow
+from reflexdb.records import builds, databases, deployments, jobs, rollouts
+from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow, RolloutRow
 from reflexdb.records.store import background, patience
 
 log = structlog.get_logger()
@@ -148,9 +148,12 @@ class Reconciler:
     def _known(
         self, row: DatabaseRow, job: JobRow | None, serving: DeploymentRow | None, found: dict[str, str] | None
     ) -> Known:
+        with self._rooms.store.read() as tx:
+            rolling = rollouts.of_database(tx, row.id)
         return Known(
             status=row.status,
-            job=self._known_job(job) if job else None,
+            job=self._known_job(job, rolling) if job else None,
+            rolling=rolling is not None,
             desired=row.desired_state,
             serving=serving.id if serving else None,
             found=found.get(row.id) if found is not None else None,
@@ -159,7 +162,9 @@ class Reconciler:
             build_slot=self._build_slot(),
         )
 
-    def _known_job(self, job: JobRow) -> Job:
+    def _known_job(self, job: JobRow, rolling: RolloutRow | None) -> Job:
+        if rolling is not None and rolling.job_id == job.id:
+            return Job(False, job.attempt, False, job.deployment_id, parked=True)
         if job.owner is None:
             return Job(False, job.attempt, False, job.deployment_id, job.cancel_asked_at is not None)
         with self._rooms.store.read() as tx:

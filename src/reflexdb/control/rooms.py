@@ -25,6 +25,7 @@ from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.plans import DEFAULT_PLANS, Plans
+from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
@@ -63,6 +64,7 @@ class Settings:
     region: str = "local"
     lease_s: float = DEFAULT_LEASE_S
     """Within this time the work of a control plane that died is taken over by another on the same records."""
+    rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     issuer: IssuerSettings | None = None
     """Whose tokens are accepted besides our own keys."""
     plans: Plans = DEFAULT_PLANS

@@ -22,16 +22,17 @@ from reflexdb.control.cancel import Cancel, refuse_cancelled
 from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
 from reflexdb.control.evidence import signed_provenance
-from reflexdb.control.health import observed
+from reflexdb.control.finish import Finish
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
+from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, elapsed_s, new_id
 from reflexdb.control.smoking import smoke_of
 from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
-from reflexdb.deploy.base import InstanceSpec, Observation
+from reflexdb.deploy.base import InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
 from reflexdb.model.errors import (
     BuildCancelled,
@@ -59,7 +60,7 @@ INTERRUPTED = "the control plane was stopped during the build"
 class Worker:
     """The steps. `stopping` set means: finish the step at hand and leave the rest to the next start."""
 
-    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event, rollouts: Rollouts) -> None:
         self._rooms = rooms
         self._keys = keys
         self._stopping = stopping
@@ -67,6 +68,8 @@ class Worker:
         self._journal = Journal(rooms)
         self._telling = Telling(rooms)
         self._cancel = Cancel(rooms, lambda: None)
+        self._finish = Finish(rooms, keys)
+        self._rollouts = rollouts
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -131,7 +134,8 @@ class Worker:
         found = self._rooms.deployer.observe(job.database_id)
         if found is None or found.deployed.deployment_id != job.deployment_id:
             return  # gone since it was seen; the next look decides anew
-        self._finish_deployment(job, found)
+        self._rooms.deployer.end_beside(job.database_id)  # whoever would have watched is gone
+        self._finish.deployed(job, found, None)
         log.info("deployment_adopted", database=job.database_id, deployment=job.deployment_id)
 
     def fail(self, job: JobRow, step: str, message: str, code: str = ReflexError.code) -> None:
@@ -145,10 +149,19 @@ class Worker:
             current = jobs.by_id(tx, job.id)
             if current.deployment_id is not None:
                 deployments.change(tx, current.deployment_id, now, retired_at=now)
-            self._advance(tx, job, Event.STEP_FAILED, last_error=error)
+            if self._is_called_off(tx, current):
+                self._advance(tx, job, Event.CANCELLED_RUNNING)
+                why |= {"error": f"{step}: it was called off", "error_code": BuildCancelled.code}
+            else:
+                self._advance(tx, job, Event.STEP_FAILED, last_error=error)
             jobs.finish(tx, job.id, now, **why)
         self._telling.ended(job, failed=True)
         log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
+
+    def _is_called_off(self, tx: Tx, job: JobRow) -> bool:
+        """Whether a deployment gave up because somebody wanted that, and the database serves as before."""
+        deploying = databases.by_id(tx, job.database_id).status is Status.DEPLOYING
+        return deploying and job.cancel_asked_at is not None and job.from_status == Status.RUNNING.value
 
     def _test(self, job: JobRow) -> None:
         row, connection = self._subject(job)
@@ -262,9 +275,11 @@ class Worker:
         self._note_start(job, spec, settings, connection.password_ref)
         self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
+        how = self._rollouts.how(job)
         try:
             with self._phase(job, "deploy"):
-                found = self._rooms.deployer.deploy(spec, note, self._telling.deployment(job, spec.deployment_id))
+                passed = self._telling.deployment(job, spec.deployment_id)
+                found = self._rooms.deployer.deploy(spec, note, passed, how)
         except ReflexError as exc:
             if not self._resized(job, settings):
                 raise
@@ -273,13 +288,19 @@ class Worker:
         if self._resized(job, settings):
             note("the size was changed meanwhile; deploying again with it")
             return
+        if how.share is not None:
+            note(f"a canary: {how.share / 10:g}% of the new connections; see the deployment {job.id}")
+            self._rollouts.begin(job, found)
+            return
         note(f"running at {found.deployed.endpoint_url}")
-        self._finish_deployment(job, found)
+        watch = self._rollouts.watch(job, found) if how.keep else None
+        self._finish.deployed(job, found, found.failed, watch or (lambda _: None))
 
     def _note_start(self, job: JobRow, spec: InstanceSpec, settings: dict[str, Any], ref: str | None) -> None:
         """Written before anything is started, so that an interrupted deployment can be recognised."""
         now = self._rooms.now()
         with self._rooms.store.write() as tx:
+            self._rollouts.supersede(tx, job.database_id)
             if job.deployment_id is not None:
                 deployments.change(tx, job.deployment_id, now, retired_at=now)
             deployments.add(
@@ -331,24 +352,11 @@ class Worker:
             resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
         return resized
 
-    def _finish_deployment(self, job: JobRow, found: Observation) -> None:
-        """With what the instance holds, so that whoever waits for the end of the job can read it."""
-        now, deployed = self._rooms.now(), found.deployed
-        with self._rooms.store.write() as tx:
-            deployments.retire_others(tx, job.database_id, now, but=deployed.deployment_id)
-            serves = {"serving_at": now, "endpoint_url": deployed.endpoint_url, "last_health_check": now}
-            deployments.change(tx, deployed.deployment_id, now, **serves, **observed(found))
-            self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
-            jobs.finish(tx, job.id, now)
-        self._capture.release(job.database_id)
-        self._keys.mark_stale(job.database_id)  # a key made during the deployment is not in its set
-        self._telling.ended(job)
-        log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
-
     def _retire(self, job: JobRow) -> None:
         self._rooms.deployer.retire(job.database_id, keep_checkpoint=job.action == "pause")
         now = self._rooms.now()
         with self._rooms.store.write() as tx:
+            self._rollouts.supersede(tx, job.database_id)
             deployments.retire_others(tx, job.database_id, now)
             self._advance(tx, job, Event.RETIRED)
             jobs.finish(tx, job.id, now)

@@ -36,6 +36,21 @@ FeedReply refuse(std::string_view code, std::string_view message) {
   return {make_frame(FrameKind::kError, json)};
 }
 
+std::optional<Share> parse_share(const JsonValue& value) {
+  constexpr int64_t kLongestMs = 3'600'000;
+  Share share;
+  const std::pair<const char*, uint32_t*> members[] = {
+      {"from", &share.from}, {"to", &share.to}, {"connectionMs", &share.connection_ms}};
+  for (const auto& [name, into] : members) {
+    const JsonValue* member = value.find(name);
+    if (member == nullptr || !member->is(JsonValue::Kind::kInteger)) return {};
+    if (member->integer < 0 || member->integer > kLongestMs) return {};
+    *into = static_cast<uint32_t>(member->integer);
+  }
+  if (!share.valid()) return {};
+  return share;
+}
+
 }  // namespace
 
 FeedSession::FeedSession(Instance& instance, SyncRole& role, uint64_t id,
@@ -419,11 +434,20 @@ FeedReply FeedSession::configure(std::string_view text) {
       instance_.checkpoints.change([](auto& notes) { notes.kept = false; });
       continue;
     }
+    if (name == "share") {
+      const std::optional<Share> share = parse_share(value);
+      if (!share) {
+        return fatal("protocol_error",
+                     "\"share\" must be an object with \"from\", \"to\" and \"connectionMs\".");
+      }
+      instance_.share(*share);
+      continue;
+    }
     LogLevel level = LogLevel::kInfo;
     if (name != "logLevel" || !parse_level(value.text, &level)) {
-      return fatal(
-          "protocol_error",
-          "CONFIGURE knows \"logLevel\" (debug, info, warning or error) and \"checkpoint\" (false).");
+      return fatal("protocol_error",
+                   "CONFIGURE knows \"logLevel\" (debug, info, warning or error), \"checkpoint\" (false) and "
+                   "\"share\".");
     }
     set_log_level(level);
   }

@@ -40,7 +40,16 @@ void append_number(std::string* out, std::string_view name, uint64_t value) {
   *out += std::to_string(value);
 }
 
+template <typename Get>
+uint64_t sum(const Instance& instance, Get get) {
+  uint64_t total = 0;
+  for (const auto& stats : instance.stats) total += get(*stats).get();
+  return total;
+}
+
 void append_details(const Instance& instance, const View& view, std::string* out) {
+  *out += ",\"requests\":";
+  append_counts(instance, 0, out);
   *out += ",\"keyUse\":{";
   bool first = true;
   if (view.keys != nullptr) {
@@ -135,13 +144,6 @@ void append_sync(const std::string& told, std::string* out) {
   }
 }
 
-template <typename Get>
-uint64_t sum(const Instance& instance, Get get) {
-  uint64_t total = 0;
-  for (const auto& stats : instance.stats) total += get(*stats).get();
-  return total;
-}
-
 void append_requests(const Instance& instance, std::string* out) {
   *out +=
       "# HELP reflexdb_requests_total HTTP requests answered, by status.\n# TYPE reflexdb_requests_total "
@@ -215,6 +217,33 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
   return view.snapshot != nullptr ? 200 : 503;
 }
 
+void append_counts(const Instance& instance, uint64_t cut, std::string* out) {
+  uint64_t answered = 0;
+  uint64_t failed = 0;
+  uint64_t refused = 0;
+  for (size_t i = 0; i <= kStatusCount; ++i) {
+    const uint64_t count = sum(instance, [i](const LoopStats& s) -> const Counter& { return s.requests[i]; });
+    answered += count;
+    if (is_failure(i)) failed += count;
+    if (i < kStatusCount && (kStatuses[i] == 400 || kStatuses[i] == 422)) refused += count;
+  }
+  *out += "{\"answered\":" + std::to_string(answered);
+  append_number(out, "failed", failed);
+  append_number(out, "refused", refused);
+  append_number(out, "cut", cut + sum(instance, [](const LoopStats& s) -> const Counter& { return s.cut; }));
+  append_number(out, "queryNs",
+                sum(instance, [](const LoopStats& s) -> const Counter& { return s.query_ns; }));
+  *out += ",\"queryTimes\":[";
+  for (size_t i = 0; i < kBucketCount; ++i) {
+    if (i > 0) *out += ',';
+    *out += '[' + (i + 1 < kBucketCount ? std::to_string(kBucketNs[i]) : std::string("null")) + ',';
+    *out +=
+        std::to_string(sum(instance, [i](const LoopStats& s) -> const Counter& { return s.query_times[i]; }));
+    *out += ']';
+  }
+  *out += "]}";
+}
+
 void append_metrics(const Instance& instance, std::string* out) {
   const View view = instance.publication.view();
   const int64_t now = monotonic_ms();
@@ -229,6 +258,8 @@ void append_metrics(const Instance& instance, std::string* out) {
                 total([](const LoopStats& s) -> const Counter& { return s.bytes_sent; }));
   append_metric(out, "accepted_total", "counter", "HTTP connections accepted.",
                 total([](const LoopStats& s) -> const Counter& { return s.accepted; }));
+  append_metric(out, "cut_total", "counter", "Connections closed at the end while an answer was owed.",
+                total([](const LoopStats& s) -> const Counter& { return s.cut; }));
   append_metric(out, "connections", "gauge", "HTTP connections open now.",
                 static_cast<double>(instance.connections.load()));
   append_metric(out, "waiting_requests", "gauge", "Requests that wait for a source position.",

@@ -18,6 +18,8 @@ from reflexdb.records.tables import HISTORY, databases
 from reflexdb.records.tables import builds as table
 
 UNFINISHED = ("queued", "in_progress")
+_TYPICAL_OF = 20
+"""Builds from which it is told how long one typically takes."""
 
 
 def add(tx: Tx, *, database_id: str, **values: Any) -> None:
@@ -153,6 +155,19 @@ def change(tx: Tx, build_id: str, **values: Any) -> None:
         return
     changed = tx.execute(query.where(table.c.status.in_(UNFINISHED))).rowcount
     assert changed == 1, f"build {build_id} is finished, and {sorted(values)} of it are not changed any more"
+
+
+def typical_seconds(tx: Tx) -> float | None:
+    """The median of what the last builds took that made an image; None where there were none."""
+    query = select(table.c.duration_s).where(table.c.status == "succeeded", table.c.duration_s.is_not(None))
+    took = sorted(tx.execute(query.order_by(table.c.finished_at.desc()).limit(_TYPICAL_OF)).scalars())
+    return float(took[len(took) // 2]) if took else None
+
+
+def under_way(tx: Tx) -> list[datetime]:
+    """Since when those are carried out that are now."""
+    query = select(table.c.started_at).where(table.c.status == "in_progress", table.c.started_at.is_not(None))
+    return list(tx.execute(query).scalars())
 
 
 def pinned(tx: Tx, database_id: str) -> int:

@@ -246,6 +246,34 @@ class JobRow:
     """Of the database when the action was asked for; None in jobs of before this was kept."""
     cancel_asked_at: datetime | None = None
     """Since when whoever carries it out is to stop."""
+    requests_failed: int | None = None
+    """While the new instance took over; None where that is not known."""
+    steps: tuple[tuple[int, float], ...] | None = None
+    """Of a deployment in steps: a share in thousandths, and for how many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRow:
+    """A deployment that goes step by step, or whose predecessor stands by."""
+
+    job_id: str
+    database_id: str
+    deployment_id: str
+    former_id: str
+    """The deployment that was, or is to be, replaced."""
+    former_serving_at: datetime | None
+    state: str
+    """canary or watch; at the end promoted, aborted, kept, rolled_back or superseded."""
+    step: int
+    step_at: datetime
+    wanted: str | None
+    """promote or abort, as somebody asked."""
+    began: Mapping[str, Any] | None
+    """What had become of the requests of either, when it began."""
+    seen: Mapping[str, Any] | None
+    """What has become of those since, as last seen."""
+    reason: str | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +353,7 @@ _CONVERTERS: dict[str, Any] = {
     "tags": tuple,
     "phases": tuple,
     "smoke_tests": tuple,
+    "steps": lambda steps: tuple((int(share), float(seconds)) for share, seconds in steps),
 }
 
 

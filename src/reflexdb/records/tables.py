@@ -334,6 +334,7 @@ jobs = Table(
     Column("reason", Text),
     Column("from_status", String(20)),
     time("cancel_asked_at", nullable=True),
+    *(Column("requests_failed", Integer), Column("steps", JSON(none_as_null=True))),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 
@@ -393,4 +394,24 @@ credit_adjustments = Table(
 )
 Index("credit_adjustments_of_customer", credit_adjustments.c.customer_id, credit_adjustments.c.created_at)
 only_added(credit_adjustments)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id"), primary_key=True),
+    refers("database_id", "databases"),
+    refers("deployment_id", "deployments"),
+    refers("former_id", "deployments"),
+    time("former_serving_at", nullable=True),
+    Column("state", String(20), nullable=False),
+    Column("step", Integer, nullable=False),
+    time("step_at"),
+    Column("wanted", String(20)),
+    *(Column(name, JSON(none_as_null=True)) for name in ("began", "seen")),
+    Column("reason", Text),
+    time("ended_at", nullable=True),
+)
+"""Deployments that go step by step, or whose predecessor stands by; at most one of a database has not ended."""
+unique_among(rollouts.c.ended_at.is_(None), "rollouts_unfinished", rollouts.c.database_id)
+
 Index("jobs_of_database", jobs.c.database_id, jobs.c.created_at, jobs.c.id)

@@ -168,6 +168,17 @@ def configure(log_level: str) -> Frame:
     return _json(Kind.CONFIGURE, {"logLevel": log_level})
 
 
+SHARE_WHOLE = 1000
+"""A share of the new connections is so many of this."""
+
+
+def share(begin: int, end: int, connection_ms: int) -> Frame:
+    """Take the new connections of [begin, end) of SHARE_WHOLE alone, and end those older than `connection_ms` with
+    their next answer (0: none)."""
+    assert 0 <= begin <= end <= SHARE_WHOLE
+    return _json(Kind.CONFIGURE, {"share": {"from": begin, "to": end, "connectionMs": connection_ms}})
+
+
 def no_checkpoint() -> Frame:
     """The instance's directory is about to go."""
     return _json(Kind.CONFIGURE, {"checkpoint": False})

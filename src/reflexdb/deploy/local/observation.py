@@ -12,6 +12,7 @@ from typing import Any
 from reflexdb.deploy.base import Observation
 from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.running import open_channel
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sync import feed
 from reflexdb.sync.settings import is_paused
@@ -49,6 +50,7 @@ def told(record: Record, status: dict[str, Any], *, paused: bool) -> Observation
         at=datetime.now(UTC),
         position=status.get("position") or None,
         sync=status.get("sync") or {},
+        requests=Requests.read(status.get("requests")),
     )
 
 

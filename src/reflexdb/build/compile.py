@@ -37,6 +37,7 @@ COMPILE_FLAGS = (
     "-O2",
     "-g0",
     "-pthread",
+    "-fPIE",
     "-fno-plt",
     "-fstack-protector-strong",
     "-U_FORTIFY_SOURCE",
@@ -45,7 +46,7 @@ COMPILE_FLAGS = (
     "-fdata-sections",
 )
 LINK_FLAGS = (
-    "-static",
+    "-static-pie",
     "-pthread",
     "-s",
     "-Wl,-z,relro,-z,now,-z,noexecstack",

@@ -39,6 +39,7 @@ COMPILE_FLAGS = (
     "-O2",
     "-g0",
     "-pthread",
+    "-fPIE",
     "-fno-plt",
     "-fstack-protector-strong",
     "-U_FORTIFY_SOURCE",
@@ -47,7 +48,7 @@ COMPILE_FLAGS = (
     "-fdata-sections",
 )
 LINK_FLAGS = (
-    "-static",
+    "-static-pie",
     "-pthread",
     "-s",
     "-Wl,-z,relro,-z,now,-z,noexecstack",

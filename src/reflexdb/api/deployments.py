@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from reflexdb.api import answers, paging, past_views
+from reflexdb.api import answers, deployment_answers, paging, past_views
 from reflexdb.api.context import Account, Controlled, errors
 from reflexdb.api.instances import taken_up
 from reflexdb.records.jobs import JobFilter
@@ -21,7 +21,7 @@ DEFAULT_LIMIT = 100
     operation_id="listDeployments",
     summary="List deployments",
     responses=errors(400, 404),
-    response_model=answers.DeploymentRecords,
+    response_model=deployment_answers.DeploymentRecords,
 )
 def list_deployments(
     id: str,  # noqa: A002

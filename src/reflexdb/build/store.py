@@ -393,9 +393,7 @@ class DirectoryStore:
         for digest, signature in self._signatures().items():
             if signature.subject in used:
                 used |= {digest, signature.payload, signature.config}
-        for path in self._blobs.iterdir():
-            if f"sha256:{path.name}" not in used:
-                path.unlink(missing_ok=True)
-        for path in self._root.glob(f"{TEMPORARY_PREFIX}*"):
+        unused = [path for path in self._blobs.iterdir() if f"sha256:{path.name}" not in used]
+        for path in (*unused, *self._root.glob(f"{TEMPORARY_PREFIX}*")):
             path.unlink(missing_ok=True)
         sync_directory(self._blobs)

@@ -232,11 +232,9 @@ class DirectoryStore:
         """What every file here takes; what another process removes meanwhile is left out."""
         place = next(each for each in (self._root, *self._root.parents) if each.is_dir())
         taken = 0
-        for directory in (self._root, self._blobs):
+        for path in (*self._root.glob("*"), *self._blobs.glob("*")):
             with suppress(OSError):
-                for path in directory.iterdir():
-                    with suppress(OSError):
-                        taken += path.stat().st_size if path.is_file() else 0
+                taken += path.stat().st_size if path.is_file() else 0
         return StoreUse(taken, shutil.disk_usage(place).free)
 
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:

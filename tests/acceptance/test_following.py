@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import closing
 from typing import Any
 
@@ -208,3 +209,52 @@ def test_what_stands_in_the_way_is_said_with_its_remedy(plane: Plane, postgres_d
     finally:
         database.execute(f"DROP OWNED BY {user}")
         database.execute(f"DROP ROLE {user}")
+
+
+def test_no_answer_is_from_older_rows_than_one_before_while_builds_take_each_others_place(
+    plane: Plane, source: tuple[str, Any]
+) -> None:
+    """The source is written to all the time, and one client asks again and again, on whichever connection it has."""
+    backend, database = source
+    registered, endpoint = serve(plane, "monotonic", source)
+    build = plane.history(registered)["activeBuildId"]
+    seen: list[tuple[int, str, int]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            reply = endpoint.raw("orders(id = 1) { cents }")
+            head = reply.headers
+            age, position = int(head["x-reflexdb-snapshot-age-ms"]), head["x-reflexdb-position"]
+            seen.append((int(reply.json()[0]["cents"]), position, age))
+
+    def write() -> None:
+        while not stop.is_set():
+            database.execute("UPDATE orders SET cents = cents + 1 WHERE id = 1")
+
+    threads = [threading.Thread(target=each) for each in (ask, write)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            plane.act(registered, "redeploy", {"buildId": build})
+            plane.require_running(registered)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    plane.act(registered, "terminate")
+    cents = [each[0] for each in seen]
+    places = [_place(backend, each[1]) for each in seen]
+
+    assert cents == sorted(cents)
+    assert places == sorted(places)
+    assert cents[-1] > cents[0]
+
+
+def _place(backend: str, position: str) -> int:
+    """Positions of one server, as numbers."""
+    if backend == "postgres":
+        high, low = position.split("/")
+        return int(high, 16) << 32 | int(low, 16)
+    return int(position.rsplit("-" if "-" in position else ":", 1)[1])

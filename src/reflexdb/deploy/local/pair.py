@@ -46,10 +46,13 @@ def take_all(running: Running) -> None:
         running.take_share(0, SHARE_WHOLE, 0)
 
 
-def stand_by(running: Running) -> None:
-    """Fine for one that is gone, or can't: then it is left to its clients."""
-    with contextlib.suppress(InstanceRefused, InstanceUnreachable):
+def stand_by(running: Running) -> bool:
+    """False for one that is gone, or of a version that can't: it must be ended."""
+    try:
         running.take_share(0, 0, CONNECTION_MS)
+    except (InstanceRefused, InstanceUnreachable):
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ class Deployment:
         how: Replacement = AT_ONCE,
     ) -> None:
         self._how = how
+        self._stands_by = False
         self._before: Requests | None = None
         """Of the old instance, before the new one takes over."""
         self._database = database
@@ -100,10 +101,11 @@ class Deployment:
     def _part_with(self, old: Running) -> Requests | None:
         """What has been replaced stands by, or is drained; then, what became of its requests."""
         database = self._database
-        if self._how.keep and old.alive():
+        if self._stands_by and old.alive():
             self._log("Keeping the old instance beside the new one")
             database.beside = old
             return old.requests()
+        database.layout.unset_beside(database.id)
         self._log("Draining the old instance")
         ended = old.drain(last_checkpoint=False)
         database.layout.remove_deployment(old.directory)
@@ -250,8 +252,8 @@ class Deployment:
 
     def _leave(self, old: Running) -> None:
         """From now on the old one shows nothing newer than the new one, until its clients have left it."""
-        if self._how.keep:
-            pair.stand_by(old)
+        self._stands_by = self._how.keep and pair.stand_by(old)
+        if self._stands_by:
             pair.await_left(old, LEAVE_S)
         elif old.sync is not None:
             old.sync.kill()

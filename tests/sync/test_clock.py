@@ -22,8 +22,14 @@ class Monotonic:
 def test_a_commit_is_as_old_as_it_is_however_the_sources_clock_is_set(off: timedelta) -> None:
     ours = Monotonic()
     clock = SourceClock(ours)
-    ours.now += 0.5
-    clock.heard(NOON + off, asked=1000.0)
+
+    def shown() -> datetime:
+        ours.now += 0.25
+        moment = NOON + off
+        ours.now += 0.25
+        return moment
+
+    clock.ask(shown)
     ours.now += 10
 
     assert clock.at(NOON + off + timedelta(seconds=7)) == pytest.approx(1007.25)
@@ -34,5 +40,5 @@ def test_nothing_is_heard_of_before_it_happened() -> None:
     clock = SourceClock(ours)
 
     assert clock.at(NOON) == 1000.0  # as long as nothing is known of the source's clock
-    clock.heard(NOON, asked=1000.0)
+    clock.ask(lambda: NOON)
     assert clock.at(NOON + timedelta(hours=1)) == 1000.0

@@ -6,6 +6,7 @@ One thread's. Knows no source; who follows one asks it for its clock and tells w
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,23 @@ class SourceClock:
         self._ahead: float | None = None
         """Of the monotonic clock, the source's."""
 
-    def heard(self, shown: datetime, asked: float) -> None:
-        """The source's clock showed this at some time between `asked` and now."""
+        self.served = -math.inf
+        """What had been committed at the source by then is at the server."""
+
+    def ask(self, clock: Callable[[], datetime]) -> None:
+        """`clock` is the source's, and shows its time at some moment of the call."""
+        asked = self._monotonic()
+        shown = clock()
         self._ahead = shown.timestamp() - (asked + self._monotonic()) / 2
+
+    def silent_since(self, at: float) -> datetime:
+        """The source had nothing more to say by then. What the server is to be told."""
+        self.served = max(self.served, at)
+        return self.told()
+
+    def told(self) -> datetime:
+        """`served` as the server is told; long ago where it is not known."""
+        return by_our_clock(self.served) if self.served > -math.inf else datetime.fromtimestamp(0, UTC)
 
     def at(self, moment: datetime) -> float:
         """When the source's clock showed the moment; at the latest now, whatever it says: a session may set its own

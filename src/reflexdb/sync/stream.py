@@ -12,7 +12,6 @@ the state of all others at the view's position. Knows neither protocols of sourc
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -84,8 +83,6 @@ class Stream:
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
         self._clock = SourceClock()
-        self._moment = -math.inf
-        """By the monotonic clock: what had been committed at the source by then is at the server."""
         self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory)
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0}
         self._log = structlog.get_logger()
@@ -103,8 +100,7 @@ class Stream:
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._fitting.recall()
-        self._position = str(server["position"]) if fits else None
-        self._unchecked = fits
+        self._position, self._unchecked = str(server["position"]) if fits else None, fits
         return True
 
     def forget(self) -> None:
@@ -145,7 +141,7 @@ class Stream:
                     for frame in frames(reader, index, table, sending):
                         channel.send(frame)
                 self._version = sending.commit()
-            self._position, self._moment = reader.position, began
+            self._position, self._clock.served = reader.position, began
         self._fitting.forget()
         self._broken = False
         self._open(self._position)
@@ -199,7 +195,7 @@ class Stream:
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         assert self._position is not None, "without one there is no stream"
-        self._version = self._verifier.compare(group, self._position, self._moment_told(), self._source().reached)
+        self._version = self._verifier.compare(group, self._position, self._clock.told(), self._source().reached)
         asked = time.monotonic()
         part: Part | None = self._incoming.next(WAKE_S)
         self._stale |= self._fitting.returned()
@@ -264,13 +260,9 @@ class Stream:
         committed = self._clock.at(last.committed_at)
         self._version = group.commit(by_our_clock(committed), last.position)
         self._pace.committed(began)
-        self._position, self._moment = last.position, max(self._moment, committed)
+        self._position, self._clock.served = last.position, max(self._clock.served, committed)
         self._lag_ms = round((time.monotonic() - committed) * 1000)
         self._incoming.confirm(group.durable or last.position)
-
-    def _moment_told(self) -> datetime:
-        """To the server."""
-        return by_our_clock(self._moment) if self._moment > -math.inf else datetime.fromtimestamp(0, UTC)
 
     def _confirm_silence(self, group: Group, asked: float) -> None:
         """The source had nothing to say: what it had committed a moment ago is here."""
@@ -278,8 +270,7 @@ class Stream:
         if self._position is None or self._incoming.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
             return
         self._confirmed = time.monotonic()
-        self._moment = max(self._moment, asked - WAKE_S)
-        group.commit(self._moment_told(), self._position)
+        group.commit(self._clock.silent_since(asked - WAKE_S), self._position)
         self._incoming.confirm(group.durable or self._position)
 
     def _read_again(self, group: Group, last: Commit) -> None:
@@ -380,8 +371,7 @@ class Stream:
                 self._fitting.check()  # what a former process knew
             plan, self._unchecked = self._fitting.plan, False
             self._unfollowed = self._source().unfollowed(plan)
-            asked = time.monotonic()
-            self._clock.heard(self._source().clock(), asked)
+            self._clock.ask(self._source().clock)
             self._stream = Incoming(self._source().stream(plan, position))
         self._log.info("following", position=position)
 

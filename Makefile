@@ -21,6 +21,7 @@ CHINOOK ?=
 FUZZ_S ?= 300
 SOAK_S ?= 600
 ROLLBACKS ?= 100
+HUGE_ROWS ?= 1000000
 ORACLE_N ?= 10000
 ORACLE_SEED ?= 20261127
 PY_CODE := src tools bench tests
@@ -67,6 +68,11 @@ fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes 
 soak: compiler $(STAMP) ## follow made-up writers through made-up faults and compare every value: make soak SOAK_S=600
 	@tools/install-test-servers.sh
 	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py -s $(PYTEST_ARGS)
+
+.PHONY: huge
+huge: compiler $(STAMP) ## follow transactions of a million rows, and say how much memory that takes: make huge HUGE_ROWS=1000000
+	@tools/install-test-servers.sh
+	@REFLEXDB_HUGE_ROWS="$(HUGE_ROWS)" $(PY) -m pytest tests/following/test_huge.py -s --timeout 3600 $(PYTEST_ARGS)
 
 .PHONY: oracle
 oracle: compiler $(STAMP) ## ask made-up queries of ReflexDB and of the databases it was loaded from: make oracle ORACLE_N=100000

@@ -1,6 +1,7 @@
 """A TCP proxy before a server, which can be cut and mended: the server goes away and comes back, to whoever uses it.
 
-It can also stall (connections stay open and nothing comes), and be cut in the middle of what the server sends.
+It can also stall (connections stay open and nothing comes), be cut in the middle of what the server sends, and repeat
+some of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Cut:
         self._flows = threading.Event()
         self._flows.set()
         self._left: int | None = None
+        self._repeated: int | None = None
         self.port = 0
         self.mend()
 
@@ -37,9 +39,13 @@ class Cut:
         """Cut once the server has sent so many bytes more."""
         self._left = size
 
+    def repeat(self, size: int) -> None:
+        """Once, the last so many bytes of what the server sends come a second time."""
+        self._repeated = size
+
     def heal(self) -> None:
         """Nothing fails from here on; what was connected is not any more."""
-        self._left = None
+        self._left = self._repeated = None
         self._flows.set()
         self.cut()
         self.mend()
@@ -98,6 +104,9 @@ class Cut:
         _shut(other)
 
     def _harmed(self, data: bytes) -> bytes:
+        repeated, self._repeated = self._repeated, None
+        if repeated is not None:
+            data += data[-repeated:]
         if self._left is not None:
             data = data[: self._left]
             self._left -= len(data)

@@ -57,7 +57,7 @@ def test_the_documented_layouts() -> None:
     columns = (RelationColumn("id", True, 23, -1), RelationColumn("title", False, 1043, 84))
     assert pgoutput.decode(RELATION) == Relation(7, "public", "posts", "d", columns)
     assert pgoutput.decode(TRUNCATE) == Truncate((7, 8))
-    assert pgoutput.decode(COMMIT) == pgoutput.Commit(20, 946_684_800_000_000)
+    assert pgoutput.decode(COMMIT) == pgoutput.Commit(10, 20, 946_684_800_000_000)
 
 
 @pytest.mark.parametrize("message", ALL)

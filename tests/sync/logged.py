@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ class LoggedSource:
         """Transactions before this one are purged."""
         self.failure: ReflexError | None = None
         """What every use raises."""
+        self.clock_is_off = timedelta(0)
         self.changed = threading.Condition()
         self.snapshots = 0
         self.confirmed = ""
@@ -40,7 +41,7 @@ class LoggedSource:
         with self.changed:
             for event in events:
                 self._apply(event)
-            self.log.append([*events, Commit(str(len(self.log) + 1), datetime.now(UTC))])
+            self.log.append([*events, Commit(str(len(self.log) + 1), datetime.now(UTC) + self.clock_is_off)])
             self.changed.notify_all()
             return str(len(self.log))
 
@@ -146,6 +147,9 @@ class LogFollower:
             if int(position) < self._source.first:
                 raise PositionLost(f"position {position} is purged")
         return _Stream(self._source, int(position))
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self._source.clock_is_off
 
     def reached(self, position: str, wanted: str) -> bool:
         return int(position) >= int(wanted)

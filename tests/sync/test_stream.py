@@ -7,6 +7,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,21 @@ def test_a_table_of_another_definition_stays_while_others_go_on(place: Place) ->
 
     assert place.status()["reason"].startswith("schema_changed: column 'age' of table 'users' is gone")
     assert len(place.ask("users { id }")) == 20
+
+
+@pytest.mark.parametrize("hours", [-30, 5])
+def test_a_source_whose_clock_is_far_off_is_as_old_as_it_is(place: Place, hours: int) -> None:
+    place.source.clock_is_off = timedelta(hours=hours)
+    place.sync()
+    caught_up(place)
+    place.source.commit(insert(USERS, user(900)))
+    caught_up(place)
+    told = place.status()
+    assert told["sync"]["lagMs"] < 3_600_000
+    assert told["snapshotAgeMs"] < 3_600_000
+    place.source.failure = SourceUnreachable("away")
+    age = place.status()["snapshotAgeMs"]
+    until(lambda: place.status()["snapshotAgeMs"] > age + 300, "its age grows while it says nothing")
 
 
 def test_while_paused_nothing_appears_and_nothing_is_lost(place: Place) -> None:

@@ -157,6 +157,10 @@ class Follower(Protocol):
         """Every transaction committed after the position. Raises PositionLost where the source no longer has it."""
         ...
 
+    def clock(self) -> datetime:
+        """What the source's clock shows now, UTC: the one of `Commit.committed_at`."""
+        ...
+
     def reached(self, position: str, wanted: str) -> bool:
         """Whether a snapshot at `position` contains `wanted`. Raises InvalidRequest for a position it can't read."""
         ...

@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from reflexdb.sources.base import SnapshotReader
 from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.clock import SourceClock, by_our_clock
 from reflexdb.sync.drift import SchemaChanged
 from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
@@ -81,8 +82,7 @@ class Stream:
         self._not_before = 0.0
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
-        self._moment = datetime.min.replace(tzinfo=UTC)
-        """At the source, of the state at the server."""
+        self._clock = SourceClock()
         self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory)
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0}
         self._log = structlog.get_logger()
@@ -100,8 +100,7 @@ class Stream:
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
         self._fitting.recall()
-        self._position = str(server["position"]) if fits else None
-        self._unchecked = fits
+        self._position, self._unchecked = str(server["position"]) if fits else None, fits
         return True
 
     def forget(self) -> None:
@@ -133,6 +132,7 @@ class Stream:
         self._drop_stream()
         self._verifier.give_up()
         self._position = None
+        began = time.monotonic()
         with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
             sending = Sending(channel, reader, go_on)
             with sending:
@@ -141,7 +141,7 @@ class Stream:
                     for frame in frames(reader, index, table, sending):
                         channel.send(frame)
                 self._version = sending.commit()
-            self._position, self._moment = reader.position, reader.taken_at
+            self._position, self._clock.served = reader.position, began
         self._fitting.forget()
         self._broken = False
         self._open(self._position)
@@ -195,12 +195,12 @@ class Stream:
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         assert self._position is not None, "without one there is no stream"
-        self._version = self._verifier.compare(group, self._position, self._moment, self._source().reached)
-        asked = datetime.now(UTC)
+        self._version = self._verifier.compare(group, self._position, self._clock.told(), self._source().reached)
+        asked = time.monotonic()
         part: Part | None = self._incoming.next(WAKE_S)
         self._stale |= self._fitting.returned()
         if part is None and self._stale and not self._incoming.is_within and self._position is not None:
-            self._read_again(group, Commit(self._position, asked))
+            self._read_again(group, Commit(self._position, datetime.now(UTC)))
             return
         if part is None:
             self._confirm_silence(group, asked)
@@ -257,20 +257,20 @@ class Stream:
 
     def _commit(self, group: Group, last: Commit) -> None:
         began = time.monotonic()
-        self._version = group.commit(last.committed_at, last.position)
+        committed = self._clock.at(last.committed_at)
+        self._version = group.commit(by_our_clock(committed), last.position)
         self._pace.committed(began)
-        self._position, self._moment = last.position, max(self._moment, last.committed_at)
-        self._lag_ms = max(0, round((datetime.now(UTC) - last.committed_at).total_seconds() * 1000))
+        self._position, self._clock.served = last.position, max(self._clock.served, committed)
+        self._lag_ms = round((time.monotonic() - committed) * 1000)
         self._incoming.confirm(group.durable or last.position)
 
-    def _confirm_silence(self, group: Group, asked: datetime) -> None:
+    def _confirm_silence(self, group: Group, asked: float) -> None:
         """The source had nothing to say: what it had committed a moment ago is here."""
         self._lag_ms = 0
         if self._position is None or self._incoming.is_within or time.monotonic() < self._confirmed + CONFIRM_S:
             return
         self._confirmed = time.monotonic()
-        self._moment = max(self._moment, asked - timedelta(seconds=WAKE_S))
-        group.commit(self._moment, self._position)
+        group.commit(self._clock.silent_since(asked - WAKE_S), self._position)
         self._incoming.confirm(group.durable or self._position)
 
     def _read_again(self, group: Group, last: Commit) -> None:
@@ -371,6 +371,7 @@ class Stream:
                 self._fitting.check()  # what a former process knew
             plan, self._unchecked = self._fitting.plan, False
             self._unfollowed = self._source().unfollowed(plan)
+            self._clock.ask(self._source().clock)
             self._stream = Incoming(self._source().stream(plan, position))
         self._log.info("following", position=position)
 

@@ -137,6 +137,13 @@ class PostgresFollower:
         shapes = Shapes(catalog, self._memory, publication, trusts=not self._remembers)
         return open_stream(connection, catalog, plan, self._name, publication, position, shapes)
 
+    def clock(self) -> datetime:
+        _, connection = find(self._address, self._schema)
+        with closing(connection), translated(self._address, "asking for its time"):
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        shown: datetime = row[0] if row else datetime.now(UTC)
+        return shown
+
     def reached(self, position: str, wanted: str) -> bool:
         try:
             return parse_lsn(position) >= parse_lsn(wanted)

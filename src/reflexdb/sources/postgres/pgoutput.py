@@ -40,6 +40,8 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
+    commit_lsn: int
+    """As the transaction's Begin said."""
     end_lsn: int
     clock_us: int
     """When it was committed, microseconds since 1970 UTC."""
@@ -115,8 +117,8 @@ def _begin(data: bytes) -> Begin:
 
 
 def _commit(data: bytes) -> Commit:
-    _, _, end, clock = _COMMIT.unpack_from(data, 1)
-    return Commit(end, clock + _MICROS_TO_2000)
+    _, commit, end, clock = _COMMIT.unpack_from(data, 1)
+    return Commit(commit, end, clock + _MICROS_TO_2000)
 
 
 def _relation(data: bytes) -> Relation:

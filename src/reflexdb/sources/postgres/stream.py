@@ -71,6 +71,10 @@ class LogicalStream:
         self._is_large = False
         """Whether the message may hold a value that can't be served."""
         self._in_transaction = False
+        self._begun = 0
+        """What the transaction's Begin said."""
+        self._heard_us = 0
+        """The server's clock, as it told it last; 0 before."""
         self._beat: Heartbeat | None = None
         """The last that moved nothing yet, because it came too soon: the server may say no more for long."""
         self._names = {table.source_name: index for index, table in enumerate(plan.tables)}
@@ -145,7 +149,10 @@ class LogicalStream:
             raise SourceData(f"PostgreSQL sent {error}: the changes can't be followed further.") from error
         match message:
             case pgoutput.Begin():
+                if self._in_transaction:
+                    raise _disordered("a transaction within another one")
                 self._in_transaction, self._beat = True, None
+                self._begun = message.commit_lsn
                 self._skipping = message.commit_lsn < self._applied
             case pgoutput.Commit():
                 self._end(message)
@@ -153,6 +160,10 @@ class LogicalStream:
                 self._relate(message)
             case _ if self._skipping:
                 pass
+            case pgoutput.Other():
+                pass
+            case _ if not self._in_transaction:
+                raise _disordered("a change outside of any transaction")
             case pgoutput.Insert():
                 self._change(message.relation, Op.INSERT, None, message.new, None)
             case pgoutput.Update():
@@ -163,6 +174,8 @@ class LogicalStream:
                 self._truncate(message.relations)
 
     def _end(self, message: pgoutput.Commit) -> None:
+        if not self._in_transaction or message.commit_lsn != self._begun:
+            raise _disordered("the end of a transaction that had not begun")
         self._in_transaction = False
         if not self._skipping:
             self._flush()
@@ -170,7 +183,7 @@ class LogicalStream:
         self._skipping = False
 
     def _commit(self, end: int, clock_us: int) -> None:
-        self._applied = end
+        self._applied, self._heard_us = end, clock_us
         self._told.clear()
         self._committed_at = time.monotonic()
         self._ready.append(Commit(format_lsn(end), _EPOCH + timedelta(microseconds=clock_us)))
@@ -267,7 +280,12 @@ class LogicalStream:
             if index not in self._frozen:
                 self._ready.append(Stale(index, reason))
         if len(self._ready) > before:
-            self._ready.append(Commit(format_lsn(self._applied), datetime.now(UTC)))
+            told = _EPOCH + timedelta(microseconds=self._heard_us) if self._heard_us else datetime.now(UTC)
+            self._ready.append(Commit(format_lsn(self._applied), told))
+
+
+def _disordered(what: str) -> SourceUnreachable:
+    return SourceUnreachable(f"PostgreSQL's changes came out of order ({what}): the connection repeated or lost some.")
 
 
 class Shapes:

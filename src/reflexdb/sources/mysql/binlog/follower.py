@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -94,6 +95,11 @@ class MySQLFollower:
         joint = self._joints.pop(position, None)
         client = BinlogClient(self._address, self._dump(found.server), begin)
         return BinlogStream(client, transactions, None if joint is None else joint.until)
+
+    def clock(self) -> datetime:
+        with closing(connect(self._address)) as connection, translated(self._address, "asking for its time"):
+            shown: datetime = columns_of(connection, "SELECT UTC_TIMESTAMP(6)")[0][0]
+        return shown.replace(tzinfo=UTC)
 
     def reached(self, position: str, wanted: str) -> bool:
         have, want = parse(position), parse(wanted)

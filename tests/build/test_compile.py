@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -38,6 +39,36 @@ def test_the_binary_is_static_stripped_and_names_no_path(tmp_path: Path, engine_
     assert ".note.gnu.build-id" not in headers
     assert str(tmp_path).encode() not in binary.read_bytes()
     assert str(engine_dir).encode() not in binary.read_bytes()
+
+
+def test_the_binary_is_hardened(tmp_path: Path, engine_dir: Path) -> None:
+    """At an address of its own each time, nothing writable and executable, tables of addresses read-only."""
+    binary = build(EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir), tmp_path / "work")
+    headers = subprocess.run(["readelf", "-hldW", binary], capture_output=True, text=True, check=True).stdout
+    stack = next(line for line in headers.splitlines() if "GNU_STACK" in line)
+
+    assert re.search(r"Type: +DYN", headers)
+    assert "GNU_RELRO" in headers
+    assert re.search(r"FLAGS.*NOW", headers)
+    assert "PIE" in headers
+    assert "TEXTREL" not in headers
+    assert stack.split()[-2] == "RW"
+    assert not [line for line in headers.splitlines() if "LOAD" in line and "RWE" in line]
+
+
+def test_every_object_guards_its_stack_and_checks_its_buffers(tmp_path: Path, engine_dir: Path) -> None:
+    engine = Path(shutil.copytree(engine_dir, tmp_path / "engine"))
+    (engine / "copying.cc").write_text(
+        "#include <cstdlib>\n#include <cstring>\n#include <unistd.h>\n"
+        "int copying(const char* from, size_t size) {\n"
+        "  char to[64];\n  std::memcpy(to, from, size);\n  return write(1, to, sizeof to) < 0;\n}\n"
+    )
+    objects, _ = EngineCompiler(find_toolchain(), tmp_path / "cache", engine).objects()
+    copying = next(path for path in objects if path.stem == "copying")
+    symbols = subprocess.run(["readelf", "-sW", copying], capture_output=True, text=True, check=True).stdout
+
+    assert "__stack_chk_fail" in symbols
+    assert "__memcpy_chk" in symbols
 
 
 def test_the_engine_is_compiled_once_and_again_when_it_changes(tmp_path: Path, engine_dir: Path) -> None:

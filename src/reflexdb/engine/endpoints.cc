@@ -102,7 +102,7 @@ Reply unauthorized(std::string* out) {
 Endpoints::Endpoints(Instance& instance, LoopStats& stats)
     : instance_(instance),
       stats_(stats),
-      engine_(instance.schema, instance.options.limits),
+      engine_(instance.schema, instance.options.limits, &stats.shapes),
       openapi_(openapi_document(instance.schema)) {}
 
 Reply Endpoints::error(int status, std::string_view code, std::string_view message, std::string* out) {

@@ -6,12 +6,15 @@ What a fuzzer finds is added beside them under its own name and stays; this rewr
 from __future__ import annotations
 
 import random
+import struct
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.sync import feed
 from reflexdb.sync.change_frames import changes, changes_begin, changes_commit
+from tests.engine import harness
 from tests.engine.changing import Model
 from tests.engine.harness import bodies
 from tests.engine.plans import PLAN
@@ -21,6 +24,9 @@ from tests.engine.test_language import WORLD
 
 CORPUS = Path(__file__).with_name("corpus")
 ROWS = CORPUS / "feed" / "rows.input"
+COMPILED = Path(__file__).parents[2] / ".pytest_cache" / "d" / "engine"
+"""Pytest's, where the driver is likely to be."""
+HEAD_BYTES, BLOCK_HEAD_BYTES = 80, 24
 LONGEST = 5_000
 MOMENT = datetime(2026, 4, 15, 12, tzinfo=UTC)
 MORE_QUERIES = (
@@ -61,6 +67,32 @@ def feed_frames() -> Iterator[tuple[str, bytes]]:
     yield "hello", feed.hello(feed.Role.SYNC, PLAN.fingerprint()).encode() + feed.confirm(MOMENT, "p").encode()
 
 
+def checkpoints() -> Iterator[tuple[str, bytes]]:
+    """Content of blocks; and blocks, which end where the first one's sum is another file's."""
+    with tempfile.TemporaryDirectory() as folder:
+        COMPILED.mkdir(parents=True, exist_ok=True)
+        program = harness.build(PLAN, COMPILED)
+        for name, most in (("nothing", 0), ("few rows", 3)):
+            cli = harness.Cli(program, PLAN)
+            cli.load({table: rows[:most] for table, rows in WORLD.items()})
+            path = Path(folder) / "file"
+            cli.do("S", str(path).encode())
+            cli.close()
+            blocks = path.read_bytes()[HEAD_BYTES:]
+            yield name, b"\1" + content(blocks)
+            if not most:
+                yield f"{name} as blocks", b"\0" + blocks
+
+
+def content(blocks: bytes) -> bytes:
+    joined = b""
+    while blocks:
+        (size,) = struct.unpack_from("<I", blocks)
+        joined += blocks[BLOCK_HEAD_BYTES : BLOCK_HEAD_BYTES + size]
+        blocks = blocks[BLOCK_HEAD_BYTES + size :]
+    return joined
+
+
 def snapshot(names: tuple[str, ...] = tuple(WORLD)) -> bytes:
     frames = [feed.snapshot_begin(MOMENT, "p1")]
     for index, table in enumerate(PLAN.tables):
@@ -71,10 +103,10 @@ def snapshot(names: tuple[str, ...] = tuple(WORLD)) -> bytes:
 
 
 def write() -> None:
-    for kind, inputs in (("http", http()), ("query", query()), ("feed", feed_frames())):
+    for kind, inputs in (("http", http()), ("query", query()), ("feed", feed_frames()), ("checkpoint", checkpoints())):
         (CORPUS / kind).mkdir(parents=True, exist_ok=True)
         for name, data in inputs:
-            if len(data) <= LONGEST:
+            if len(data) <= LONGEST or kind == "checkpoint":
                 (CORPUS / kind / (name.replace(" ", "-").replace("/", "-") + ".input")).write_bytes(data)
 
 

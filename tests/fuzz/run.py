@@ -28,7 +28,8 @@ LONGEST_INPUT_S = 25
 def main() -> int:
     compiler = shutil.which("clang++")
     if compiler is None:
-        print("fuzz: clang++ with libFuzzer is needed (Debian: apt-get install clang).", file=sys.stderr)
+        told = "Debian: apt-get install clang, which brings its runtime, libclang-rt-*-dev, along"
+        print(f"fuzz: clang++ with libFuzzer is needed ({told}).", file=sys.stderr)
         return 2
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     chosen = sys.argv[2:] or list(TARGETS)
@@ -60,6 +61,10 @@ def build(compiler: str, target: str) -> Path:
 
 
 def compile_unit(compiler: str, unit: Path, target: Path) -> None:
+    """Unless the object is younger than its source and every header."""
+    read = [unit, *ENGINE.glob("*.h"), *HERE.glob("*.h"), Path(__file__)]
+    if target.exists() and target.stat().st_mtime > max(path.stat().st_mtime for path in read):
+        return
     subprocess.run([compiler, *FLAGS, f"-I{ENGINE}", f"-I{HERE}", "-c", str(unit), "-o", str(target)], check=True)
 
 

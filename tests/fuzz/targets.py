@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.engine.harness import ENGINE, UNITS_WITHOUT_HEADER
 
 HERE = Path(__file__).parent
-TARGETS = ("http", "query", "feed")
-NEEDS_ROWS = ("query", "feed")
+TARGETS = ("http", "query", "feed", "checkpoint")
+NEEDS_ROWS = ("query", "feed", "checkpoint")
 """Targets that are linked with a generated unit."""
 
 

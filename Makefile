@@ -20,6 +20,7 @@ ON_RECORDS = $(if $(RECORDS),--records=$(RECORDS))
 CHINOOK ?=
 FUZZ_S ?= 300
 SOAK_S ?= 600
+ROLLBACKS ?= 100
 ORACLE_N ?= 10000
 ORACLE_SEED ?= 20261127
 PY_CODE := src tools bench tests
@@ -53,6 +54,10 @@ acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, r
 	@test -n "$(CHINOOK)" || { echo "acceptance: say where the sample's SQL scripts are: make acceptance CHINOOK=DIR" >&2; exit 2; }
 	@tools/install-test-servers.sh
 	@REFLEXDB_CHINOOK="$(abspath $(CHINOOK))" $(PY) -m pytest tests/acceptance $(ON_RECORDS) $(PYTEST_ARGS)
+
+.PHONY: rollback
+rollback: compiler $(STAMP) ## redeploy to and fro under full load and count failed requests: make rollback ROLLBACKS=100 (needs wrk)
+	@REFLEXDB_ROLLBACKS="$(ROLLBACKS)" $(PY) -m pytest tests/acceptance/test_rollback.py $(PYTEST_ARGS)
 
 .PHONY: fuzz-api
 fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes up: make fuzz-api FUZZ_S=600
@@ -102,8 +107,14 @@ format: $(STAMP) ## put Python and C++ into the project's format and print the p
 	@$(PY) tools/docs.py
 
 .PHONY: bench
-bench: compiler $(STAMP) ## point and nested queries beside nginx, in one run on this machine
+bench: compiler $(STAMP) ## ReflexDB beside nginx, Redis, FastAPI, PostGraphile, ROAPI, DuckDB and SQLite, in one run: BENCH_ARGS='--size full'
 	@$(PY) -m bench.run $(BENCH_ARGS)
+
+.PHONY: bench-setup
+bench-setup: $(STAMP) ## install what ReflexDB is compared with: asyncpg, DuckDB and ROAPI into .venv, PostGraphile beside its module
+	@$(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all: -r requirements-bench.lock
+	@if command -v npm >/dev/null; then cd bench/contenders/postgraphile && npm ci --no-audit --no-fund --silent; \
+	else echo "bench-setup: without npm PostGraphile is left out (Debian: apt-get install nodejs npm)" >&2; fi
 
 .PHONY: bench-engine
 bench-engine: compiler $(STAMP) ## what queries cost in the engine alone: CPU time without a network
@@ -117,6 +128,10 @@ bench-control: compiler $(STAMP) ## the control plane's answers among a thousand
 bench-following: compiler $(STAMP) ## from a commit at MariaDB and PostgreSQL until it is answered, and how much can be followed
 	@tools/install-test-servers.sh
 	@$(PY) -m bench.following $(BENCH_ARGS)
+
+.PHONY: bench-rollback
+bench-rollback: compiler $(STAMP) ## how long a redeploy takes, with a checkpoint and without: make bench-rollback BENCH_ARGS='--mb 100'
+	@$(PY) -m bench.rollback $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## remove .venv, caches and everything the targets above made

@@ -2,21 +2,23 @@
 //
 // Takes a file of rows (u32 table, u32 length, the body of a ROWS frame, again and again), then orders on
 // standard input, one a line: how often, and a query; a % in the query is replaced by a number that changes
-// from one time to the next, from 1 to the number on the command line. Answers a line each: bytes of the
-// last answer, nanoseconds of CPU a query, and status. Of several rounds the fastest counts: whatever else
-// the machine does can only make one slower.
+// from one time to the next, from 1 to the number on the command line; !NAME is one of specialised.h's.
+// Answers a line each: bytes of the last answer, nanoseconds of CPU a query, status, and a checksum of
+// answers. Of several rounds the fastest counts: whatever else the machine does can only make one slower.
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "query.h"
 #include "schema.h"
 #include "snapshot.h"
+#include "specialised.h"
 
 namespace {
 
@@ -50,6 +52,34 @@ bool load(const char* path, reflex::SnapshotPtr* out) {
   return check(loader.commit(out));
 }
 
+constexpr uint64_t kTexts = 997;
+
+uint64_t argument(uint64_t i, uint64_t most) { return i % kTexts * 7919 % most + 1; }
+
+// Tells bytes and a checksum of the first answers, nanoseconds and status.
+template <typename Ask>
+void measure(uint64_t times, std::string* out, Ask ask) {
+  int status = 0;
+  size_t sum = 0;
+  for (uint64_t i = 0; i < times / 10 + 1; ++i) {
+    out->clear();
+    status = ask(i);
+    if (i < kTexts) sum = sum * 31 + std::hash<std::string>{}(*out);
+  }
+  int64_t best = INT64_MAX;
+  for (int round = 0; round < kRounds; ++round) {
+    const int64_t begin = cpu_ns();
+    for (uint64_t i = 0; i < times; ++i) {
+      out->clear();
+      status = ask(i);
+    }
+    best = std::min(best, cpu_ns() - begin);
+  }
+  std::printf("%zu %.0f %d %zu\n", out->size(), static_cast<double>(best) / static_cast<double>(times),
+              status, sum);
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -62,29 +92,23 @@ int main(int argc, char** argv) {
     char* rest = nullptr;
     const uint64_t times = std::strtoull(line, &rest, 10);
     const std::string query(rest, std::strcspn(rest, "\n"));
+    std::string out;
+    if (query.starts_with(" !")) {
+      const bench::Answer answer = bench::specialised(std::string_view(query).substr(2));
+      if (answer == nullptr) return 1;
+      measure(times, &out, [&](uint64_t i) {
+        answer(*snapshot, static_cast<int64_t>(argument(i, most)), &out);
+        return 200;
+      });
+      continue;
+    }
     const size_t hole = query.find('%');
     std::vector<std::string> texts;
-    for (uint64_t i = 0; i < 997; ++i) {
+    for (uint64_t i = 0; i < kTexts; ++i) {
       texts.push_back(query);
-      if (hole != std::string::npos) texts.back().replace(hole, 1, std::to_string(i * 7919 % most + 1));
+      if (hole != std::string::npos) texts.back().replace(hole, 1, std::to_string(argument(i, most)));
     }
-    std::string out;
-    int status = 0;
-    for (uint64_t i = 0; i < times / 10 + 1; ++i) {
-      out.clear();
-      status = engine.answer(*snapshot, texts[i % texts.size()], &out);
-    }
-    int64_t best = INT64_MAX;
-    for (int round = 0; round < kRounds; ++round) {
-      const int64_t begin = cpu_ns();
-      for (uint64_t i = 0; i < times; ++i) {
-        out.clear();
-        status = engine.answer(*snapshot, texts[i % texts.size()], &out);
-      }
-      best = std::min(best, cpu_ns() - begin);
-    }
-    std::printf("%zu %.0f %d\n", out.size(), static_cast<double>(best) / static_cast<double>(times), status);
-    std::fflush(stdout);
+    measure(times, &out, [&](uint64_t i) { return engine.answer(*snapshot, texts[i % kTexts], &out); });
   }
   return 0;
 }

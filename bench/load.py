@@ -1,12 +1,14 @@
 """Puts a server under load with keep-alive connections: wrk where it is installed, a small generator of our own
-elsewhere.
+elsewhere; answers of many megabytes are asked for one by one.
 
-Called by run.py. Both ask the same prepared requests in turn and report rate, latencies and failures. Our own is
-limited by Python long before the servers are, so its rates compare nothing; CPU time per request still does.
+Called by the contenders. All ask the same prepared requests in turn and report rate, latencies and failures. Our own
+generator is limited by Python long before the servers are, so its rates compare nothing; CPU time per request still
+does.
 """
 
 from __future__ import annotations
 
+import http.client
 import re
 import selectors
 import shutil
@@ -19,6 +21,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+SLOWEST_S = 60.0
+"""A request that takes longer has failed."""
 HEAD_END = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\nContent-Length: *(\d+)", re.IGNORECASE)
 
@@ -31,28 +35,67 @@ class Result:
     p50_ms: float
     p99_ms: float
     failed: int
+    least_ms: float = 0.0
 
     @property
     def rate(self) -> float:
         return self.answered / self.seconds
 
 
-def requests(queries: list[str], key: str) -> list[bytes]:
-    """Whole HTTP requests."""
-    made = []
-    for query in queries:
-        body = query.encode()
-        head = (
-            f"POST /query HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        made.append(head.encode() + body)
-    return made
+def post(path: str, body: str, *headers: str) -> bytes:
+    """A whole HTTP request."""
+    data = body.encode()
+    lines = [f"POST {path} HTTP/1.1", "Host: bench", *headers, f"Content-Length: {len(data)}", "", ""]
+    return "\r\n".join(lines).encode() + data
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
 
 
 def port_of(endpoint: str) -> int:
     port = urlsplit(endpoint).port
     assert port is not None, endpoint
     return port
+
+
+def answers(port: int, prepared: list[bytes]) -> list[bytes]:
+    """The bodies, on one connection."""
+    found = []
+    with socket.create_connection(("127.0.0.1", port), timeout=SLOWEST_S) as connection:
+        for request in prepared:
+            connection.sendall(request)
+            with http.client.HTTPResponse(connection) as response:
+                response.begin()
+                found.append(response.read())
+                assert response.status == 200, (request[:500], response.status, found[-1][:500])
+    return found
+
+
+def one_by_one(port: int, prepared: list[bytes], seconds: float) -> Result:
+    """Asks and takes the whole answer, on one connection; at least once."""
+    latencies: list[float] = []
+    failed, room = 0, memoryview(bytearray(1 << 20))
+    begin = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port), timeout=SLOWEST_S) as connection:
+        while not latencies or time.perf_counter() - begin < seconds:
+            sent = time.perf_counter()
+            connection.sendall(prepared[len(latencies) % len(prepared)])
+            with http.client.HTTPResponse(connection) as response:
+                response.begin()
+                while response.readinto(room):
+                    pass
+            latencies.append((time.perf_counter() - sent) * 1000)
+            failed += response.status != 200
+    return of_latencies("one connection", latencies, time.perf_counter() - begin, failed)
+
+
+def of_latencies(tool: str, latencies: list[float], seconds: float, failed: int = 0) -> Result:
+    """Latencies are in ms."""
+    assert latencies, "no request was answered"
+    ordered = sorted(latencies)
+    half, most = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.50, 0.99))
+    return Result(tool, len(ordered), seconds, half, most, failed, ordered[0])
 
 
 def run(port: int, prepared: list[bytes], seconds: float, connections: int) -> Result:
@@ -69,10 +112,9 @@ def by_wrk(wrk: str, port: int, prepared: list[bytes], seconds: float, connectio
             "request = function() n = n % #requests + 1 return requests[n] end\n"
         )
         whole = max(1, round(seconds))
-        command = [wrk, "-t1", f"-c{connections}", f"-d{whole}s", "--latency", "-s", str(script)]
-        said = subprocess.run(
-            [*command, f"http://127.0.0.1:{port}/query"], capture_output=True, text=True, check=True, timeout=whole + 30
-        ).stdout
+        command = [wrk, "-t1", f"-c{connections}", f"-d{whole}s", "--latency", "--timeout", f"{SLOWEST_S:.0f}s"]
+        command += ["-s", str(script), f"http://127.0.0.1:{port}/"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=whole + 2 * SLOWEST_S).stdout
     return parsed(said)
 
 
@@ -146,7 +188,4 @@ def by_hand(port: int, prepared: list[bytes], seconds: float, connections: int) 
         took = time.perf_counter() - begin
         for client in clients:
             client.socket.close()
-    latencies.sort()
-    assert latencies, "no request was answered"
-    half, most = (latencies[min(len(latencies) - 1, int(len(latencies) * share))] for share in (0.50, 0.99))
-    return Result("the bundled generator", len(latencies), took, half, most, failed)
+    return of_latencies("the bundled generator", latencies, took, failed)

@@ -1,81 +1,109 @@
-"""The page a run ends with: what was measured, on what, with which command, as numbers and as ratios."""
+"""The page a run ends with: what was measured, on what, with which command, as numbers, as ratios and as a plot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import reflexdb
 from bench import processes
-from bench.load import Result
-from reflexdb.cli.demo.blog import Scale
+from bench.cases import Case
+from bench.contenders.base import Measured
+from bench.data import Blog
+
+BOTTLENECK = 0.9
+"""A server that kept its core busier than this was what the rate hung on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    server: str
-    load: Result
-    cpu_s: float
+@dataclass
+class Outcome:
+    """Of a whole run, grown while it goes on."""
 
-    @property
-    def cpu_us(self) -> float:
-        """CPU time of one request."""
-        return self.cpu_s / self.load.answered * 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One case on both servers; without nginx where it is not installed."""
-
-    name: str
-    query: str
-    body_bytes: int
-    reflex: Measured
-    nginx: Measured | None
+    blog: Blog
+    size: str
+    seconds: float
+    about: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, list[Measured]] = field(default_factory=dict)
+    """By case; ReflexDB first."""
+    left_out: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
 
 
-def page(pairs: list[Pair], scale: Scale, seconds: float, connections: int, memory: str) -> str:
-    tool = pairs[0].reflex.load.tool
+def page(outcome: Outcome, cases: list[Case], plot: str) -> str:
+    scale = outcome.blog.scale
     lines = [
         "# Benchmark",
         "",
-        f"- {processes.machine()}",
+        f"- {processes.machine()}; load of the machine when it ended: {processes.machine_load()}",
         f"- ReflexDB {reflexdb.__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        f"- {scale.users:,} users, {scale.posts:,} posts, {scale.comments:,} comments; "
-        f"{connections} keep-alive connections, {seconds:g} s a case, over loopback, load from {tool}",
-        "- each server on one core of its own; nginx answers a fixed body as long as ReflexDB's mean answer",
-        f"- {memory}",
-        f"- again: `make bench BENCH_ARGS='--scale {scale.users / 20_000:g} --seconds {seconds:g}'`",
+        f"- {scale.users:,} users, {scale.posts:,} posts, {scale.comments:,} comments",
+        f"- each contender on one core, the load generator on another; loopback, keep-alive connections, "
+        f"{outcome.seconds:g} s a case",
+        "- CPU time is user and system of all processes of a contender, by the kernel's account",
+        f"- again: `make bench BENCH_ARGS='--size {outcome.size} --seconds {outcome.seconds:g}'`",
         "",
-        "| case | body | server | requests/s | p50 ms | p99 ms | CPU µs/request | MB per CPU second |",
-        "|---|---|---|---|---|---|---|---|",
+        f"![CPU time of a request]({plot})",
+        "",
     ]
-    for pair in pairs:
-        lines += [row(pair, measured) for measured in (pair.reflex, pair.nginx) if measured is not None]
-    lines += ["", "| case | rate, ReflexDB to nginx | CPU time, ReflexDB to nginx |", "|---|---|---|"]
-    for pair in pairs:
-        if pair.nginx is not None:
-            rate = pair.reflex.load.rate / pair.nginx.load.rate
-            lines.append(f"| {pair.name} | {rate:.2f} | {pair.reflex.cpu_us / pair.nginx.cpu_us:.2f} |")
-    lines += ["", *notes(pairs, tool)]
+    for case in cases:
+        if outcome.measured.get(case.key):
+            lines += [
+                f"## {case.name[0].upper()}{case.name[1:]}",
+                "",
+                f"    {case.query}",
+                "",
+                *table(outcome, case),
+                "",
+            ]
+    lines += ["## Who was asked", "", *(f"- **{name}**: {text}." for name, text in outcome.about.items()), ""]
+    lines += [f"- {text}" for text in outcome.left_out] + [""] if outcome.left_out else []
+    lines += ["## Same answers", "", *(f"- {text}" for text in outcome.checked), ""]
+    lines += ["## Memory", "", *memory(outcome), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def row(pair: Pair, measured: Measured) -> str:
-    load = measured.load
-    return (
-        f"| {pair.name} | {pair.body_bytes} B | {measured.server} | {load.rate:,.0f} "
-        f"| {load.p50_ms:.2f} | {load.p99_ms:.2f} | {measured.cpu_us:.1f} | {pair.body_bytes / measured.cpu_us:,.1f} |"
-    )
-
-
-def notes(pairs: list[Pair], tool: str) -> list[str]:
-    found = []
-    if all(pair.nginx is None for pair in pairs):
-        found.append("nginx is not installed, so there is nothing to compare with: `apt-get install nginx`.")
-    if tool != "wrk":
-        found.append(
-            "wrk is not installed, and the bundled generator is slower than the servers, so the rates say little: "
-            "`apt-get install wrk`."
+def table(outcome: Outcome, case: Case) -> list[str]:
+    measured = outcome.measured[case.key]
+    first = measured[0]
+    lines = [
+        "| | requests/s | ratio | p50 ms | p99 ms | connections | body | CPU µs/request | CPU, times ReflexDB's |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in measured:
+        load = each.load
+        mark = "" if each.busy >= BOTTLENECK else "*"
+        rate = f"{load.rate:,.0f}{mark}" if load.rate >= 10 else f"{load.rate:.2f}{mark}"
+        body = f"{each.body_bytes:,} B" if each.network else "no network"
+        lines.append(
+            f"| {each.server} | {rate} | {load.rate / first.load.rate:.3g} | {load.p50_ms:,.2f} | {load.p99_ms:,.2f} "
+            f"| {each.connections} | {body} | {each.cpu_us:,.1f} | {each.cpu_us / first.cpu_us:.3g} |"
         )
-    return found
+    if any(each.busy < BOTTLENECK for each in measured):
+        lines += ["", "\\* the server was not the bottleneck: its core was idle for a tenth of the time or more."]
+    if case.key == "dump":
+        speeds = [f"{each.server} {each.body_bytes / each.cpu_us:,.0f}" for each in measured if each.network]
+        lines += ["", f"MB a second of CPU: {', '.join(speeds)}."]
+    return lines
+
+
+def memory(outcome: Outcome) -> list[str]:
+    """The most that each held after a case."""
+    most: dict[str, int] = {}
+    for measured in outcome.measured.values():
+        for each in measured:
+            most[each.server] = max(most.get(each.server, 0), each.held_bytes)
+    size = outcome.blog.csv_bytes
+    lines = [
+        f"The same rows as CSV, all tables: {size / 1e6:,.1f} MB.",
+        "",
+        "| | after | MB | times the CSV |",
+        "|---|---|---|---|",
+    ]
+    for name, held in most.items():
+        lines.append(f"| {name} | the case that took most | {held / 1e6:,.1f} | {held / size:.2f} |")
+    first = outcome.measured["point"][0] if outcome.measured.get("point") else None
+    if first is not None:
+        lines.insert(
+            4, f"| {first.server} | points alone | {first.held_bytes / 1e6:,.1f} | {first.held_bytes / size:.2f} |"
+        )
+    return lines

@@ -1,183 +1,193 @@
-"""Point and nested queries, scans and a whole table of a generated blog, beside nginx answering a fixed body of the
-same size: one run, one machine, ratios.
+"""Five questions about a generated blog, asked of ReflexDB and of others that answer them: one run, ratios.
 
-`make bench`, or `python -m bench.run --scale 0.1 --seconds 3`. Everything goes over loopback; the server under test has
-one core, the load generator another where there is one. CPU time is what the server's processes used, user and system,
-by the kernel's account. Writes bench/out/report.md and prints it. Decides what is measured; how is in the modules
-beside it.
+`make bench`, or `python -m bench.run --size small --seconds 2`. Everyone has the same rows and is asked the same; that
+they answer the same is checked before anything is timed. Everything goes over loopback with keep-alive connections; the
+contender has one core, the load generator another where there is one. What is not installed is left out by name. Writes
+bench/out/report.md and report.svg, and prints the page. Decides what is measured; how is in the modules beside it.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import random
-import sqlite3
+import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from bench import load, processes, report
-from bench.nginx import nginx
-from reflexdb.cli.demo.blog import Scale
-from reflexdb.cli.demo.plane import processes_in, running
-from reflexdb.cli.demo.steps import Served, make_source, serve_source
-from reflexdb.cli.exits import CommandFailed, Exit
-from reflexdb.cli.progress import progress
-from reflexdb.client import ClientError, QueryClient
+from bench import plot, processes, report
+from bench.cases import CASES, Case
+from bench.contenders.base import Contender, MissingError, Options
+from bench.contenders.embedded import embedded
+from bench.contenders.nginx import nginx
+from bench.contenders.postgres import Database, database, endpoint, postgraphile
+from bench.contenders.redis import redis
+from bench.contenders.reflex import Reflex, reflex
+from bench.contenders.roapi import roapi
+from bench.data import SIZES, Blog, blog
+from reflexdb.cli.exits import CommandFailed
+from reflexdb.client import ClientError
 
 OUT = Path(__file__).parent / "out"
-REQUESTS = 1_000
-"""Different queries of a case, asked in turn, so that no answer is the last one's."""
-WARM_UP_S = 1.0
-LONGEST_CASE_S = 10.0
+LONGEST_CASE_S = 30.0
+MOST_TOLD = 300
+FAILURES = (RuntimeError, OSError, ValueError, AssertionError, subprocess.SubprocessError)
+"""Of one contender, which others do not suffer for."""
+Start = Callable[["Run"], AbstractContextManager[Contender]]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    name: str
-    query: str
-    """With {id} where a random user's id goes."""
-    alone: bool = False
-    """Not beside nginx: its answer is larger than nginx's configuration holds."""
+class Run:
+    """What contenders are made from, and what has been measured."""
 
+    def __init__(self, of: Blog, options: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
+        self.blog, self.folder = of, folder
+        self.options = Options(options.seconds, options.connections)
+        self.cases = [case for case in CASES if not options.case or case.key in options.case]
+        self.only: list[str] = options.only
+        self.outcome = report.Outcome(of, options.size, options.seconds)
+        self.digests: dict[str, list[str]] = {}
+        self.ours: Reflex | None = None
+        self.failed = False
+        self._stack = stack
+        self._database: Database | None = None
 
-CASES = (
-    Case("one row by key", "users(id = {id}) {{ id name email plan }}"),
-    Case(
-        "a row with two levels of relations",
-        "users(id = {id}) {{ id name posts {{ id title comments {{ id body approved }} }} }}",
-    ),
-    Case("an integer without an index, every post", "posts(views = 2000000) {{ id }}"),
-    Case("a float without an index, every post", "posts(rating > 5.5) {{ id }}"),
-    Case("a filter two relations away, every comment", 'comments(post.author.name = "nobody") {{ id }}'),
-    Case("a whole table", "comments {{ * }}", alone=True),
-)
+    def arguments(self, case: Case) -> list[int]:
+        return case.arguments(self.blog.scale)
+
+    def database(self) -> Database:
+        """One for all that stand in front of it, until the end."""
+        if self._database is None:
+            self._database = self._stack.enter_context(database(self.blog, self.folder / "postgres"))
+        return self._database
+
+    def wants(self, name: str) -> bool:
+        return not self.only or any(word.lower() in name.lower() for word in self.only)
+
+    def measure(self, who: Contender) -> None:
+        self.outcome.about[who.name] = who.about
+        for case in self.cases:
+            if reason := who.left_out.get(case.key):
+                self.outcome.left_out.append(f"{who.name}, {case.name}: {reason}")
+                continue
+            print(f"bench: {who.name}, {case.name}", file=sys.stderr, flush=True)
+            self.compare(who, case)
+            measured = who.measure(case, self.arguments(case), self.options)
+            self.outcome.measured.setdefault(case.key, []).append(measured)
+
+    def compare(self, who: Contender, case: Case) -> None:
+        found = who.digests(case, self.arguments(case))
+        expected = self.digests.setdefault(case.key, found)
+        if not found:
+            return
+        if found != expected:
+            raise RuntimeError(f"{who.name} does not answer '{case.name}' as {Reflex.name} does; nothing is compared")
+        if who.name != Reflex.name:
+            self.outcome.checked.append(f"{who.name}, {case.name}: {len(found)} answers equal")
 
 
 def main() -> int:
     options = parse()
-    scale = Scale(
-        users=max(1_000, int(20_000 * options.scale)),
-        posts=max(5_000, int(100_000 * options.scale)),
-        comments=max(10_000, int(300_000 * options.scale)),
-        tags=200,
-    )
     try:
-        with served(scale) as instance:
-            memory = memory_line(instance)
-            measured = [beside_nginx(case, instance, scale, options) for case in CASES]
-    except (ClientError, CommandFailed) as error:
-        print(f"bench: {error.message}", file=sys.stderr)
+        of = blog(options.size, OUT / "data")
+        with tempfile.TemporaryDirectory(prefix="reflexdb-bench-") as folder, ExitStack() as stack:
+            Path(folder).chmod(0o755)  # servers that give up root read their files
+            run = Run(of, options, Path(folder), stack)
+            with reflex(of, Path(folder)) as ours:
+                run.ours = ours
+                run.measure(ours)
+                others(run, IN_SIGHT)
+            others(run, ALONE)
+    except (ClientError, CommandFailed, RuntimeError) as error:
+        print(f"bench: {error}", file=sys.stderr)
         return 1
-    text = report.page(measured, scale, options.seconds, options.connections, memory)
-    OUT.mkdir(exist_ok=True)
-    (OUT / "report.md").write_text(text)
-    print(text)
-    return 0
+    write(run)
+    return 1 if run.failed else 0
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Point and nested queries beside nginx.")
-    parser.add_argument("--scale", type=float, default=1.0, help="1 is 20,000 users and 100,000 posts")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of one measurement, at most 10")
+    parser = argparse.ArgumentParser(description="ReflexDB beside others that answer the same.")
+    parser.add_argument(
+        "--size", choices=sorted(SIZES), default="medium", help="of the blog: full has 2,000,000 comments"
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement, at most 30")
     parser.add_argument("--connections", type=int, default=32, help="keep-alive connections of the clients")
+    parser.add_argument("--case", action="append", choices=[case.key for case in CASES], help="these cases only")
+    parser.add_argument(
+        "--only", action="append", default=[], help="beside ReflexDB only those with this in their name"
+    )
     options = parser.parse_args()
-    if not 0 < options.seconds <= LONGEST_CASE_S or not 0 < options.scale <= 100 or not 0 < options.connections <= 1000:
-        parser.error("--seconds must be at most 10, --scale at most 100, --connections at most 1000")
+    if not 1 <= options.seconds <= LONGEST_CASE_S or not 0 < options.connections <= 1000:
+        parser.error("--seconds must be from 1 to 30, --connections at most 1000")
     return options
 
 
 @contextmanager
-def served(scale: Scale) -> Iterator[Served]:
-    """The blog of this scale, behind a control plane of its own, on an instance with one core."""
-    with tempfile.TemporaryDirectory(prefix="reflexdb-bench-") as folder, progress() as show:
-        data = Path(folder) / "data"
-        show.phase("control plane")
-        with running(data) as plane:
-            source = data / "blog.sqlite"
-            make_source(source, scale, show)
-            instance = serve_source(plane, source, show, size="medium")
-            show.phase("measuring")
-            yield instance
+def fixed_bodies(run: Run) -> Iterator[Contender]:
+    sizes = {key: measured[0].body_bytes for key, measured in run.outcome.measured.items()}
+    with nginx(sizes, run.folder / "nginx") as who:
+        yield who
 
 
-def beside_nginx(case: Case, instance: Served, scale: Scale, options: argparse.Namespace) -> report.Pair:
-    """The case on both servers, one after the other, with the same requests."""
-    dice = random.Random(7)
-    count = REQUESTS if "{id}" in case.query else 1
-    queries = [case.query.format(id=dice.randint(1, scale.users)) for _ in range(count)]
-    size = mean_size(instance, queries)
-    requests = load.requests(queries, instance.key)
-    if case.alone:  # every connection waits with a whole answer
-        options = argparse.Namespace(**{**vars(options), "connections": 2})
-
-    ours = servers(instance)
-    port = load.port_of(instance.endpoint)
-    reflex = measure("reflexdb", ours, port, requests, options)
-    program = None if case.alone else processes.find("nginx")
-    if not program:
-        return report.Pair(case.name, case.query, size, reflex, None)
-    with nginx(program, body_bytes=size) as (pids, nginx_port):
-        return report.Pair(case.name, case.query, size, reflex, measure("nginx", pids, nginx_port, requests, options))
+@contextmanager
+def ready_answers(run: Run) -> Iterator[Contender]:
+    with redis(run.folder / "redis") as who:
+        for case in run.cases:
+            if case.key not in who.left_out:
+                assert run.ours is not None
+                who.fill(run.ours, case, run.arguments(case))
+        yield who
 
 
-def servers(instance: Served) -> list[int]:
-    return [pid for pid in processes_in(instance.plane.data) if processes.name(pid).startswith("reflex-server")]
+@contextmanager
+def hand_written(run: Run) -> Iterator[Contender]:
+    with endpoint(run.database(), run.folder / "endpoint") as who:
+        yield who
 
 
-def memory_line(instance: Served) -> str:
-    """What the server holds beside the size of the same rows as CSV."""
-    held, as_csv = processes.resident_bytes(servers(instance)), csv_bytes(instance.source)
-    return (
-        f"memory: {held / 1e6:.1f} MB resident, {held / as_csv:.2f} times the same rows as CSV ({as_csv / 1e6:.1f} MB)"
-    )
+@contextmanager
+def generated(run: Run) -> Iterator[Contender]:
+    with postgraphile(run.database(), run.folder / "node") as who:
+        yield who
 
 
-class Counted:
-    """A file that only counts what is written to it."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def write(self, text: str) -> int:
-        self.size += len(text.encode())
-        return len(text)
-
-
-def csv_bytes(source: Path) -> int:
-    """Size of every table as CSV."""
-    counted = Counted()
-    with closing(sqlite3.connect(source)) as db:
-        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
-            csv.writer(counted).writerows(db.execute(f'SELECT * FROM "{table}"'))
-    return counted.size
+IN_SIGHT: dict[str, Start] = {"nginx": fixed_bodies, "Redis": ready_answers}
+"""That take what ReflexDB answers."""
+ALONE: dict[str, Start] = {
+    "FastAPI and asyncpg": hand_written,
+    "PostGraphile": generated,
+    "ROAPI": lambda run: roapi(run.blog, run.folder / "roapi"),
+    "DuckDB": lambda run: embedded("DuckDB", run.blog, run.folder / "duckdb"),
+    "SQLite": lambda run: embedded("SQLite", run.blog, run.folder / "sqlite"),
+}
 
 
-def mean_size(instance: Served, queries: list[str]) -> int:
-    """Of the answers' bodies; also the proof that every query is answered."""
-    with QueryClient(instance.endpoint, instance.key) as client:
-        sizes = [len(client.query_bytes(query)) for query in queries]
-    return sum(sizes) // len(sizes)
+def others(run: Run, which: dict[str, Start]) -> None:
+    for name, start in which.items():
+        if not run.wants(name):
+            continue
+        try:
+            with start(run) as who:
+                run.measure(who)
+        except MissingError as error:
+            run.outcome.left_out.append(f"{name} is not installed: {error}")
+        except FAILURES as error:
+            run.failed = True
+            said = " ".join(str(error).split())[:MOST_TOLD]
+            run.outcome.left_out.append(f"{name} gave up, and what is said of it is not whole: {said}")
+            print(f"bench: {run.outcome.left_out[-1]}", file=sys.stderr, flush=True)
 
 
-def measure(
-    name: str, pids: list[int], port: int, requests: list[bytes], options: argparse.Namespace
-) -> report.Measured:
-    assert pids, f"no process of {name}"
-    with processes.on_core(pids, 0):
-        load.run(port, requests, WARM_UP_S, options.connections)
-        before = processes.cpu_seconds(pids)
-        result = load.run(port, requests, options.seconds, options.connections)
-        cpu = processes.cpu_seconds(pids) - before
-    if result.failed:
-        raise CommandFailed(
-            Exit.FAILED, f"{name} failed {result.failed} of {result.answered} requests; a rate of errors is no rate"
-        )
-    return report.Measured(name, result, cpu)
+def write(run: Run) -> None:
+    of = run.blog.scale
+    footer = f"{processes.machine()}; {of.users:,} users, {of.posts:,} posts, {of.comments:,} comments"
+    OUT.mkdir(exist_ok=True)
+    (OUT / "report.svg").write_text(plot.svg(run.outcome.measured, run.cases, footer))
+    text = report.page(run.outcome, run.cases, "report.svg")
+    (OUT / "report.md").write_text(text)
+    print(text)
+    print(f"bench: written to {os.path.relpath(OUT)}/report.md and report.svg", file=sys.stderr)
 
 
 if __name__ == "__main__":

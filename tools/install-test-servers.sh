@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs MariaDB and PostgreSQL for the tests where they are missing: only as root, only with apt-get, and without starting the packaged
-# services (the tests start private servers of their own). Anywhere else it says so in a line and ends with 0; the tests that need
-# a missing server are then skipped by name.
+# Installs MariaDB, PostgreSQL, docker-registry and skopeo for the tests where they are missing: only as root, only with apt-get, and
+# without starting the packaged services (the tests start private servers of their own). Anywhere else it says so in a line and ends
+# with 0; the tests that need a missing one are then skipped by name.
 set -euo pipefail
 
 missing=()
 command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+command -v docker-registry >/dev/null || missing+=(docker-registry)
+command -v skopeo >/dev/null || missing+=(skopeo)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ ! -e /etc/debian_version ]; then

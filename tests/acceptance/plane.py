@@ -59,8 +59,9 @@ def address(backend: str, database: Any) -> dict[str, Any]:
 class Plane:
     """`reflexdb serve` on a free port, with its data under `data`."""
 
-    def __init__(self, data: Path, records: URL | None = None) -> None:
+    def __init__(self, data: Path, records: URL | None = None, **environment: str) -> None:
         self.data = data
+        self.environment = environment
         self.records = records
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -69,7 +70,7 @@ class Plane:
 
     def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        environment = {**served_with(self.records), "REFLEXDB_MIN_SYNC_INTERVAL_S": "1"}
+        environment = {**served_with(self.records), "REFLEXDB_MIN_SYNC_INTERVAL_S": "1", **self.environment}
         with (self.data / "serve.out").open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "reflexdb", "serve", "--data", str(self.data), "--port", str(self.port)],

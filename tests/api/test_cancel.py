@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_a_build_that_waits_ends_at_once(api: Api, waiting: tuple[str, str]) -> 
     assert (detail["status"], detail["error"]["code"], detail["deployable"]) == ("failed", "cancelled", False)
     assert api.get(f"/databases/{database}")["lastError"] == "test connection: it was cancelled"
     assert "CANCELLED" in api("GET", f"/databases/{database}/builds/{build}/log").text
+
+
+def test_a_clock_that_is_set_back_during_a_build_makes_no_time_negative(
+    api: Api, control: Control, waiting: tuple[str, str]
+) -> None:
+    database, build = waiting
+    now = control.rooms.now()
+    with control.rooms.store.write() as tx:
+        builds.change(tx, build, started_at=now + timedelta(hours=1))
+        builds.note_phase(tx, build, "introspect", now + timedelta(hours=1), now)
+    cancel(api, database, build)
+    detail = api.get(f"/databases/{database}/builds/{build}")
+
+    assert detail["buildDurationSeconds"] == 0
+    assert [phase["durationMs"] for phase in detail["phases"] if phase["name"] == "introspect"] == [0]
 
 
 def test_what_was_cancelled_can_be_provisioned_again(api: Api, waiting: tuple[str, str]) -> None:

@@ -30,7 +30,7 @@ from reflexdb.records import builds
 from tests.api.api import UNHURRIED, Api, make_source, sqlite_connection
 from tests.api.plane import Plane
 
-PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "package"]
+PASSES = ["test connection", "introspect", "plan", "engine", "reuse", "engine", "emit", "compile", "smoke", "package"]
 
 
 @pytest.fixture
@@ -91,11 +91,17 @@ def test_a_page_goes_on_where_it_ended_although_builds_were_added(
     assert ids_of(api.get(following)) == [many[0]]
 
 
-def test_filters_choose(api: Api, database: str, many: list[str]) -> None:
+def test_filters_choose(api: Api, control: Control, database: str, many: list[str]) -> None:
     at = api.get(f"/databases/{database}/builds")["builds"][2]["createdAt"]
     path = f"/databases/{database}/builds"
 
     assert ids_of(api.get(f"{path}?status=failed")) == [many[3], many[1]]
+    with control.rooms.store.write() as tx:
+        builds.change(tx, many[1], trigger="schema_change")
+        builds.change(tx, many[2], trigger="api")
+    assert ids_of(api.get(f"{path}?trigger=schema_change")) == [many[1]]
+    assert ids_of(api.get(f"{path}?trigger=schema_change&status=succeeded")) == []
+    assert ids_of(api.get(f"{path}?trigger=schedule")) == []
     assert ids_of(api.get(f"{path}?deployable=true")) == []
     assert ids_of(api.get(f"{path}?deployable=false")) == many[::-1]
     assert ids_of(api.get(f"{path}?since={at}")) == [many[4], many[3], many[2]]
@@ -104,7 +110,8 @@ def test_filters_choose(api: Api, database: str, many: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["status=done", "limit=0", "limit=1001", "limit=x", "since=yesterday", "deployable=perhaps", "cursor=",
+    ["status=done", "trigger=somebody",
+     "limit=0", "limit=1001", "limit=x", "since=yesterday", "deployable=perhaps", "cursor=",
      "cursor=%00", "cursor=WyJ4Il0", "cursor=W3RydWVd", "cursor=" + "A" * 300],
 )  # fmt: skip
 def test_a_query_that_makes_no_sense_is_refused(api: Api, database: str, query: str) -> None:

@@ -90,7 +90,7 @@ def actions(api: Api, situation: Situation) -> dict[str, Any]:
 
 def a_reconciler(control: Control) -> Reconciler:
     """To be ticked by hand; what its first tick starts, nobody carries out."""
-    worker = Worker(control.rooms, control.keys, Event())
+    worker = Worker(control.rooms, control.keys, Event(), control.rollouts)
     return Reconciler(
         control.rooms,
         control.actions,

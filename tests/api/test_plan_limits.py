@@ -175,7 +175,7 @@ def worker_and_job(shop: Shop, database: str) -> tuple[Worker, jobs.JobRow]:
     with shop.control.rooms.store.read() as tx:
         job = jobs.of_database(tx, database)
     assert job is not None
-    return Worker(shop.control.rooms, shop.control.keys, threading.Event()), job
+    return Worker(shop.control.rooms, shop.control.keys, threading.Event(), shop.control.rollouts), job
 
 
 def test_a_failed_build_gives_its_credit_back(shop: Shop) -> None:

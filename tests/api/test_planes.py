@@ -19,7 +19,7 @@ from sqlalchemy import URL
 from reflexdb.deploy.local.processes import find
 from reflexdb.records import databases, jobs, leases
 from reflexdb.records.store import Store
-from tests.api.api import Api, sqlite_connection, until
+from tests.api.api import LIMIT_S, Api, sqlite_connection, until
 from tests.api.plane import Plane, plane_on, spawn
 from tests.servers.records import empty_database
 from tests.servers.shared import Server
@@ -118,10 +118,11 @@ def test_one_that_stands_still_loses_its_work_and_does_nothing_twice(
     for database in databases_of_first:
         check(second, data, database)
 
-    assert process.wait(30) != 0
+    assert process.wait(LIMIT_S) != 0
     [server] = find_servers(data, databases_of_first[0])
     os.kill(server, signal.SIGKILL)
-    until(lambda: set(find_servers(data, databases_of_first[0])) not in ({server}, set()), "a new server", 30)
+    until(lambda: set(find_servers(data, databases_of_first[0])) not in ({server}, set()), "a new server")
+    until(lambda: second.get(f"/databases/{databases_of_first[0]}")["lastError"] is None, "health again")
     check(second, data, databases_of_first[0])
 
 

@@ -35,7 +35,7 @@ class Follower:
         self.now = now
         rooms = replace(control.rooms, now=lambda: self.now)
         self.actions = Actions(rooms, Images(rooms), lambda: None)
-        worker = Worker(rooms, control.keys, Event())
+        worker = Worker(rooms, control.keys, Event(), control.rollouts)
         leases = Leases(rooms)
         leases.join(site_of(rooms.data_dir))
         leases.claim({database})

@@ -16,7 +16,7 @@ def small_plan(name: str = "users") -> Plan:
     return make_plan(schema(table(name, column("id", Storage.I64, "INTEGER"))), None).plan
 
 
-def image(binary: bytes = b"\x7fELF", name: str = "users") -> ImageParts:
+def image(binary: bytes = b"\x7fELF", name: str = "users", architecture: str = "amd64") -> ImageParts:
     plan = small_plan(name)
     document = {
         "plan": plan.to_json(),
@@ -27,4 +27,4 @@ def image(binary: bytes = b"\x7fELF", name: str = "users") -> ImageParts:
         "engine": {"version": "0.1.0", "key": "0" * 64},
         "compiler": {"version": "c++ 12", "machine": "x86_64-linux-gnu"},
     }
-    return assemble(binary, document, "amd64", "0.1.0")
+    return assemble(binary, document, architecture, "0.1.0")

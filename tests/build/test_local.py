@@ -78,7 +78,17 @@ def test_the_log_names_the_passes_in_order_and_what_they_decided(tmp_path: Path,
     LocalBuilder(tmp_path, engine_dir).build(BuildRequest(blog(), "version: 1\ntables: [{name: posts}]"), lines.append)
     passes = [line.partition(":")[0] for line in lines]
 
-    assert list(dict.fromkeys(passes)) == ["plan", "engine", "reuse", "emit", "compile", "package", "verify", "done"]
+    assert list(dict.fromkeys(passes)) == [
+        "plan",
+        "engine",
+        "reuse",
+        "emit",
+        "compile",
+        "smoke",
+        "package",
+        "verify",
+        "done",
+    ]
     assert any('Dropped the key ("author_id") of "posts" to "users"' in line for line in lines)
     assert all("\n" not in line for line in lines)
 

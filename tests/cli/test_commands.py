@@ -240,9 +240,15 @@ def test_serve_refuses_a_directory_that_another_control_plane_has(cli: Cli, monk
 
 
 def test_evidence_of_a_database_without_builds_says_how_to_make_one(cli: Cli, database: str) -> None:
-    for command in ("provenance", "sbom", "diff"):
+    for command in ("provenance", "sbom", "diff", "verify", "smoke"):
         outcome = cli("build", command, database)
         assert (outcome.code, "`reflexdb provision` makes the first" in outcome.err) == (Exit.NOT_FOUND, True)
+
+
+def test_a_database_without_images_takes_nothing_of_the_disk(cli: Cli, database: str) -> None:
+    assert cli("disk", database, "--json").json()["bytes"] == 0
+    assert "no image of this database is stored" in cli("disk", database).err + cli("disk", database).out
+    assert cli("builds", database, "--trigger", "schedule", "--json").json()["builds"] == []
 
 
 def test_the_log_of_a_database_without_builds_says_how_to_make_one(cli: Cli, database: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import stat
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,20 @@ def test_a_backup_while_keys_are_made_is_of_one_moment(control: Control, tmp_pat
         found.rooms.store.close()
 
 
+def changed(archive: bytes) -> bytearray:
+    """With one bit in its middle changed. Some mean the same in either state: a repetition of zeros may be copied from
+    here or from there."""
+    for place in range(len(archive) // 2, len(archive)):
+        found = bytearray(archive)
+        found[place] ^= 0x10
+        try:
+            if gzip.decompress(found) != gzip.decompress(archive):
+                return found
+        except (OSError, EOFError, zlib.error):
+            return found
+    raise AssertionError("no bit matters")
+
+
 @pytest.mark.parametrize("damage", ["cut", "half", "changed", "other", "empty"])
 def test_a_torn_or_changed_file_is_refused_and_leaves_nothing(
     control: Control, tmp_path: Path, records_kind: str, records: URL | None, damage: str
@@ -113,7 +129,7 @@ def test_a_torn_or_changed_file_is_refused_and_leaves_nothing(
     back_up(tmp_path / "data", records, file)
     content = bytearray(file.read_bytes())
     if damage == "changed":
-        content[len(content) // 2] ^= 0x10
+        content = changed(bytes(content))
     pieces = {"cut": content[:-9], "half": content[: len(content) // 2], "other": b"hello", "empty": b""}
     file.write_bytes(pieces.get(damage, content))
 

@@ -55,6 +55,12 @@ TABLE = [
     ("a reached goal is forgotten", Known(S.PAUSED, desired=Desired.PAUSED), Step.CLEAR_DESIRED),
     ("a pause of what failed is refused", Known(S.FAILED, desired=Desired.PAUSED), Step.CLEAR_DESIRED),
     ("what serves as recorded is left alone", Known(S.RUNNING, serving="a", found="a", looked=True), Step.NOTHING),
+    ("a canary needs no worker", Known(S.DEPLOYING, Job(False, deployment_id="b", parked=True)), Step.NOTHING),
+    (
+        "the parts of a rollout are no strays",
+        Known(S.RUNNING, serving="a", found="b", looked=True, rolling=True),
+        Step.NOTHING,
+    ),
     ("a vanished instance is restored", Known(S.RUNNING, serving="a", looked=True), Step.RESTORE),
     ("another instance than recorded is replaced", Known(S.RUNNING, serving="a", found="b", looked=True), Step.RESTORE),
     ("a vanished instance of a failed one is noted", Known(S.FAILED, serving="a", looked=True), Step.FORGET),

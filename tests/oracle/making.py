@@ -5,38 +5,14 @@ A `Case` is made from a seed and an index alone, so that one that does not agree
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import Any
 
-from tests.oracle import world
-from tests.oracle.dialects import Oracle
+from tests.oracle.tables import COLUMNS, JOINS, LOOSE, MANY, ONE
+from tests.oracle.testing import Pair, Tests
 
-COLUMNS = {
-    "users": {
-        "id": "number", "name": "text", "age": "number", "verified": "bool", "boss_id": "number", "score": "number",
-        "balance": "number", "joined": "day", "big": "number",
-    },
-    "posts": {
-        "id": "number", "user_id": "number", "title": "text", "views": "number", "published": "bool", "price": "number",
-        "day": "day", "at": "moment",
-    },
-    "tags": {"id": "number", "name": "text"},
-}  # fmt: skip
-MANY = {"users": {"posts": "posts", "users": "users"}, "posts": {"tags": "tags"}, "tags": {"posts": "posts"}}
-ONE = {"users": {"boss": "users"}, "posts": {"user": "users"}, "tags": {}}
-JOINS = {
-    ("users", "posts"): "{to}.user_id = {of}.id",
-    ("users", "users"): "{to}.boss_id = {of}.id",
-    ("users", "boss"): "{to}.id = {of}.boss_id",
-    ("posts", "user"): "{to}.id = {of}.user_id",
-    ("posts", "tags"): "EXISTS (SELECT 1 FROM post_tags j WHERE j.post_id = {of}.id AND j.tag_id = {to}.id)",
-    ("tags", "posts"): "EXISTS (SELECT 1 FROM post_tags j WHERE j.tag_id = {of}.id AND j.post_id = {to}.id)",
-}
 HAVING = ["", "", "count() > 1", "NOT max(id) < 20", "sum(id) BETWEEN 10 AND 60 OR count() = 1"]
-Pair = tuple[str, str]
 
 
 @dataclass
@@ -47,126 +23,162 @@ class Case:
     sql: str
     names: list[str]
     kinds: list[str]
-    single: bool = False
-    """One object instead of an array."""
+    form: str = "rows"
+    """`rows`; one `single` object; the rows `inner` of one row; rows that are `flat` once their inner object is; or
+    `pages`, which are walked to their end."""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-class Maker:
-    def __init__(self, oracle: Oracle, seed: int, index: int) -> None:
-        self.oracle = oracle
-        self.source = random.Random(f"{seed}:{index}")
-        self.parameters: dict[str, str] = {}
-        self._aliases = 0
+@dataclass
+class Fields:
+    names: list[str]
+    kinds: list[str]
+    sql: str
 
+
+class Maker(Tests):
     def case(self) -> Case:
         make: Callable[[], Case] = self.source.choice(
-            [self.selection, self.selection, self.included, self.aggregates, self.groups, self.groups, self.by_related]
+            [
+                *(self.selection, self.selection, self.pages, self.included, self.leading, self.folded),
+                *(self.aggregates, self.groups, self.groups, self.by_related),
+            ]
         )
         made = make()
-        made.parameters = self.parameters
+        made.parameters |= self.parameters
         return made
 
     # What is asked.
 
     def selection(self) -> Case:
-        table = self.source.choice(["users", "posts", "posts", "tags"])
-        condition = self.condition(table, "t", 3)
-        clauses = self.clauses(table, "t")
-        names = self.some(sorted(COLUMNS[table]), 1, 4)
+        table = self.source.choice(["users", "posts", "posts", "tags", "kinds", "kinds"])
+        condition, clauses, fields = self.condition(table, "t", 3), self.clauses(table, "t"), self.fields(table, "t")
         return Case(
-            f"{table}({condition[0]} {clauses[0]}) {{ {' '.join(names)} }}",
-            f"SELECT {', '.join(f't.{name}' for name in names)} FROM {table} t WHERE {condition[1]} {clauses[1]}",
-            names,
-            [COLUMNS[table][name] for name in names],
+            f"{table}({condition[0]} {clauses[0]}) {{ {' '.join(fields.names)} }}",
+            f"SELECT {fields.sql} FROM {table} t WHERE {condition[1]} {clauses[1]}",
+            fields.names,
+            fields.kinds,
+        )
+
+    def pages(self) -> Case:
+        """A few rows at a time, to the end: the whole list."""
+        table = self.source.choice(["users", "posts", "kinds"])
+        condition, order, fields = self.condition(table, "t", 1), self.order(table, "t", 1), self.fields(table, "t")
+        return Case(
+            f"{table}({condition[0]} {order[0]} LIMIT {self.source.randint(1, 40)} AFTER $after)"
+            f" {{ {' '.join(fields.names)} }}",
+            f"SELECT {fields.sql} FROM {table} t WHERE {condition[1]} {order[1]}",
+            fields.names,
+            fields.kinds,
+            form="pages",
+            parameters={"after": ""},
         )
 
     def included(self) -> Case:
-        """One parent's related rows: the answer is unwrapped by `inner`."""
-        table = self.source.choice(sorted(MANY))
-        relation = self.source.choice(sorted(MANY[table]))
-        to = MANY[table][relation]
-        condition = self.condition(to, "r", 1)
-        clauses = self.clauses(to, "r")
+        """One parent's related rows."""
+        table, relation, to, join = self.to_many("r")
+        condition, clauses, fields = self.condition(to, "r", 1), self.clauses(to, "r"), self.fields(to, "r")
         key = self.source.randrange(1, 45)
-        names = self.some(sorted(COLUMNS[to]), 1, 3)
-        join = JOINS[table, relation].format(to="r", of="t")
         return Case(
-            f"{table}(id = {key}) {{ inner: {relation}({condition[0]} {clauses[0]}) {{ {' '.join(names)} }} }}",
-            f"SELECT {', '.join(f'r.{name}' for name in names)} FROM {table} t JOIN {to} r ON {join}"
+            f"{table}(id = {key}) {{ inner: {relation}({condition[0]} {clauses[0]}) {{ {' '.join(fields.names)} }} }}",
+            f"SELECT {fields.sql} FROM {table} t JOIN {to} r ON {join}"
             f" WHERE t.id = {key} AND {condition[1]} {clauses[1]}",
-            names,
-            [COLUMNS[to][name] for name in names],
+            fields.names,
+            fields.kinds,
+            form="inner",
+        )
+
+    def leading(self) -> Case:
+        """Every row with the one it leads to, or null."""
+        table = self.source.choice(["users", "posts", "kinds"])
+        way, to = next(iter(ONE[table].items()))
+        condition, clauses, fields = self.condition(table, "t", 1), self.clauses(table, "t"), self.fields(to, "o")
+        return Case(
+            f"{table}({condition[0]} {clauses[0]}) {{ key: id inner: {way} {{ {' '.join(fields.names)} }} }}",
+            f"SELECT t.id, {fields.sql} FROM {table} t LEFT JOIN {to} o ON {JOINS[table, way].format(to='o', of='t')}"
+            f" WHERE {condition[1]} {clauses[1]}",
+            ["key", *fields.names],
+            ["number", *fields.kinds],
+            form="flat",
+        )
+
+    def folded(self) -> Case:
+        """Every row with aggregates of its related rows."""
+        table, relation, to, join = self.to_many("r")
+        condition, inner = self.condition(table, "t", 1), self.condition(to, "r", 1)
+        clauses, calls = self.clauses(table, "t"), self.calls(to, 3)
+        of = f"FROM {to} r WHERE {join} AND ({inner[1]})"
+        columns = ", ".join(f"(SELECT {self.call(to, call, 'r')} {of})" for call in calls)
+        return Case(
+            f"{table}({condition[0]} {clauses[0]}) {{ key: id inner: {relation}({inner[0]}) {{ {' '.join(calls)} }} }}",
+            f"SELECT t.id, {columns} FROM {table} t WHERE {condition[1]} {clauses[1]}",
+            ["key", *(self.key(call) for call in calls)],
+            ["number", *(self.kind(to, call) for call in calls)],
+            form="flat",
         )
 
     def aggregates(self) -> Case:
-        table = self.source.choice(["users", "posts"])
+        table = self.source.choice(["users", "posts", "kinds"])
         condition = self.condition(table, "t", 2)
         calls = self.calls(table, 5)
         return Case(
             f"{table}({condition[0]}) {{ {' '.join(calls)} }}",
-            f"SELECT {', '.join(self.call(call, 't') for call in calls)} FROM {table} t WHERE {condition[1]}",
+            f"SELECT {', '.join(self.call(table, call, 't') for call in calls)} FROM {table} t WHERE {condition[1]}",
             [self.key(call) for call in calls],
             [self.kind(table, call) for call in calls],
-            single=True,
+            form="single",
         )
 
     def groups(self) -> Case:
-        table = self.source.choice(["users", "posts"])
-        condition = self.condition(table, "t", 1)
+        table = self.source.choice(["users", "posts", "kinds"])
+        condition, calls = self.condition(table, "t", 1), self.calls(table, 3)
         relation, to = next(iter(ONE[table].items()))
         join = f"LEFT JOIN {to} o ON {JOINS[table, relation].format(to='o', of='t')}"
-        own = [(name, f"t.{name}", kind) for name, kind in COLUMNS[table].items()]
-        other = [(f"{relation}.{name}", f"o.{name}", kind) for name, kind in COLUMNS[to].items()]
+        own = [(name, self.column(table, "t", name), COLUMNS[table][name]) for name in self.columns(table)]
+        other = [(f"{relation}.{name}", self.column(to, "o", name), COLUMNS[to][name]) for name in self.columns(to)]
         by = self.some([*own, *other], 1, 2)
-        calls = self.calls(table, 3)
-        having = self.source.choice(HAVING)
+        having = self.having(table, [name for name, _, _ in by if "." not in name])
         order = self.source.choice([None, *(call for call in calls if not call.startswith("avg"))])
         word = self.source.choice(["", " DESC"])
-        limit, offset = self.source.randrange(9), self.source.randrange(3)
+        limit = f"LIMIT {self.source.randrange(9)} OFFSET {self.source.randrange(3)}"
         ours = [f"{table}({condition[0]} GROUP BY {', '.join(name for name, _, _ in by)}"]
-        ours += [f"HAVING {having}" if having else "", f"ORDER BY {order}{word}" if order else ""]
+        ours += [f"HAVING {having[0]}" if having[0] else "", f"ORDER BY {order}{word}" if order else ""]
         keys_of = [name.replace(".", "_of_") for name, _, _ in by]  # boss.id and boss_id would have one key
         fields = [f"{key}: {name}" for key, (name, _, _) in zip(keys_of, by, strict=True)]
-        ours += [f"LIMIT {limit} OFFSET {offset}) {{ {' '.join([*fields, *calls])} }}"]
-        keys = self.ordered(self.call(order, "t"), word, "") if order else []
+        keys = self.ordered(self.call(table, order, "t"), word, "") if order else []
         keys += [part for _, column, _ in by for part in self.ordered(column, "", "")]
         columns = ", ".join(column for _, column, _ in by)
-        sql_having = having.replace("count()", "count(*)").replace("(id)", "(t.id)")
         return Case(
-            " ".join(ours),
-            f"SELECT {', '.join([columns, *(self.call(call, 't') for call in calls)])} FROM {table} t {join}"
-            f" WHERE {condition[1]} GROUP BY {columns} {'HAVING ' + sql_having if having else ''}"
-            f" ORDER BY {', '.join(keys)}"
-            f" LIMIT {limit} OFFSET {offset}",
+            " ".join([*ours, f"{limit}) {{ {' '.join([*fields, *calls])} }}"]),
+            f"SELECT {', '.join([columns, *(self.call(table, call, 't') for call in calls)])} FROM {table} t {join}"
+            f" WHERE {condition[1]} GROUP BY {columns} {'HAVING ' + having[1] if having[1] else ''}"
+            f" ORDER BY {', '.join(keys)} {limit}",
             [*keys_of, *(self.key(call) for call in calls)],
             [*(kind for _, _, kind in by), *(self.kind(table, call) for call in calls)],
         )
 
     def by_related(self) -> Case:
         """In the order of related values, with conditions on aggregates."""
-        table = self.source.choice(sorted(MANY))
-        relation = self.source.choice(sorted(MANY[table]))
-        to = MANY[table][relation]
+        table, relation, to, join = self.to_many("r")
         call = self.source.choice([call for call in self.calls(to, 9) if not call.startswith("avg")] or ["count()"])
-        folded = f"(SELECT {self.call(call, 'r')} FROM {to} r WHERE {JOINS[table, relation].format(to='r', of='t')})"
+        folded = f"(SELECT {self.call(to, call, 'r')} FROM {to} r WHERE {join})"
         condition = ("", "1 = 1")
         if self.kind(to, call) == "number":
             sign, value = self.source.choice(["=", "!=", ">", "<="]), self.source.randrange(-2, 60)
             condition = f"{relation}.{call} {sign} {value}", f"{folded} {sign} {value}"
         word, nulls = self.source.choice(["", " DESC"]), self.source.choice(["", " NULLS FIRST", " NULLS LAST"])
         first = self.ordered(folded, word, nulls)
-        ours, join = f"{relation}.{call}{word}{nulls}", ""
+        ours, joined = f"{relation}.{call}{word}{nulls}", ""
         if ONE[table] and self.source.random() < 0.6:
             way, parent = next(iter(ONE[table].items()))
-            name = self.source.choice(sorted(COLUMNS[parent]))
+            name = self.source.choice(self.columns(parent))
             ours = f"{way}.{name}, {ours}"
-            first = [*self.ordered(f"o.{name}", "", ""), *first]
-            join = f"LEFT JOIN {parent} o ON {JOINS[table, way].format(to='o', of='t')}"
+            first = [*self.ordered(self.column(parent, "o", name), "", ""), *first]
+            joined = f"LEFT JOIN {parent} o ON {JOINS[table, way].format(to='o', of='t')}"
         limit = self.source.randrange(25)
         return Case(
             f"{table}({condition[0]} ORDER BY {ours} LIMIT {limit}) {{ id }}",
-            f"SELECT t.id FROM {table} t {join} WHERE {condition[1]}"
+            f"SELECT t.id FROM {table} t {joined} WHERE {condition[1]}"
             f" ORDER BY {', '.join([*first, 't.id'])} LIMIT {limit}",
             ["id"],
             ["number"],
@@ -177,20 +189,41 @@ class Maker:
     def some(self, of: list[Any], least: int, most: int) -> list[Any]:
         return self.source.sample(of, self.source.randint(least, min(most, len(of))))
 
+    def fields(self, table: str, alias: str) -> Fields:
+        names = self.some(self.columns(table, loose=True), 1, 4)
+        columns = ", ".join(self.column(table, alias, name) for name in names)
+        return Fields(names, [COLUMNS[table][name] for name in names], columns)
+
+    def to_many(self, alias: str) -> tuple[str, str, str, str]:
+        """A table, one of its relations to many rows, where that leads, and how the two are joined."""
+        table = self.source.choice(sorted(name for name in MANY if MANY[name]))
+        relation = self.source.choice(sorted(MANY[table]))
+        to = MANY[table][relation]
+        return table, relation, to, JOINS[table, relation].format(to=alias, of="t")
+
+    def having(self, table: str, grouped: list[str]) -> Pair:
+        grouped = [name for name in grouped if self.column(table, "t", name) == f"t.{name}"]
+        if grouped and self.source.random() < 0.4:
+            while True:  # until it is about a column that is grouped by
+                ours, theirs = self.test(table, "t")
+                if ours.split()[0] in grouped:
+                    return f"count() > 0 AND {ours}", f"count(*) > 0 AND {theirs}"
+        ours = self.source.choice(HAVING)
+        return ours, ours.replace("count()", "count(*)").replace("(id)", "(t.id)")
+
     def calls(self, table: str, most: int) -> list[str]:
-        kinds = {"number": ["count", "sum", "avg", "min", "max"], "text": ["count", "min", "max"], "bool": ["count"]}
+        kinds = {"number": ["count", "sum", "avg", "min", "max"], **{key: ["count"] for key in ("bool", *LOOSE)}}
         all_calls = [
             f"{name}({column})"
-            for column, kind in COLUMNS[table].items()
-            for name in kinds.get(kind, ["min", "max"])
+            for column in self.columns(table, loose=True)
+            for name in kinds.get(COLUMNS[table][column], ["count", "min", "max"])
             if (self.oracle.kind, name, column) != ("sqlite", "sum", "big")
         ]
         return self.some(["count()", *all_calls], 1, most)
 
-    @staticmethod
-    def call(call: str, alias: str) -> str:
+    def call(self, table: str, call: str, alias: str) -> str:
         name, column = call[:-1].split("(")
-        return f"{name}({alias}.{column})" if column else "count(*)"
+        return f"{name}({self.column(table, alias, column)})" if column else "count(*)"
 
     @staticmethod
     def key(call: str) -> str:
@@ -211,97 +244,17 @@ class Maker:
         return [f"CASE WHEN {column} IS NULL THEN {0 if first else 1} ELSE {1 if first else 0} END", column + word]
 
     def clauses(self, table: str, alias: str) -> Pair:
+        ours, theirs = self.order(table, alias, 0)
+        limit = f"LIMIT {self.source.randrange(13)} OFFSET {self.source.randrange(6)}"
+        return f"{ours} {limit}", f"{theirs} {limit}"
+
+    def order(self, table: str, alias: str, least: int) -> Pair:
         items = [
             (name, self.source.choice(["", " ASC", " DESC"]), self.source.choice(["", " NULLS FIRST", " NULLS LAST"]))
-            for name in self.some(sorted(COLUMNS[table]), 0, 3)
+            for name in self.some(self.columns(table), least, 3)
         ]
         ours = "ORDER BY " + ", ".join(name + word + nulls for name, word, nulls in items) if items else ""
-        theirs = [part for name, word, nulls in items for part in self.ordered(f"{alias}.{name}", word, nulls)]
-        limit, offset = self.source.randrange(13), self.source.randrange(6)
-        return (
-            f"{ours} LIMIT {limit} OFFSET {offset}",
-            f"ORDER BY {', '.join([*theirs, f'{alias}.id'])} LIMIT {limit} OFFSET {offset}",
-        )
-
-    def condition(self, table: str, alias: str, depth: int) -> Pair:
-        kind = self.source.choice(["test", "and", "or", "not", "group", "dot", "one"]) if depth else "test"
-        if kind in ("and", "or"):
-            parts = [self.condition(table, alias, depth - 1) for _ in range(self.source.randint(2, 3))]
-            ours, theirs = ("(" + f" {kind} ".join(side) + ")" for side in zip(*parts, strict=True))
-            return ours, theirs
-        if kind == "not":
-            inner = self.condition(table, alias, depth - 1)
-            return f"NOT ({inner[0]})", f"NOT ({inner[1]})"
-        if kind == "test":
-            return self.test(table, alias)
-        return self.related(table, alias, depth, kind)
-
-    def related(self, table: str, alias: str, depth: int, kind: str) -> Pair:
-        ways = ONE[table] if kind == "one" and ONE[table] else MANY[table]
-        relation = self.source.choice(sorted(ways))
-        self._aliases += 1
-        inner_alias = f"x{self._aliases}"
-        to = ways[relation]
-        inner = self.test(to, inner_alias) if kind == "dot" else self.condition(to, inner_alias, depth - 1)
-        join = JOINS[table, relation].format(to=inner_alias, of=alias)
-        theirs = f"EXISTS (SELECT 1 FROM {to} {inner_alias} WHERE {join} AND ({inner[1]}))"
-        return f"{relation}.{inner[0]}" if kind == "dot" else f"{relation}({inner[0]})", theirs
-
-    def test(self, table: str, alias: str) -> Pair:
-        name = self.source.choice(sorted(COLUMNS[table]))
-        kind = COLUMNS[table][name]
-        column = f"{alias}.{name}"
-        if self.source.random() < 0.1:
-            word = self.source.choice(["IS NULL", "IS NOT NULL"])
-            return f"{name} {word}", f"{column} {word}"
-        if kind == "text" and self.source.random() < 0.5:
-            pattern = self.source.choice(world.PATTERNS)
-            negated, folded = self.source.random() < 0.3, self.source.random() < 0.3 and pattern.isascii()
-            word = ("NOT " if negated else "") + ("ILIKE" if folded else "LIKE")
-            return f"{name} {word} {self.ours(pattern)}", self.oracle.like(column, pattern, negated, folded)
-        if kind == "bool":
-            sign, value = self.source.choice(["=", "!="]), self.source.choice(["true", "false"])
-            return f"{name} {sign} {value}", f"{column} {sign} {value}"
-        values = [self.value(table, name, kind) for _ in range(3)]
-        sign = self.source.choice(["=", "!=", "<>", "<", "<=", ">", ">=", "IN", "NOT IN", "BETWEEN", "NOT BETWEEN"])
-        side: Callable[[int], str]
-        parts = []
-        for which, left in ((0, name), (1, column)):
-            side = lambda i, which=which: values[i][which]  # type: ignore[misc]  # noqa: E731
-            if sign.endswith("IN"):
-                parts.append(f"{left} {sign} ({side(0)}, {side(1)}, {side(2)})")
-            elif sign.endswith("BETWEEN"):
-                parts.append(f"{left} {sign} {side(0)} AND {side(1)}")
-            else:
-                parts.append(f"{left} {sign} {side(0)}")
-        return parts[0], parts[1]
-
-    def value(self, table: str, name: str, kind: str) -> Pair:
-        """A literal of ours, perhaps a parameter, and SQL's."""
-        if kind == "text":
-            text = self.source.choice(world.TEXTS)
-            return self.given(text, self.ours(text)), self.oracle.text(text)
-        if kind in ("day", "moment"):
-            text = str(date(2024, 1, 1) + timedelta(days=self.source.randrange(-1, 7)))
-            hours = f"{self.source.randrange(11, 17)}:00:00" + self.source.choice(["", ".000005"])
-            ours, theirs = (f"{text}T{hours}", f"{text} {hours}") if kind == "moment" else (text, text)
-            return self.given(ours, f"'{ours}'"), f"'{theirs}'"
-        if name in ("score", "balance", "price"):
-            number = str(self.source.randrange(-42, 42) / 8)
-        elif name == "big":
-            number = str(self.source.choice([-(1 << 62), 1 << 53, (1 << 53) + 1, (1 << 53) - 1, 0, 2]))
-        else:
-            number = str(self.source.randrange(-2, world.NUMBERS[table][name] + 1))
-        return self.given(number, number), number
-
-    def given(self, value: str, literal: str) -> str:
-        if self.source.random() < 0.9:
-            return literal
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
-        return "$" + name
-
-    def ours(self, text: str) -> str:
-        if self.source.random() < 0.5:
-            return "'" + text.replace("'", "''") + "'"
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        theirs = [
+            part for name, word, nulls in items for part in self.ordered(self.column(table, alias, name), word, nulls)
+        ]
+        return ours, f"ORDER BY {', '.join([*theirs, f'{alias}.id'])}"

@@ -15,7 +15,7 @@ import pytest
 from reflexdb.model.errors import InvalidRequest, PositionLost, SourceError, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources import open_source
-from reflexdb.sources.changes import Commit, Redefined, Stale
+from reflexdb.sources.changes import Commit, FollowOptions, Redefined, Stale
 from reflexdb.sources.postgres.follow import PostgresFollower
 from tests.servers.plugin import TestDatabase
 from tests.sources.applying import keyed_plan
@@ -28,7 +28,9 @@ class Following:
 
     def __init__(self, database: TestDatabase) -> None:
         self.database = database
-        self.follower = PostgresFollower(postgres_address(database), database.schema, f"reflexdb_{database.schema}")
+        self.follower = PostgresFollower(
+            postgres_address(database), database.schema, FollowOptions(f"reflexdb_{database.schema}", 1)
+        )
         self.plan: Plan = self._plan()
         self.replica = Replica(self.plan)
         self.stream: Any = None
@@ -65,6 +67,14 @@ class Following:
             event = self.stream.next(0.2)
             if event is not None:
                 self.replica.apply(event)
+
+    def until_idle(self) -> None:
+        """The server has noticed that nobody reads any more."""
+        give_up = time.monotonic() + LIMIT_S
+        query = "SELECT 1 FROM pg_replication_slots WHERE database = current_database() AND active"
+        while self.database.execute(query):
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
 
     def close(self) -> None:
         if self.stream is not None:
@@ -354,7 +364,9 @@ def test_a_cut_connection_is_temporary(follow: Callable[..., Following]) -> None
 
 
 def test_positions_compare(postgres_database: TestDatabase) -> None:
-    follower = PostgresFollower(postgres_address(postgres_database), postgres_database.schema, "reflexdb_x")
+    follower = PostgresFollower(
+        postgres_address(postgres_database), postgres_database.schema, FollowOptions("reflexdb_x", 1)
+    )
     assert follower.reached("1/0", "0/FFFFFFFF")
     assert follower.reached("0/A0", "0/A0")
     assert not follower.reached("0/9F", "0/A0")

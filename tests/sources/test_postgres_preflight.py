@@ -7,6 +7,7 @@ import contextlib
 from psycopg import sql
 
 from reflexdb.sources import open_source
+from reflexdb.sources.changes import FollowOptions
 from reflexdb.sources.postgres.follow import PostgresFollower
 from tests.servers.plugin import TestDatabase
 from tests.sources.applying import keyed_plan
@@ -25,7 +26,7 @@ def test_preflight_names_what_is_missing_and_its_remedy(postgres_database: TestD
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'reader-secret'").format(sql.Identifier(user)))
         admin.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(user)))
         address = postgres_address(database, user=user, password="reader-secret")
-        follower = PostgresFollower(address, database.schema, f"reflexdb_{database.schema}")
+        follower = PostgresFollower(address, database.schema, FollowOptions(f"reflexdb_{database.schema}", 1))
         with contextlib.closing(open_source(address)) as source:
             schema = source.introspect(database.schema)
         plan = keyed_plan(schema)

@@ -19,7 +19,7 @@ from reflexdb.cli.main import app
 from reflexdb.client import ApiError, QueryClient
 from reflexdb.model.plan import Plan
 from reflexdb.sources import open_source
-from reflexdb.sources.changes import Follower
+from reflexdb.sources.changes import Follower, FollowOptions
 from reflexdb.sources.mysql.binlog.follower import MySQLFollower
 from reflexdb.sources.postgres.follow import PostgresFollower
 from reflexdb.sync import feed
@@ -90,7 +90,9 @@ class Place:
 
     def _follower(self) -> Follower:
         if self.kind == "postgres":
-            return PostgresFollower(self.address, self.database.schema, f"reflexdb_{self.database.schema}")
+            return PostgresFollower(
+                self.address, self.database.schema, FollowOptions(f"reflexdb_{self.database.schema}", 1)
+            )
         return MySQLFollower(self.address)
 
     def _connect(self) -> PrivateChannel:

@@ -18,6 +18,8 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reflexdb.control.precedence import Precedence
+
 log = structlog.get_logger()
 
 NO_ROUTE = "(none)"
@@ -49,8 +51,9 @@ class RequestWatcher(Protocol):
 
 
 class Access:
-    def __init__(self, app: ASGIApp, watchers: Sequence[RequestWatcher] = ()) -> None:
+    def __init__(self, app: ASGIApp, precedence: Precedence, watchers: Sequence[RequestWatcher] = ()) -> None:
         self._app = app
+        self._precedence = precedence
         self._watchers = watchers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,11 +63,13 @@ class Access:
         headers = Headers(scope=scope)
         method = scope["method"] if scope["method"] in _METHODS else OTHER_METHOD
         exchange = Exchange(method, headers.get("traceparent"), headers.get("tracestate"))
-        started = time.monotonic()
+        started, gone = time.monotonic(), self._precedence.came()
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+            if message["type"] == "http.response.body" or not _has_length(message):
+                gone()  # the answer is made, or is made while its client reads it
             await send(message)
 
         with ExitStack() as stack:
@@ -73,8 +78,13 @@ class Access:
             try:
                 await self._app(scope, receive, noted)
             finally:
+                gone()
                 exchange.seconds = time.monotonic() - started
                 _tell(exchange, scope)
+
+
+def _has_length(start: Message) -> bool:
+    return any(name == b"content-length" for name, _ in start.get("headers", ()))
 
 
 def _tell(exchange: Exchange, scope: Scope) -> None:

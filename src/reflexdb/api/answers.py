@@ -193,6 +193,7 @@ class BuildImage(Answer):
     uri: str | None
     sizeBytes: int | None
     signature: ImageSignature | None
+    otherPlatforms: dict[str, str]
 
 
 class BuildTable(Answer):
@@ -215,6 +216,9 @@ class Source(Answer):
 Trigger = Literal["api", "schedule", "schema_change", "reconcile", "stripe"]
 
 
+BuildTrigger = Literal["api", "schedule", "schema_change", "reconcile"]
+
+
 class BuildCost(Answer):
     computeType: str
     centsPerMinute: float
@@ -222,9 +226,18 @@ class BuildCost(Answer):
     cents: int
 
 
+class SmokeTest(Answer):
+    name: str
+    query: str
+    passed: bool
+    durationMs: float
+    message: str
+
+
 class BuildDetail(Build):
     number: int
     queuePosition: int | None
+    expectedStartAt: Time | None
     cost: BuildCost | None
     deployable: bool
     whyNotDeployable: str | None
@@ -236,33 +249,13 @@ class BuildDetail(Build):
     phases: list[BuildPhase] | None
     source: Source
     schemaFingerprint: str | None
+    engineVersion: str | None
     image: BuildImage | None
     tables: list[BuildTable]
+    smokeTests: list[SmokeTest] | None
+    smokedInBuildId: Id | None
     error: Failure | None
     logTail: list[str]
-
-
-class DeploymentRecord(Answer):
-    id: Id
-    databaseId: Id
-    kind: Literal["provision", "rebuild", "redeploy", "reconfigure", "resize", "resume", "restore"]
-    reason: str | None
-    trigger: Trigger | None
-    keyId: str | None
-    keyName: str | None
-    fromBuildId: Id | None
-    toBuildId: Id | None
-    requestedAt: Time
-    startedAt: Time | None
-    finishedAt: Time | None
-    durationMs: int | None
-    outcome: Outcome
-    error: Failure | None
-
-
-class DeploymentRecords(Answer):
-    deployments: list[DeploymentRecord]
-    nextCursor: str | None
 
 
 class AuditEntry(Answer):

@@ -14,12 +14,14 @@ from reflexdb.api import (
     admin_plans,
     audit,
     billing,
+    build_images,
     build_log,
     builds,
     connections,
     cors,
     databases,
     deployments,
+    disk,
     errors,
     evidence,
     freshness,
@@ -53,7 +55,7 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_database = (databases, instances, freshness, builds, evidence, build_log, deployments, keys)
+    of_database = (databases, instances, freshness, builds, evidence, build_images, build_log, deployments, disk, keys)
     for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app
@@ -77,7 +79,7 @@ def create_app(control: Control, settings: ApiSettings | None = None, telemetry:
     app.add_middleware(Bounds, settings=settings)
     cors.install(app, settings)
     app.add_middleware(Envelope)
-    app.add_middleware(Access, watchers=telemetry.requests)
+    app.add_middleware(Access, precedence=control.rooms.precedence, watchers=telemetry.requests)
     metrics.install(app, telemetry.metrics, telemetry.access)
 
     @app.get("/v1/openapi.json", include_in_schema=False)

@@ -29,6 +29,7 @@ def list_builds(
     control: Controlled,
     request: Request,
     status: Annotated[answers.BuildStatus | None, Query()] = None,
+    trigger: Annotated[answers.BuildTrigger | None, Query()] = None,
     deployable: Annotated[bool | None, Query()] = None,
     since: Annotated[bodies.Instant | None, Query()] = None,
     until: Annotated[bodies.Instant | None, Query()] = None,
@@ -40,7 +41,8 @@ def list_builds(
     Without query parameters the answer holds every build. With `limit` it may end earlier; the header Link then says
     where it goes on.
     """
-    settings, wanted = control.rooms.settings, BuildFilter(status, since, until, paging.read_number(request, cursor))
+    settings, before = control.rooms.settings, paging.read_number(request, cursor)
+    wanted = BuildFilter(status, since, until, before, trigger=trigger)
     if wanted == BuildFilter() and deployable is None and limit is None:
         database = id.lower()
         shown, active = control.past.all_builds(

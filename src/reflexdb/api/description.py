@@ -34,7 +34,7 @@ _CONDITIONAL = frozenset(
         "updateDatabase", "deleteDatabase", "putSchemaConfig", "deleteSchemaConfig", "provisionDatabase",
         "rebuildDatabase", "redeployBuild", "terminateInstance", "pauseInstance", "resumeInstance", "resizeInstance",
         "reconfigureInstance", "reloadSnapshot", "pauseReplication", "resumeReplication", "updateConnection",
-        "deleteConnection", "cancelBuild",
+        "deleteConnection", "cancelBuild", "promoteDeployment", "abortDeployment",
     }
 )  # fmt: skip
 """Operations whose change waits for If-Match to be met."""

@@ -22,6 +22,19 @@ class BuildName(Answer):
     schemaFingerprint: str | None
 
 
+class BrokenQueries(Answer):
+    shapes: int
+    queries: int
+    examples: list[str]
+
+
+class SeenQueries(Answer):
+    shapes: int
+    queries: int
+    notToldApart: int
+    since: Time
+
+
 class PlanChange(Answer):
     kind: str
     table: str | None
@@ -29,6 +42,10 @@ class PlanChange(Answer):
     before: str | None
     after: str | None
     breaking: bool
+    judgement: Literal[
+        "not breaking", "breaking", "breaking for seen queries", "breaking, though no query seen uses it"
+    ]
+    breaks: BrokenQueries | None
 
 
 class BuildDifference(Answer):
@@ -36,8 +53,28 @@ class BuildDifference(Answer):
     build: BuildName
     identical: bool
     breaking: bool
-    judgedAgainst: Literal["every_query"]
+    judgedAgainst: Literal["every_query", "seen_queries"]
+    seen: SeenQueries | None
+    breaksSeenQueries: bool | None
     changes: list[PlanChange]
+
+
+class ImageDifference(Answer):
+    blob: Literal["layer", "config", "manifest"]
+    file: str | None
+    at: str
+    recorded: str | None
+    rebuilt: str | None
+
+
+class Verification(Answer):
+    build: BuildName
+    identical: bool
+    recordedDigest: str
+    rebuiltDigest: str
+    engine: Literal["cached", "fresh"]
+    durationMs: int
+    differences: list[ImageDifference]
 
 
 class EnvelopeSignature(Answer):
@@ -55,3 +92,34 @@ class PinnedBuild(Answer):
     id: Id
     number: int
     pinnedAt: Time
+
+
+class MovedImage(Answer):
+    digest: str
+    address: str | None
+
+
+class StoredImage(Answer):
+    digest: str
+    bytes: int | None
+    builds: list[int]
+    pinned: bool
+
+
+class DatabaseDisk(Answer):
+    databaseId: Id
+    bytes: int
+    images: list[StoredImage]
+
+
+class DatabaseShare(Answer):
+    databaseId: Id
+    images: int
+    bytes: int
+
+
+class StoreDisk(Answer):
+    images: int
+    bytes: int | None
+    freeBytes: int | None
+    databases: list[DatabaseShare]

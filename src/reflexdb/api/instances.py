@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from reflexdb.api import answers, bodies, views
 from reflexdb.api.context import Account, Controlled, errors, plain
 from reflexdb.control.actions import Accepted
+from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.lifecycle import Action
+from reflexdb.model.rollout import DEFAULT_STEPS, Strategy, parse_steps
 
 router = APIRouter(prefix="/v1/databases/{id}", tags=["Instances"])
+
+How = Annotated[
+    Strategy,
+    Query(description="immediate: the new instance takes all requests at once. canary: a share, step by step."),
+]
+Steps = Annotated[
+    str | None,
+    Query(max_length=400, description="Of a canary: percent:seconds, rising. Left out: 5:60,25:60,50:60."),
+]
+
+
+def _steps(strategy: Strategy, steps: str | None) -> tuple[tuple[int, float], ...] | None:
+    if strategy is Strategy.CANARY:
+        return DEFAULT_STEPS if steps is None else parse_steps(steps)
+    if steps is not None:
+        raise InvalidRequest("steps are a canary's: leave them out, or say strategy=canary")
+    return None
 
 
 def taken_up(accepted: Accepted) -> dict[str, Any]:
@@ -57,13 +76,19 @@ def provision(id: str, account: Account, control: Controlled) -> dict[str, Any]:
     status_code=202,
     operation_id="rebuildDatabase",
     summary="Rebuild",
-    responses=errors(403, 404, 409),
+    responses=errors(400, 403, 404, 409),
     response_model=answers.AcceptedAction,
     response_model_exclude_unset=True,
 )
-def rebuild(id: str, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+def rebuild(
+    id: str,  # noqa: A002
+    account: Account,
+    control: Controlled,
+    strategy: How = Strategy.IMMEDIATE,
+    steps: Steps = None,
+) -> dict[str, Any]:
     """Build again from the schema as it is now and the current reflexdb.yaml; deploy without interrupting queries."""
-    return taken_up(control.actions.request(account, id, Action.REBUILD))
+    return taken_up(control.actions.request(account, id, Action.REBUILD, _steps(strategy, steps)))
 
 
 @router.post(
@@ -74,9 +99,16 @@ def rebuild(id: str, account: Account, control: Controlled) -> dict[str, Any]:  
     responses=errors(400, 404, 409),
     response_model=answers.Redeploying,
 )
-def redeploy(id: str, body: bodies.RedeployBody, account: Account, control: Controlled) -> dict[str, Any]:  # noqa: A002
+def redeploy(
+    id: str,  # noqa: A002
+    body: bodies.RedeployBody,
+    account: Account,
+    control: Controlled,
+    strategy: How = Strategy.IMMEDIATE,
+    steps: Steps = None,
+) -> dict[str, Any]:
     """Deploys the stored image of a past build without building anything. Only from running, paused and failed."""
-    return taken_up(control.actions.redeploy(account, id, body.buildId))
+    return taken_up(control.actions.redeploy(account, id, body.buildId, _steps(strategy, steps)))
 
 
 @router.post(

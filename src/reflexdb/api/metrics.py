@@ -140,6 +140,11 @@ class _Present(Collector):
             "reflexdb_reconcile_lag_seconds", "Age of the oldest due work that nobody is busy with", now.lag_s
         )
         yield GaugeMetricFamily("reflexdb_data_free_bytes", "Free space where the data directory is", now.free_bytes)
+        yield GaugeMetricFamily("reflexdb_images", "Images of builds that are stored", self._control.disk.images())
+        use = self._control.disk.whole()
+        if use is not None:
+            yield GaugeMetricFamily("reflexdb_image_store_bytes", "What the image store takes of its disk", use.bytes)
+            yield GaugeMetricFamily("reflexdb_image_store_free_bytes", "Free space where images are", use.free_bytes)
 
 
 def _gauge(name: str, what: str, label: str, values: dict[str, float] | dict[str, int]) -> Metric:

@@ -10,9 +10,10 @@ from reflexdb.api import views
 from reflexdb.build.base import Signature
 from reflexdb.control.actions import RESTORE
 from reflexdb.control.past import BuildDetail
-from reflexdb.control.rooms import Settings
+from reflexdb.control.rooms import Settings, elapsed_s
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.compute import cents_per_minute
-from reflexdb.records.rows import BuildRow, JobRow
+from reflexdb.records.rows import BuildRow, JobRow, RolloutRow
 
 Json = dict[str, Any]
 
@@ -23,6 +24,7 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         **views.build(row, settings),
         "number": row.number,
         "queuePosition": detail.queue_position,
+        "expectedStartAt": views.instant(detail.expected_start),
         "cost": _cost(row),
         "deployable": detail.why_not_deployable is None,
         "whyNotDeployable": detail.why_not_deployable,
@@ -38,7 +40,12 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         },
         "schemaFingerprint": row.fingerprint,
         "image": _image(row, detail.signature),
-        "tables": [{"name": name, "rows": detail.rows.get(name), "bytes": None} for name in detail.tables],
+        "engineVersion": row.engine_version,
+        "tables": [
+            {"name": name, "rows": detail.rows.get(name), "bytes": detail.bytes.get(name)} for name in detail.tables
+        ],
+        "smokeTests": None if detail.smoked is None else list(detail.smoked.smoke_tests or ()),
+        "smokedInBuildId": None if detail.smoked is None else detail.smoked.id,
         "error": _failure(row),
         "logTail": list(detail.log_tail),
     }
@@ -56,7 +63,7 @@ def _cost(row: BuildRow) -> Json | None:
     }
 
 
-def deployment(row: JobRow) -> Json:
+def deployment(row: JobRow, rollout: RolloutRow | None) -> Json:
     return {
         "id": row.id,
         "databaseId": row.database_id,
@@ -73,6 +80,46 @@ def deployment(row: JobRow) -> Json:
         "durationMs": _milliseconds(row.started_at, row.finished_at),
         "outcome": _outcome(row),
         "error": _failure(row),
+        "requestsFailed": row.requests_failed,
+        "strategy": "immediate" if row.steps is None else "canary",
+        "rollout": None if rollout is None else _rollout(row, rollout),
+    }
+
+
+def _rollout(job: JobRow, row: RolloutRow) -> Json:
+    seen = row.seen or {}
+    steps = job.steps or ()
+    return {
+        "state": row.state,
+        "sharePercent": _share(row, steps),
+        "step": row.step + 1 if steps else None,
+        "stepSince": views.instant(row.step_at),
+        "steps": [{"percent": share / 10, "seconds": seconds} for share, seconds in steps],
+        "wanted": row.wanted,
+        "reason": row.reason,
+        "endedAt": views.instant(row.ended_at),
+        "new": _side(Requests.read(seen.get("new"))),
+        "old": _side(Requests.read(seen.get("old"))),
+    }
+
+
+def _share(row: RolloutRow, steps: tuple[tuple[int, float], ...]) -> float:
+    """Of the new connections, that the new instance takes."""
+    if row.state in ("aborted", "rolled_back") or (row.state == "superseded" and steps):
+        return 0.0
+    return steps[row.step][0] / 10 if row.state == "canary" else 100.0
+
+
+def _side(requests: Requests | None) -> Json | None:
+    if requests is None:
+        return None
+    return {
+        "requests": requests.answered,
+        "failed": requests.failed,
+        "refused": requests.refused,
+        "errorRate": requests.error_rate,
+        "medianMs": requests.within_ms(0.5),
+        "p99Ms": requests.within_ms(0.99),
     }
 
 
@@ -113,6 +160,7 @@ def _image(row: BuildRow, signature: Signature | None) -> Json | None:
         "uri": row.image_uri,
         "sizeBytes": row.image_bytes,
         "signature": None if signature is None else _signature(signature),
+        "otherPlatforms": dict(row.other_images or {}),
     }
 
 
@@ -137,4 +185,4 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _milliseconds(started: datetime | None, finished: datetime | None) -> int | None:
-    return None if started is None or finished is None else round((finished - started).total_seconds() * 1000)
+    return None if started is None or finished is None else round(elapsed_s(started, finished) * 1000)

@@ -9,6 +9,7 @@ plane was ephemeral.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ from reflexdb.api.telemetry import opened
 from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
+from reflexdb.control.image_places import read_image_place, read_platforms
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import (
     DEFAULT_KEEP_IMAGES,
@@ -44,6 +46,7 @@ from reflexdb.control.rooms import (
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
+from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import sweep_private, write_private
 
@@ -57,11 +60,16 @@ OPERATOR_KEY_FILE = "operator.key"
 MIN_SYNC_INTERVAL_VARIABLE = "REFLEXDB_MIN_SYNC_INTERVAL_S"
 LEASE_VARIABLE = "REFLEXDB_LEASE_S"
 KEEP_IMAGES_VARIABLE = "REFLEXDB_KEEP_IMAGES"
+STANDBY_VARIABLE = "REFLEXDB_STANDBY_S"
+ERROR_PERCENT_VARIABLE = "REFLEXDB_ROLLBACK_ERROR_PERCENT"
 _GRACE_S = 5
 _BACKLOG = 512
-_SWITCH_S = 0.001
+_SWITCH_S = 0.0002
 """How long a thread that carries out a job may keep the interpreter while a request waits for it; 5 ms by default, and
 a request waits several times."""
+_COLLECT_AFTER = (20_000, 20, 20)
+"""Objects made, and looks at younger ones, before the collector looks for cycles in each of its generations. A list of
+a thousand databases makes more objects than the default, 700, a hundred times over."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # compared with, not bound
 
 
@@ -131,10 +139,12 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             plans=read_plans(os.environ),
             lease_s=_lease(),
             builds=chosen.builds,
+            rollouts=_rollouts(),
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
         payments = read_payments(os.environ, url)
-        control = open_control(data_dir, settings, host, chosen.records, payments, telemetry)
+        elsewhere, platforms = read_image_place(os.environ), read_platforms(os.environ)
+        control = open_control(data_dir, settings, host, chosen.records, payments, telemetry, elsewhere, platforms)
         _welcome(control, data_dir, url)
         app = create_app(control, chosen.api, telemetry)
         config = uvicorn.Config(
@@ -149,12 +159,20 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
         _serve(control, config, listener, data_dir / "control.json", url, ephemeral=ephemeral)
 
 
+def _rollouts() -> RolloutSettings:
+    usual = RolloutSettings()
+    standby_s = _whole_number(STANDBY_VARIABLE, round(usual.standby_s), 0, "of seconds")
+    percent = _whole_number(ERROR_PERCENT_VARIABLE, round(usual.error_rate * 100), 0, "of percent")
+    return RolloutSettings(standby_s, percent / 100)
+
+
 def _serve(
     control: Control, config: uvicorn.Config, listener: socket.socket, where: Path, url: str, *, ephemeral: bool
 ) -> None:
     log = structlog.get_logger()
     control.on_lost = lambda: os._exit(LEASE_LOST)
     sys.setswitchinterval(_SWITCH_S)
+    _spare_the_collector()
     control.start()
 
     def tell() -> None:
@@ -173,6 +191,14 @@ def _serve(
             control.rooms.deployer.stop_all()
         control.rooms.store.close()
         log.info("stopped", ephemeral=ephemeral)
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays until the end: a look for cycles that walks through all of it would make a request
+    wait for tens of milliseconds, and find nothing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _other_plane(control: Control) -> str | None:

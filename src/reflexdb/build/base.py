@@ -5,11 +5,12 @@ Called by control from a worker thread. A builder refuses to know databases, acc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from reflexdb.build.image import ImageParts
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 
@@ -27,16 +28,11 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildRequest:
-    schema: SourceSchema
-    config_text: str | None
-    """The stored reflexdb.yaml, or None."""
-
-
-@dataclass(frozen=True, slots=True)
 class BuildResult:
     image: Image
     plan: Plan
+    others: Mapping[str, Image] = field(default_factory=dict)
+    """The same for other platforms, by their names, where these were asked for."""
 
 
 Log = Callable[[str], None]
@@ -64,6 +60,44 @@ def unchecked() -> None:
     """A build that nobody calls off."""
 
 
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """One question put to a new server, and what came of it."""
+
+    name: str
+    """Of what was asked for: a table, or a table, a dot and a relation; with two of them, one relation in another."""
+    query: str
+    passed: bool
+    duration_ms: float
+    message: str
+    """What was found; of one that failed, what was expected too. No value of a row is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A server that was made, before it is an image."""
+
+    server: Path
+    """The program; its directory may be written to."""
+    plan: Plan
+    log: Log
+    check: Check
+
+
+Smoke = Callable[[Trial], None]
+"""Tries a server out. What it raises ends the build, and there is no image: BuildFailed("smoke") where the server is at
+fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    schema: SourceSchema
+    config_text: str | None
+    """The stored reflexdb.yaml, or None."""
+    smoke: Smoke | None = None
+    """None: nothing is there to try the server with, so it is not tried."""
+
+
 class Builder(Protocol):
     """Makes images. Raises InvalidConfig, InvalidSchema or BuildFailed (with the pass as its step)."""
 
@@ -72,8 +106,28 @@ class Builder(Protocol):
     ) -> BuildResult: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """What a store takes of its disk."""
+
+    bytes: int
+    """Of everything in it."""
+    free_bytes: int
+    """What may still be written there."""
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """An image store that knows the disk it is on."""
+
+    def use(self) -> StoreUse: ...
+
+
 class ImageStore(Protocol):
     """Keeps images by digest. Everything read from it is verified against the digest, and signed by a trusted key."""
+
+    mirrored: bool
+    """Whether images are kept elsewhere too, from where what is missing here can be had."""
 
     def uri(self, digest: str) -> str:
         """Where an image is or would be: `oci:DIRECTORY@DIGEST`."""
@@ -102,6 +156,18 @@ class ImageStore(Protocol):
 
     def unpack(self, digest: str, directory: Path) -> Path:
         """Verify, write the server binary into `directory` (mode 0755) and return its path. Raises ImageDamaged."""
+        ...
+
+    def parts(self, digest: str) -> ImageParts:
+        """The blobs of an image, to be put elsewhere. Raises ImageDamaged."""
+        ...
+
+    def push(self, digest: str, log: Log) -> str:
+        """Put an image elsewhere too, and return its address there. Raises Unavailable, ImageDamaged."""
+        ...
+
+    def pull(self, digest: str) -> None:
+        """Have an image here from elsewhere. Raises Unavailable, ImageDamaged, BuildFailed("package")."""
         ...
 
     def sign(self, digest: str) -> None:

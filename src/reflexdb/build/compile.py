@@ -29,6 +29,8 @@ ENGINE_DIRECTORY = Path(reflexdb.__file__).parent / "engine"
 PARALLEL_COMPILERS = 2
 KEPT_ENGINES = 4
 LIMITS = Limits()
+CROSS_LIMITS = Limits(wall_s=1800.0, cpu_s=1800)
+"""The first program for another target has that target's libraries compiled before it."""
 FORMAT = 1
 """Part of every key: raise it when what is made of the same inputs changes."""
 
@@ -52,6 +54,8 @@ LINK_FLAGS = (
     "-Wl,-z,relro,-z,now,-z,noexecstack",
     "-Wl,--build-id=none",
     "-Wl,--gc-sections",
+)
+GLIBC_LINK_FLAGS = (
     # In older C libraries threads are a separate archive whose weak symbols a static link would leave out.
     "-Wl,--whole-archive,-lpthread,--no-whole-archive",
 )
@@ -73,14 +77,17 @@ class EngineCompiler:
         self._cache = cache
         self.directory = sources
         self._sources = sorted(path for path in sources.glob("*.cc") if not path.stem.endswith("_test"))
-        self._flags = (*COMPILE_FLAGS, *MACHINE_FLAGS.get(toolchain.machine.partition("-")[0], ()))
+        musl = toolchain.machine.endswith("-musl")  # cross.py's targets, whose baseline the compiler knows
+        self._cross = musl
+        self._flags = (*COMPILE_FLAGS, *(() if musl else MACHINE_FLAGS.get(toolchain.machine.partition("-")[0], ())))
+        self._link_flags = (*LINK_FLAGS, *(() if musl else GLIBC_LINK_FLAGS))
         if not self._sources:
             raise BuildFailed("engine", f"No engine sources are in {sources}; install reflexdb again.")
         self.key = self._key()
 
     def _key(self) -> str:
         digest = hashlib.sha256()
-        parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *LINK_FLAGS]
+        parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *self._link_flags]
         for path in sorted({*self._sources, *self.directory.glob("*.h")}):
             parts += [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
         digest.update(json.dumps(parts).encode("ascii"))
@@ -154,7 +161,7 @@ class EngineCompiler:
             "-o",
             name,
         ]
-        outcome = _run(command, directory, step, self._check)
+        outcome = self._run(command, directory, step)
         if not outcome.ok:
             raise _failed(step, f"compiling {source.name}", outcome)
         return directory / name
@@ -166,14 +173,30 @@ class EngineCompiler:
             *self._flags,
             unit.name,
             *map(str, objects),
-            *LINK_FLAGS,
+            *self._link_flags,
             "-o",
             "reflex-server",
         ]
-        outcome = _run(command, directory, "link", self._check)
+        outcome = self._run(command, directory, "link")
         if not outcome.ok:
             raise _failed("link", "linking reflex-server", outcome)
         return directory / "reflex-server"
+
+    def _run(self, command: list[str], directory: Path, step: str) -> Outcome:
+        try:
+            return run(
+                command,
+                directory,
+                CROSS_LIMITS if self._cross else LIMITS,
+                self._check,
+                dict(self._toolchain.environment),
+            )
+        except OSError as exc:
+            if exc.errno == errno.ENOSPC:
+                raise BuildFailed(
+                    step, "The disk is full; free some space in the data directory and build again."
+                ) from exc
+            raise BuildFailed(step, f"The compiler could not be started: {exc.strerror}.") from exc
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -190,15 +213,6 @@ def _intact(directory: Path) -> list[Path]:
     except (OSError, ValueError, AttributeError):
         return []
     return [directory / name for name in sorted(digests)]
-
-
-def _run(command: list[str], directory: Path, step: str, check: Check) -> Outcome:
-    try:
-        return run(command, directory, LIMITS, check)
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise BuildFailed(step, "The disk is full; free some space in the data directory and build again.") from exc
-        raise BuildFailed(step, f"The compiler could not be started: {exc.strerror}.") from exc
 
 
 def _failed(step: str, doing: str, outcome: Outcome) -> BuildFailed:

@@ -14,23 +14,26 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import reflexdb
-from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, unchecked
+from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Passed, Smoke, Trial, unchecked
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
+from reflexdb.build.cross import PLATFORMS, check_elf, cross_toolchain, emulator
 from reflexdb.build.emit import emit
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
-from reflexdb.build.image import SERVER_PATH, assemble, canonical_json
+from reflexdb.build.image import SERVER_PATH, ImageParts, assemble, canonical_json
+from reflexdb.build.mirrored import MirroredStore
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
+from reflexdb.build.remote import Remote
 from reflexdb.build.signing import SigningKeys
 from reflexdb.build.store import DirectoryStore
 from reflexdb.build.toolchain import Toolchain, find_toolchain
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import BuildFailed
+from reflexdb.model.errors import BuildFailed, Unavailable
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
@@ -53,6 +56,8 @@ class _Inputs:
     config_sha256: str | None
     toolchain: Toolchain
     engine: EngineCompiler
+    smoke: Smoke | None = None
+    """Decides no byte: but an image that was tried is another to know of than one that was not."""
 
     def key(self) -> str:
         document = {
@@ -62,6 +67,7 @@ class _Inputs:
             "config": self.config_sha256,
             "engine": self.engine.key,
             "manifest": MANIFEST_FORMAT,
+            "smoked": self.smoke is not None,
         }
         return hashlib.sha256(canonical_json(document)).hexdigest()
 
@@ -69,13 +75,23 @@ class _Inputs:
 class LocalBuilder:
     """Builder that compiles here and stores images in a directory."""
 
-    def __init__(self, data_dir: Path, engine_dir: Path = ENGINE_DIRECTORY, keys: SigningKeys | None = None) -> None:
-        """With keys, what is made is signed, and what is not signed is made again."""
+    def __init__(
+        self,
+        data_dir: Path,
+        engine_dir: Path = ENGINE_DIRECTORY,
+        keys: SigningKeys | None = None,
+        elsewhere: Remote | None = None,
+        platforms: tuple[str, ...] = (),
+    ) -> None:
+        """With keys, what is made is signed, and what is not signed is made again. `elsewhere` gets every image too;
+        for `platforms` other than this machine's own there is an image beside it."""
+        self._platforms = platforms
         self._cache = data_dir.absolute() / "cache"
         self._engine_dir = engine_dir
         shared = os.environ.get(ENGINE_CACHE_VARIABLE)
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
-        self.store = DirectoryStore(data_dir / "images", keys)
+        images = data_dir / "images"
+        self.store = MirroredStore(images, elsewhere, keys) if elsewhere else DirectoryStore(images, keys)
 
     def build(
         self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
@@ -84,22 +100,38 @@ class LocalBuilder:
         with phases.run("plan"):
             plan = _plan(request, log)
         with phases.run("engine"):
-            toolchain = find_toolchain()
-            inputs = _Inputs(
-                plan,
-                _sha256(request.config_text),
-                toolchain,
-                EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check),
-            )
-            log(f"engine: {toolchain.version}, {toolchain.machine}")
+            inputs = self._inputs(plan, request, find_toolchain(), check)
+            log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
+        image = self._image_of(inputs, phases, log)
+        own = f"linux/{inputs.toolchain.architecture}"
+        others = [self._other(platform, plan, request, phases, log) for platform in self._platforms if platform != own]
+        return BuildResult(image, plan, dict(others))
+
+    def _other(self, platform: str, plan: Plan, request: BuildRequest, phases: _Phases, log: Log) -> tuple[str, Image]:
+        """The same plan for another platform, its passes named after it. Its server may not run here, so only that of
+        this machine's own platform, made of the same sources, is tried on rows."""
+        apart = phases.of(platform)
+        with apart.run("engine"):
+            toolchain = cross_toolchain(platform, self._cache)
+            inputs = self._inputs(plan, replace(request, smoke=None), toolchain, phases.check)
+            log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
+        return platform, self._image_of(inputs, apart, log)
+
+    def _inputs(self, plan: Plan, request: BuildRequest, toolchain: Toolchain, check: Check) -> _Inputs:
+        engine = EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check)
+        return _Inputs(plan, _sha256(request.config_text), toolchain, engine, request.smoke)
+
+    def _image_of(self, inputs: _Inputs, phases: _Phases, log: Log) -> Image:
         with phases.run("reuse"):
             known = self._known(inputs.key())
         if known:
             log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
-            return BuildResult(self._image(known, reused=True), plan)
+            if inputs.smoke is not None:
+                log("smoke: not run again: its server passed when the image was made")
+            return self._image(known, phases, log, reused=True)
         digest = self._make(inputs, phases, log)
         log(f"done: image {digest}")
-        return BuildResult(self._image(digest, reused=False), plan)
+        return self._image(digest, phases, log, reused=False)
 
     def _known(self, key: str) -> str | None:
         """The intact image that the same inputs made before."""
@@ -120,20 +152,19 @@ class LocalBuilder:
             for path in newest_first(known)[REMEMBERED_IMAGES:]:
                 path.unlink(missing_ok=True)
 
+    def remake(
+        self, plan: Plan, config_text: str | None, directory: Path, log: Log, check: Check = unchecked, *, fresh: bool
+    ) -> ImageParts:
+        """Make an image of recorded inputs again, in `directory`, and store nothing. What was compiled here before is
+        used for the engine alone, after a look at every byte, and with `fresh` not even there. Raises BuildFailed."""
+        phases, toolchain = _Phases(log, None, check), find_toolchain()
+        cache = directory / "engine" if fresh else self._engine_cache
+        compiler = EngineCompiler(toolchain, cache, self._engine_dir, check)
+        return self._parts(_Inputs(plan, _sha256(config_text), toolchain, compiler), phases, log, directory / "work")
+
     def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
-        with phases.run("engine"):
-            objects, cached = inputs.engine.objects(_progress(log))
-            log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
-        with phases.run("emit"):
-            unit = emit(inputs.plan)
-            log(f"emit: {unit.count(chr(10)):,} lines")
-        with phases.run("compile"), scratch_directory(self._cache / "work") as directory:
-            binary = self._compile(inputs, unit, objects, directory)
-            log(f"compile: {len(binary):,} bytes, static")
+        parts = self._parts(inputs, phases, log, self._cache / "work")
         with phases.run("package"):
-            parts = assemble(
-                binary, _document(inputs, unit, binary), inputs.toolchain.architecture, reflexdb.__version__
-            )
             digest = self.store.put(parts)
         with phases.run("verify"):
             if not self.store.verify(digest):
@@ -144,27 +175,70 @@ class LocalBuilder:
             self._remember(inputs.key(), digest)
         return digest
 
-    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path) -> bytes:
+    def _parts(self, inputs: _Inputs, phases: _Phases, log: Log, work: Path) -> ImageParts:
+        with phases.run("engine"):
+            objects, cached = inputs.engine.objects(_progress(log))
+            log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
+        with phases.run("emit"):
+            unit = emit(inputs.plan)
+            log(f"emit: {unit.count(chr(10)):,} lines")
+        with scratch_directory(work) as directory:
+            with phases.run("compile"):
+                server = self._compile(inputs, unit, objects, directory, log)
+                binary = server.read_bytes()
+                log(f"compile: {len(binary):,} bytes, static")
+            with phases.run("smoke"):
+                self._try_out(inputs, Trial(server, inputs.plan, log, phases.check))
+        return assemble(binary, _document(inputs, unit, binary), inputs.toolchain.architecture, reflexdb.__version__)
+
+    def _try_out(self, inputs: _Inputs, trial: Trial) -> None:
+        """An image of the same inputs, made earlier and since damaged, is known no more where the server fails now."""
+        if inputs.smoke is None:
+            trial.log("smoke: not run: there is nothing to try this server with")
+            return
+        try:
+            inputs.smoke(trial)
+        except BuildFailed:
+            (self._cache / "images" / inputs.key()).unlink(missing_ok=True)
+            raise
+
+    def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path, log: Log) -> Path:
         compiled = inputs.engine.compile_unit(unit, directory)
         binary = inputs.engine.link(compiled, objects, directory)
-        _check_answers(binary, inputs.plan, directory)
-        return binary.read_bytes()
+        _check_answers(binary, inputs, directory, log)
+        return binary
 
-    def _image(self, digest: str, *, reused: bool) -> Image:
-        return Image(digest, self.store.uri(digest), self.store.size_bytes(digest), reused)
+    def _image(self, digest: str, phases: _Phases, log: Log, *, reused: bool) -> Image:
+        return Image(digest, self._pushed(digest, phases, log), self.store.size_bytes(digest), reused)
+
+    def _pushed(self, digest: str, phases: _Phases, log: Log) -> str:
+        """Where the image is for others. A registry that fails fails no build: what is here can be deployed."""
+        if self.store.mirrored:
+            try:
+                with phases.run("push"):
+                    return self.store.push(digest, log)
+            except Unavailable as exc:
+                log(f"push: failed, and can be asked for again (`reflexdb build push`): {exc.message}")
+        return self.store.uri(digest)
 
 
 class _Phases:
     """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
 
-    def __init__(self, log: Log, passed: Passed | None, check: Check) -> None:
+    def __init__(self, log: Log, passed: Passed | None, check: Check, suffix: str = "") -> None:
         self._log = log
         self._passed = passed
-        self._check = check
+        self.check = check
+        self._suffix = suffix
+
+    def of(self, platform: str) -> _Phases:
+        """The same, with the platform in the name of each pass."""
+        return _Phases(self._log, self._passed, self.check, f" {platform}")
 
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        self._check()
+    def run(self, pass_name: str) -> Iterator[None]:
+        name = pass_name + self._suffix
+        self.check()
         started, failed = time.monotonic(), True
         try:
             yield
@@ -235,12 +309,21 @@ def _document(inputs: _Inputs, unit: str, binary: bytes) -> dict[str, Any]:
     }
 
 
-def _check_answers(binary: Path, plan: Plan, directory: Path) -> None:
-    """Start the new server once and hear which plan it serves."""
-    outcome = run([str(binary), "--schema"], directory, Limits(wall_s=20, cpu_s=20))
+def _check_answers(binary: Path, inputs: _Inputs, directory: Path, log: Log) -> None:
+    """Start the new server once and hear which plan it serves; one for another platform where that can be run here."""
+    command = [str(binary), "--schema"]
+    if inputs.toolchain.machine in PLATFORMS.values():
+        platform = f"linux/{inputs.toolchain.architecture}"
+        check_elf(binary, platform)
+        runs = emulator(platform)
+        if runs is None:
+            log(f"compile: the server for {platform} is whole by its header; nothing here can start it")
+            return
+        command = [runs, *command]
+    outcome = run(command, directory, Limits(wall_s=60, cpu_s=60))
     fingerprint = None
     with suppress(ValueError, TypeError, KeyError):
         fingerprint = json.loads(outcome.output)["fingerprint"]
-    if not outcome.ok or fingerprint != plan.fingerprint().hex():
+    if not outcome.ok or fingerprint != inputs.plan.fingerprint().hex():
         said = (outcome.lines() or ["nothing"])[0][:200]
         raise BuildFailed("compile", f"The compiled server does not know its plan; asked for it, it said: {said}")

@@ -1,7 +1,8 @@
 """Running one program of the toolchain: in its own directory and process group, with limits, its output bounded.
 
-Called by toolchain.py and compile.py. The environment is made from nothing, so that no secret of the control plane
-reaches a compiler and no setting of its owner changes what is built. It refuses to know what the output means.
+Called by toolchain.py and compile.py, and for a server that is tried out. The environment is made from nothing, so that
+no secret of the control plane reaches a compiler and no setting of its owner changes what is built. It refuses to know
+what the output means.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from reflexdb.build.base import Check, unchecked
@@ -37,6 +39,8 @@ class Limits:
     cpu_s: int = CPU_S
     memory_bytes: int = MEMORY_BYTES
     file_bytes: int = FILE_BYTES
+    network: bool = True
+    """False: as far as the kernel grants it, nothing but what is in its own directory can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +59,17 @@ class Outcome:
         return self.output.splitlines()
 
 
-def run(command: Sequence[str], directory: Path, limits: Limits | None = None, check: Check = unchecked) -> Outcome:
+def run(
+    command: Sequence[str],
+    directory: Path,
+    limits: Limits | None = None,
+    check: Check = unchecked,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Outcome:
     """Run to the end or to the limit; nothing of it runs when this returns. Raises OSError where it cannot start, and
-    what `check` raises."""
+    what `check` raises. `environment` is added to what every program gets."""
     bounds = limits or Limits()
-    confined = [
-        sys.executable,
-        "-I",
-        "-S",
-        str(_CONFINE),
-        str(bounds.cpu_s),
-        str(bounds.memory_bytes),
-        str(bounds.file_bytes),
-    ]
-    process = subprocess.Popen(
-        [*confined, str(os.getpid()), *command],
-        cwd=directory,
-        env=_environment(directory),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    process = _start(command, directory, bounds, subprocess.PIPE, environment)
     assert process.stdout is not None
     try:
         output, timed_out = _drain(process.stdout, time.monotonic() + bounds.wall_s, check)
@@ -86,6 +79,37 @@ def run(command: Sequence[str], directory: Path, limits: Limits | None = None, c
         _kill_group(process)
         process.stdout.close()
     return Outcome(process.returncode, output.decode("utf-8", "replace"), timed_out)
+
+
+@contextmanager
+def started(command: Sequence[str], directory: Path, limits: Limits, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run beside the caller, for as long as it is in here; then nothing of it runs. What it prints goes into the file
+    `output`, within the limit of files. Of `limits`, the time is the caller's to watch. Raises OSError."""
+    with output.open("wb") as file:
+        process = _start(command, directory, limits, file)
+    try:
+        yield process
+    finally:
+        _kill_group(process)
+
+
+def _start(
+    command: Sequence[str],
+    directory: Path,
+    bounds: Limits,
+    output: int | IO[bytes],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[bytes]:
+    numbers = (bounds.cpu_s, bounds.memory_bytes, bounds.file_bytes, int(bounds.network), os.getpid())
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_CONFINE), *map(str, numbers), *command],
+        cwd=directory,
+        env=_environment(directory) | dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _environment(directory: Path) -> dict[str, str]:

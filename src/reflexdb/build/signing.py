@@ -80,6 +80,11 @@ class SignatureParts:
     payload: Blob
 
 
+def signature_tag(digest: str) -> str:
+    """What cosign calls the signature of the image with this digest."""
+    return digest.replace(":", "-") + ".sig"
+
+
 def sign_image(image: Blob, key: SigningKey) -> SignatureParts:
     """`image` is the manifest's blob. Ed25519 is deterministic: the same key and image give the same bytes."""
     payload = Blob(PAYLOAD_TYPE, _payload(image.digest))

@@ -12,14 +12,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import re
+import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from reflexdb.build.base import Signature
+from reflexdb.build.base import Log, Signature, StoreUse
 from reflexdb.build.files import TEMPORARY_PREFIX, locked, sync_directory, write_atomically
 from reflexdb.build.image import (
     CONFIG_TYPE,
@@ -32,17 +32,26 @@ from reflexdb.build.image import (
     canonical_json,
     extract,
 )
-from reflexdb.build.signing import PAYLOAD_TYPE, SignatureManifest, SigningKeys, read_signature, sign_image, signer_of
-from reflexdb.model.errors import BuildFailed, ImageDamaged, ImageUntrusted
+from reflexdb.build.manifests import begins_as_json, damaged, descriptors, is_digest
+from reflexdb.build.portable import INDEX_TYPE, LAYOUT, NAME_ANNOTATION, short_tag
+from reflexdb.build.signing import (
+    PAYLOAD_TYPE,
+    SignatureManifest,
+    SignatureParts,
+    SigningKeys,
+    read_signature,
+    sign_image,
+    signature_tag,
+    signer_of,
+)
+from reflexdb.model.errors import BuildFailed, ImageDamaged, ImageUntrusted, Unavailable
 from reflexdb.model.plan import Plan
-
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-_LAYOUT = canonical_json({"imageLayoutVersion": "1.0.0"})
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class DirectoryStore:
     """ImageStore on a directory, which is made when the first image is stored."""
+
+    mirrored = False
 
     def __init__(self, root: Path, keys: SigningKeys | None = None) -> None:
         """Without keys nothing is signed, and signatures are not looked at."""
@@ -58,15 +67,44 @@ class DirectoryStore:
         """Store an image and return its digest. Storing it again changes nothing but the signature, where another key
         signs now. Raises BuildFailed("package").
         """
+        with self._changing():
+            for blob in (parts.layer, parts.config):
+                self._put_blob(blob)
+            self._put_signature(parts.manifest)
+            self._put_blob(parts.manifest)
+        return parts.manifest.digest
+
+    def adopt(self, parts: ImageParts, signature: SignatureParts | None) -> None:
+        """Store an image that was made elsewhere, with the signature that was beside it: nothing is signed here.
+
+        Its bytes are those of its digests. Raises ImageUntrusted, and then stores nothing; BuildFailed("package").
+        """
+        digest = parts.manifest.digest
+        if self._keys is not None and not (signature and self._vouched(digest, signature)):
+            raise ImageUntrusted(
+                f"The image {digest:.100} is not trusted: no key that is trusted here has signed it; rebuild it."
+            )
+        with self._changing():
+            for blob in (parts.layer, parts.config):
+                self._put_blob(blob)
+            for blob in (signature.payload, signature.config, signature.manifest) if signature else ():
+                self._put_blob(blob)
+            self._put_blob(parts.manifest)
+
+    def _vouched(self, digest: str, signature: SignatureParts) -> bool:
+        read = read_signature(signature.manifest.content)
+        trusted = self._keys.trusted() if self._keys is not None else {}
+        return read is not None and signer_of(digest, signature.payload.content, read.signature, trusted) is not None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The lock, a layout around what is put, and what the disk refuses in one sentence."""
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             with locked(self._root / ".lock"):
                 self._sweep()
-                write_atomically(self._root / "oci-layout", _LAYOUT)
-                for blob in (parts.layer, parts.config):
-                    self._put_blob(blob)
-                self._put_signature(parts.manifest)
-                self._put_blob(parts.manifest)
+                write_atomically(self._root / "oci-layout", LAYOUT)
+                yield
                 self._write_index()
         except OSError as exc:
             if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -74,12 +112,11 @@ class DirectoryStore:
             else:
                 sentence = f"The image could not be written to {self._root}: {exc.strerror}."
             raise BuildFailed("package", sentence) from exc
-        return parts.manifest.digest
 
     def size_bytes(self, digest: str) -> int:
         """Bytes of all its blobs. Raises ImageDamaged."""
         manifest = self._read(digest)
-        described = _descriptors(digest, manifest)
+        described = descriptors(digest, manifest)
         return len(manifest) + sum(int(descriptor["size"]) for descriptor in described)
 
     def verify(self, digest: str) -> bool:
@@ -95,7 +132,7 @@ class DirectoryStore:
     def signature(self, digest: str) -> Signature | None:
         """By a trusted key; None where there is none. Of the image itself nothing is read."""
         trusted = self._keys.trusted() if self._keys is not None else {}
-        for each, found in self._signatures_of(digest) if _is_digest(digest) and self._blobs.is_dir() else ():
+        for each, found in self._signatures_of(digest) if is_digest(digest) and self._blobs.is_dir() else ():
             try:
                 self._read(each)
                 self._read(found.config)
@@ -106,6 +143,29 @@ class DirectoryStore:
             if signer is not None:
                 return Signature(signer, payload, found.signature)
         return None
+
+    def signature_parts(self, digest: str) -> SignatureParts | None:
+        """The blobs of a signature by a trusted key; None where there is none."""
+        wanted = self.signature(digest)
+        for each, found in self._signatures_of(digest) if wanted else ():
+            if wanted and found.signature == wanted.signature:
+                manifest = Blob(MANIFEST_TYPE, self._read(each))
+                return SignatureParts(
+                    manifest, Blob(CONFIG_TYPE, self._read(found.config)), Blob(PAYLOAD_TYPE, self._read(found.payload))
+                )
+        return None
+
+    def push(self, digest: str, log: Log) -> str:  # noqa: ARG002 - there is nothing to log
+        """There is nowhere to push to. Raises Unavailable."""
+        raise Unavailable(
+            f"No registry is configured here, so {digest:.100} can't be pushed; REFLEXDB_REGISTRY names one"
+        )
+
+    def pull(self, digest: str) -> None:
+        """There is nowhere to pull from. Raises Unavailable."""
+        raise Unavailable(
+            f"No registry is configured here, so {digest:.100} can't be pulled; REFLEXDB_REGISTRY names one"
+        )
 
     def sign(self, digest: str) -> None:
         """Sign an image that is here already. Raises ImageDamaged where it is not whole."""
@@ -119,11 +179,21 @@ class DirectoryStore:
         """The image's /reflexdb/manifest.json. Raises ImageDamaged."""
         return self._contents(digest)[1]
 
+    def parts(self, digest: str) -> ImageParts:
+        """The blobs of an image, to be put elsewhere. Raises ImageDamaged."""
+        self._contents(digest)
+        manifest = self._read(digest)
+        config, layer = (self._read(each["digest"]) for each in descriptors(digest, manifest))
+        architecture = str(json.loads(config)["architecture"])
+        return ImageParts(
+            Blob(MANIFEST_TYPE, manifest), Blob(CONFIG_TYPE, config), Blob(LAYER_TYPE, layer), architecture
+        )
+
     def plan(self, digest: str) -> Plan:
         try:
             return Plan.from_json(self.document(digest)["plan"])
         except (KeyError, TypeError, ValueError) as exc:
-            raise _damaged(digest, "its manifest holds no plan of this version") from exc
+            raise damaged(digest, "its manifest holds no plan of this version") from exc
 
     def unpack(self, digest: str, directory: Path) -> Path:
         binary, _ = self._contents(digest)
@@ -134,7 +204,7 @@ class DirectoryStore:
 
     def remove(self, digest: str) -> None:
         """Forget an image and what only it used. An unknown digest is fine; a full disk does not prevent it."""
-        if not _is_digest(digest) or not self._blobs.is_dir():
+        if not is_digest(digest) or not self._blobs.is_dir():
             return
         with locked(self._root / ".lock"):
             if digest in self._manifests():
@@ -146,7 +216,7 @@ class DirectoryStore:
         """The files of an image, and of its signature where it has one; those of an image in the order in which they
         may be put elsewhere, none of them compared with its digest. Raises ImageDamaged.
         """
-        parts = [part["digest"] for part in _descriptors(digest, self._read(digest))]
+        parts = [part["digest"] for part in descriptors(digest, self._read(digest))]
         for each, signature in self._signatures_of(digest):
             parts += [signature.payload, signature.config, each]
         return [self._path(each) for each in dict.fromkeys((*parts, digest))]
@@ -155,8 +225,19 @@ class DirectoryStore:
         """Make a layout of the blobs that were put here as files."""
         self._blobs.mkdir(parents=True, exist_ok=True)
         with locked(self._root / ".lock"):
-            write_atomically(self._root / "oci-layout", _LAYOUT)
+            write_atomically(self._root / "oci-layout", LAYOUT)
             self._write_index()
+
+    def use(self) -> StoreUse:
+        """What every file here takes; what another process removes meanwhile is left out."""
+        place = next(each for each in (self._root, *self._root.parents) if each.is_dir())
+        taken = 0
+        for directory in (self._root, self._blobs):
+            with suppress(OSError):
+                for path in directory.iterdir():
+                    with suppress(OSError):
+                        taken += path.stat().st_size if path.is_file() else 0
+        return StoreUse(taken, shutil.disk_usage(place).free)
 
     def _contents(self, digest: str) -> tuple[bytes, dict[str, Any]]:
         """The binary and the manifest document, after every byte of the image was compared with its digest, and its
@@ -177,7 +258,7 @@ class DirectoryStore:
             yield named, known
         for path in sorted(self._blobs.iterdir()):
             each = f"sha256:{path.name}"
-            if each != named and _begins_as_json(path):
+            if each != named and begins_as_json(path):
                 found = self._read_signature(each)
                 if found is not None and found.subject == digest:
                     yield each, found
@@ -197,14 +278,14 @@ class DirectoryStore:
             if self._tags is not None and self._tags[0] == identity:
                 return self._tags[1]
             entries = json.loads(path.read_bytes())["manifests"]
-            found = {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in entries}
+            found = {each["annotations"][NAME_ANNOTATION]: each["digest"] for each in entries}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
         self._tags = (identity, found)
         return found
 
     def _whole(self, digest: str) -> tuple[bytes, dict[str, Any]]:
-        config, layer = _descriptors(digest, self._read(digest))
+        config, layer = descriptors(digest, self._read(digest))
         self._read(config["digest"], config["size"])
         content = self._read(layer["digest"], layer["size"])
         try:
@@ -212,23 +293,23 @@ class DirectoryStore:
             binary = extract(content, SERVER_PATH)
             intact = document["binary"]["sha256"] == hashlib.sha256(binary).hexdigest()
         except (KeyError, TypeError, ValueError, tarfile.TarError) as exc:
-            raise _damaged(digest, "its layer does not hold a server and its manifest") from exc
+            raise damaged(digest, "its layer does not hold a server and its manifest") from exc
         if not intact:
-            raise _damaged(digest, "the server is not the one its manifest describes")
+            raise damaged(digest, "the server is not the one its manifest describes")
         return binary, document
 
     def _read(self, digest: str, size: int | None = None) -> bytes:
-        if not _is_digest(digest):
+        if not is_digest(digest):
             raise ImageDamaged(f"{digest!r:.100} is not a digest of the form sha256:<64 hex digits>.")
         path = self._path(digest)
         try:
             if size is not None and path.stat().st_size != size:
-                raise _damaged(digest, "its size differs")
+                raise damaged(digest, "its size differs")
             content = path.read_bytes()
         except OSError as exc:
-            raise _damaged(digest, f"it could not be read ({exc.strerror})") from exc
+            raise damaged(digest, f"it could not be read ({exc.strerror})") from exc
         if hashlib.sha256(content).hexdigest() != digest.removeprefix("sha256:"):
-            raise _damaged(digest, "its bytes do not match the digest")
+            raise damaged(digest, "its bytes do not match the digest")
         return content
 
     def _path(self, digest: str) -> Path:
@@ -253,7 +334,7 @@ class DirectoryStore:
 
     def _signatures(self) -> dict[str, SignatureManifest]:
         """Every intact signature by digest, in their order."""
-        paths = [path for path in sorted(self._blobs.iterdir()) if _begins_as_json(path)]
+        paths = [path for path in sorted(self._blobs.iterdir()) if begins_as_json(path)]
         found = {f"sha256:{path.name}": self._read_signature(f"sha256:{path.name}") for path in paths}
         return {digest: signature for digest, signature in found.items() if signature is not None}
 
@@ -263,8 +344,8 @@ class DirectoryStore:
         for path in sorted(self._blobs.iterdir()):
             digest = f"sha256:{path.name}"
             try:
-                content = self._read(digest) if _begins_as_json(path) else b""
-                _descriptors(digest, content)
+                content = self._read(digest) if begins_as_json(path) else b""
+                descriptors(digest, content)
             except ImageDamaged:
                 continue
             found[digest] = content
@@ -287,10 +368,10 @@ class DirectoryStore:
             "mediaType": MANIFEST_TYPE,
             "digest": digest,
             "size": len(manifest),
-            "annotations": {"org.opencontainers.image.ref.name": digest.removeprefix("sha256:")[:12]},
+            "annotations": {NAME_ANNOTATION: short_tag(digest)},
         }
         with suppress(ImageDamaged, KeyError, TypeError, ValueError):
-            config = json.loads(self._read(_descriptors(digest, manifest)[0]["digest"]))
+            config = json.loads(self._read(descriptors(digest, manifest)[0]["digest"]))
             entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
         return entry
 
@@ -301,59 +382,18 @@ class DirectoryStore:
             "artifactType": PAYLOAD_TYPE,
             "digest": digest,
             "size": self._path(digest).stat().st_size,
-            "annotations": {"org.opencontainers.image.ref.name": signature_tag(subject)},
+            "annotations": {NAME_ANNOTATION: signature_tag(subject)},
         }
 
     def _sweep(self) -> None:
         """Remove blobs that no image uses, and what an interrupted write left. Only under the lock."""
         used = set()
         for digest, manifest in self._manifests().items():
-            used |= {digest, *(descriptor["digest"] for descriptor in _descriptors(digest, manifest))}
+            used |= {digest, *(descriptor["digest"] for descriptor in descriptors(digest, manifest))}
         for digest, signature in self._signatures().items():
             if signature.subject in used:
                 used |= {digest, signature.payload, signature.config}
-        for path in self._blobs.iterdir():
-            if f"sha256:{path.name}" not in used:
-                path.unlink(missing_ok=True)
-        for path in self._root.glob(f"{TEMPORARY_PREFIX}*"):
+        unused = [path for path in self._blobs.iterdir() if f"sha256:{path.name}" not in used]
+        for path in (*unused, *self._root.glob(f"{TEMPORARY_PREFIX}*")):
             path.unlink(missing_ok=True)
         sync_directory(self._blobs)
-
-
-def signature_tag(digest: str) -> str:
-    """What cosign calls the signature of the image with this digest."""
-    return digest.replace(":", "-") + ".sig"
-
-
-def _is_digest(text: object) -> bool:
-    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
-
-
-def _begins_as_json(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(1) == b"{"
-    except OSError:
-        return False
-
-
-def _descriptors(digest: str, manifest: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config and layer of a manifest that this store wrote."""
-    try:
-        document = json.loads(manifest)
-        config, (layer,) = document["config"], document["layers"]
-        known = (document["mediaType"], config["mediaType"], layer["mediaType"]) == (
-            MANIFEST_TYPE,
-            CONFIG_TYPE,
-            LAYER_TYPE,
-        )
-        complete = all(isinstance(part["digest"], str) and isinstance(part["size"], int) for part in (config, layer))
-    except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise _damaged(digest, "its manifest cannot be read") from exc
-    if not (known and complete):
-        raise _damaged(digest, "its manifest is of another kind")
-    return config, layer
-
-
-def _damaged(digest: str, why: str) -> ImageDamaged:
-    return ImageDamaged(f"The stored image {digest:.100} cannot be used: {why}; rebuild it.")

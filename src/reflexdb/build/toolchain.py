@@ -42,6 +42,9 @@ class Toolchain:
     archives: tuple[tuple[str, str], ...] = ()
     """The static libraries by name, with their SHA-256."""
 
+    environment: tuple[tuple[str, str], ...] = ()
+    """What it is started with besides; nothing of it enters what it makes."""
+
     @property
     def architecture(self) -> str:
         """In OCI's words."""

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans, output, signing_key
+from reflexdb.cli import admin_customers, admin_keys, admin_logins, admin_plans, disk, output, signing_key
 from reflexdb.cli.serve import Records, records_address
 from reflexdb.cli.session import session
 
@@ -24,6 +24,7 @@ app.add_typer(admin_logins.app, name="logins")
 app.add_typer(admin_plans.plan_app, name="plan")
 app.add_typer(admin_plans.credits_app, name="credits")
 app.add_typer(signing_key.admin_app, name="signing-key")
+app.command("disk")(disk.store_disk)
 
 
 @app.command("reset-key")

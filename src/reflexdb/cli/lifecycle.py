@@ -21,6 +21,14 @@ from reflexdb.client.types import Accepted, Build, Database, InstanceStatus
 BUILD_TIMEOUT_S = 1800.0
 DEPLOY_TIMEOUT_S = 600.0
 
+Canary = Annotated[
+    str | None,
+    typer.Option(
+        help="Take over in steps of percent:seconds, like 5:60,25:60,50:60, beside the present instance.",
+        metavar="STEPS",
+    ),
+]
+
 
 def provision(
     context: typer.Context,
@@ -42,6 +50,7 @@ def provision(
 def rebuild(
     context: typer.Context,
     database: options.DatabaseArgument,
+    canary: Canary = None,
     waiting: options.Waiting = True,
     timeout: options.Timeout = BUILD_TIMEOUT_S,
     as_json: options.Json = False,
@@ -51,7 +60,7 @@ def rebuild(
     with shared.client() as client:
         item = resolve.database(client, database)
         previous = newest_build(client, item)
-        accepted = client.rebuild(item["id"])
+        accepted = client.rebuild(item["id"], canary=canary)
     what = Wait(item["id"], "rebuild", "running", timeout, accepted.get("buildId"), previous)
     finish(shared, item, accepted, what if waiting else None, as_json=as_json)
 
@@ -63,6 +72,7 @@ def redeploy(
         str | None,
         typer.Argument(help="Id of a past build, or how it begins. Left out: the one before the active."),
     ] = None,
+    canary: Canary = None,
     waiting: options.Waiting = True,
     timeout: options.Timeout = DEPLOY_TIMEOUT_S,
     as_json: options.Json = False,
@@ -74,7 +84,7 @@ def redeploy(
         chosen = resolve.build(client, item["id"], build) if build else before_active(client, item)
         logs_url = chosen.get("logsUrl")
         seen = len(client.read_log(logs_url)) if waiting and logs_url else 0
-        accepted = client.redeploy(item["id"], chosen["id"])
+        accepted = client.redeploy(item["id"], chosen["id"], canary=canary)
     what = Wait(item["id"], "redeploy", "running", timeout, chosen["id"], None, seen)
     finish(shared, item, accepted, what if waiting else None, as_json=as_json)
 

@@ -24,8 +24,11 @@ from reflexdb.cli import (
     config,
     connection,
     database,
+    deployment,
+    disk,
     evidence,
     freshness,
+    images,
     key,
     lifecycle,
     look,
@@ -103,9 +106,15 @@ past.build_app.command("log")(build_log.log)
 past.build_app.command("provenance")(evidence.provenance)
 past.build_app.command("sbom")(evidence.sbom)
 past.build_app.command("diff")(evidence.diff)
+past.build_app.command("export")(images.export)
+past.build_app.command("push")(images.push)
+past.build_app.command("pull")(images.pull)
+past.build_app.command("verify")(evidence.verify)
 past.build_app.command("pin")(pins.pin)
 past.build_app.command("unpin")(pins.unpin)
+app.command("disk")(disk.disk)
 app.command("deployments")(past.deployments)
+app.add_typer(deployment.app, name="deployment")
 app.command("logs")(look.logs)
 app.command("status")(look.status)
 app.command("audit")(audit.audit)

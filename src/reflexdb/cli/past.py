@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +12,8 @@ from reflexdb.cli import options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 from reflexdb.client import ReflexClient
-from reflexdb.client.types import Build, BuildDetail, BuildFilters, DeploymentRecord, Failure
+from reflexdb.client.deployment_types import DeploymentRecord
+from reflexdb.client.types import Build, BuildDetail, BuildFilters, Failure
 
 build_app = typer.Typer(help="One build of a database.", no_args_is_help=True)
 SHORT = 8
@@ -32,10 +34,18 @@ class BuildStatus(StrEnum):
     failed = "failed"
 
 
+class BuildTrigger(StrEnum):
+    api = "api"
+    schedule = "schedule"
+    schema_change = "schema_change"
+    reconcile = "reconcile"
+
+
 def builds(
     context: typer.Context,
     database: options.DatabaseArgument,
     status: Annotated[BuildStatus | None, typer.Option(help="With this status alone.")] = None,
+    trigger: Annotated[BuildTrigger | None, typer.Option(help="That this began.")] = None,
     deployable: Annotated[
         bool | None, typer.Option("--deployable/--not-deployable", help="That can, or can't, be redeployed now.")
     ] = None,
@@ -48,6 +58,8 @@ def builds(
     filters: BuildFilters = {}
     if status is not None:
         filters["status"] = status.value
+    if trigger is not None:
+        filters["trigger"] = trigger.value
     if deployable is not None:
         filters["deployable"] = deployable
     if since is not None:
@@ -132,6 +144,7 @@ def tell(detail: BuildDetail) -> None:
             ("build", f"#{detail['number']} {detail['id']}"),
             ("status", detail["status"]),
             ("place in the queue", detail.get("queuePosition")),
+            ("expected to start", output.when(detail.get("expectedStartAt"))),
             ("deployable", detail["whyNotDeployable"] or "yes"),
             ("pinned", "yes: its image stays" if detail["pinned"] else None),
             ("asked by", asked_by(detail["trigger"], detail["keyName"])),
@@ -141,10 +154,12 @@ def tell(detail: BuildDetail) -> None:
             ("source", detail["source"]["version"]),
             ("position", detail["source"]["position"]),
             ("fingerprint", detail["schemaFingerprint"]),
+            ("engine", detail["engineVersion"]),
             ("image", image["digest"] if image else None),
             ("bytes", image["sizeBytes"] if image else None),
             ("phases", [f"{each['name']} {span(each['durationMs'])}" for each in detail["phases"] or ()]),
-            ("tables", [f"{each['name']} ({shown_rows(each['rows'])})" for each in detail["tables"]]),
+            ("tables", [f"{each['name']} ({shown_size(each)})" for each in detail["tables"]]),
+            ("smoke tests", smoke_line(detail)),
             ("error", failure(detail["error"])),
         ]
     )
@@ -162,7 +177,7 @@ def deployments(
         output.print_json(answer)
         return
     output.table(
-        ["WHEN", "KIND", "OUTCOME", "MS", "FROM", "TO", "ASKED BY", "ERROR"],
+        ["WHEN", "KIND", "OUTCOME", "MS", "FAILED", "FROM", "TO", "ASKED BY", "ERROR"],
         [deployment_row(each) for each in answer["deployments"]],
         empty="no deployments yet; `reflexdb provision` makes the first",
     )
@@ -174,6 +189,7 @@ def deployment_row(record: DeploymentRecord) -> tuple[object, ...]:
         record["kind"],
         record["outcome"],
         record["durationMs"],
+        record["requestsFailed"],
         short(record["fromBuildId"]),
         short(record["toBuildId"]),
         asked_by(record["trigger"], record["keyName"]),
@@ -199,5 +215,39 @@ def span(milliseconds: int | None) -> str:
     return "not ended" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
 
 
-def shown_rows(rows: int | None) -> str:
-    return "rows unknown" if rows is None else f"{rows:,} rows"
+def shown_size(table: Mapping[str, Any]) -> str:
+    if table["rows"] is None:
+        return "rows unknown"
+    held = "" if table["bytes"] is None else f", {table['bytes']:,} bytes"
+    return f"{table['rows']:,} rows{held}"
+
+
+def smoke_line(detail: BuildDetail) -> str | None:
+    """How many passed; the first that did not is the build's error."""
+    tests = detail["smokeTests"]
+    if tests is None:
+        return None
+    elsewhere = detail["smokedInBuildId"] != detail["id"]
+    where = f", in build {detail['smokedInBuildId']}, whose image this is" if elsewhere else ""
+    return f"{sum(each['passed'] for each in tests)} of {len(tests)} passed{where}"
+
+
+@build_app.command()
+def smoke(
+    context: typer.Context,
+    database: options.DatabaseArgument,
+    build: BuildArgument = None,
+    as_json: options.Json = False,
+) -> None:
+    """The smoke tests of a build: what its server was asked before it became an image, and what was found."""
+    with session(context).client() as client:
+        detail = client.get_build(*named(client, database, build))
+    tests = detail["smokeTests"]
+    if as_json:
+        output.print_json(tests)
+        return
+    output.table(
+        ["TEST", "PASSED", "MS", "FOUND"],
+        [(each["name"], each["passed"], each["durationMs"], each["message"]) for each in tests or ()],
+        empty="no smoke tests were run in this build",
+    )

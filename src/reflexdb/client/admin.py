@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from reflexdb.client.control import ReflexClient
-from reflexdb.client.evidence_types import SigningKey
+from reflexdb.client.evidence_types import SigningKey, StoreDisk
 from reflexdb.client.types import ManagementKey
 
 PAGE = 1000
@@ -44,6 +44,11 @@ class OperatorClient(ReflexClient):
             cursor = answer["nextCursor"]
             if cursor is None:
                 return found
+
+    def store_disk_use(self) -> StoreDisk:
+        """What all images take of the disk."""
+        answer: StoreDisk = self._call("GET", "admin", "disk-use")
+        return answer
 
     def create_customer(self, name: str) -> Customer:
         answer: Customer = self._call("POST", "admin", "customers", body={"name": name})

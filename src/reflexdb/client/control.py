@@ -7,16 +7,11 @@ accepted.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self, Unpack
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping
+from typing import Any, Unpack
+from urllib.parse import quote
 
-from reflexdb.client.errors import ApiError, Unreachable
-from reflexdb.client.events import events
-from reflexdb.client.evidence_types import BuildDifference, SigningKey
-from reflexdb.client.transport import RETRIED_STATUSES, Transport
+from reflexdb.client.builds import Builds
 from reflexdb.client.types import (
     Accepted,
     Account,
@@ -25,15 +20,11 @@ from reflexdb.client.types import (
     ApiKey,
     AuditEntries,
     AuditFilters,
-    BuildDetail,
-    BuildFilters,
-    BuildHistory,
     Connection,
     ConnectionFields,
     CreatedConnection,
     Database,
     DatabaseFields,
-    DeploymentRecords,
     Freshness,
     InstanceStatus,
     ManagementKey,
@@ -41,41 +32,10 @@ from reflexdb.client.types import (
 )
 
 TEST_TIMEOUT_S = 120.0
-LOG_POLL_S = 0.4
-LOG_PATIENCE_S = 60.0
 
 
-class ReflexClient:
+class ReflexClient(Builds):
     """`with ReflexClient("http://127.0.0.1:8400", key) as reflex: reflex.list_databases()`"""
-
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
-        self._http = Transport(url, key, timeout=timeout)
-        self.url = self._http.url
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _call(
-        self,
-        method: str,
-        *path: str,
-        body: Any = None,
-        query: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """`query` without what is None; JSON's words for true and false."""
-        place = "/v1/" + "/".join(quote(part, safe="") for part in path)
-        wanted = {name: value for name, value in (query or {}).items() if value is not None}
-        words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in wanted.items()}
-        return self._http.call(method, place + (f"?{urlencode(words)}" if words else ""), body, timeout=timeout)
 
     # Connections
 
@@ -136,57 +96,6 @@ class ReflexClient:
         answer: InstanceStatus = self._call("GET", "databases", database_id, "instance")
         return answer
 
-    def list_builds(self, database_id: str, **filters: Unpack[BuildFilters]) -> BuildHistory:
-        """Newest first; all of them without filters."""
-        answer: BuildHistory = self._call("GET", "databases", database_id, "builds", query=filters)
-        return answer
-
-    def get_build(self, database_id: str, build_id: str) -> BuildDetail:
-        answer: BuildDetail = self._call("GET", "databases", database_id, "builds", build_id)
-        return answer
-
-    def list_deployments(
-        self, database_id: str, limit: int | None = None, cursor: str | None = None
-    ) -> DeploymentRecords:
-        """Newest first; `nextCursor` of an answer asks for what comes after it."""
-        query = {"limit": limit, "cursor": cursor}
-        answer: DeploymentRecords = self._call("GET", "databases", database_id, "deployments", query=query)
-        return answer
-
-    def get_provenance(self, database_id: str, build_id: str) -> dict[str, Any]:
-        """The DSSE envelope of a build's SLSA provenance."""
-        answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "provenance")
-        return answer
-
-    def diff_builds(self, database_id: str, build_id: str, against: str | None = None) -> BuildDifference:
-        """What is different in a build from another, the newest before it where none is named."""
-        answer: BuildDifference = self._call(
-            "GET", "databases", database_id, "builds", build_id, "diff", query={"against": against}
-        )
-        return answer
-
-    def pin_build(self, database_id: str, build_id: str) -> None:
-        """Keep the build's image, whatever comes after it."""
-        self._call("POST", "databases", database_id, "builds", build_id, "pin")
-
-    def unpin_build(self, database_id: str, build_id: str) -> None:
-        self._call("DELETE", "databases", database_id, "builds", build_id, "pin")
-
-    def get_sbom(self, database_id: str, build_id: str) -> dict[str, Any]:
-        """CycloneDX of a build's image."""
-        answer: dict[str, Any] = self._call("GET", "databases", database_id, "builds", build_id, "sbom")
-        return answer
-
-    def cancel_build(self, database_id: str, build_id: str) -> Accepted:
-        """Call off a build that is not finished; what serves goes on serving."""
-        answer: Accepted = self._call("POST", "databases", database_id, "builds", build_id, "cancel")
-        return answer
-
-    def list_signing_keys(self) -> list[SigningKey]:
-        """The public keys by which images can be checked, the active one first."""
-        answer: list[SigningKey] = self._call("GET", "signing-keys")
-        return answer
-
     # reflexdb.yaml
 
     def get_config(self, database_id: str) -> str:
@@ -204,12 +113,23 @@ class ReflexClient:
     def provision(self, database_id: str) -> Accepted:
         return self._act(database_id, "provision")
 
-    def rebuild(self, database_id: str) -> Accepted:
-        return self._act(database_id, "rebuild")
+    def rebuild(self, database_id: str, canary: str | None = None) -> Accepted:
+        """`canary`: take over in steps of percent:seconds, like 5:60,25:60."""
+        return self._act(database_id, "rebuild", None, _strategy(canary))
 
-    def redeploy(self, database_id: str, build_id: str) -> Accepted:
-        """Deploy the stored image of a past build; builds nothing."""
-        return self._act(database_id, "redeploy", {"buildId": build_id})
+    def redeploy(self, database_id: str, build_id: str, canary: str | None = None) -> Accepted:
+        """Deploy the stored image of a past build; builds nothing. `canary` as for a rebuild."""
+        return self._act(database_id, "redeploy", {"buildId": build_id}, _strategy(canary))
+
+    def promote_deployment(self, database_id: str, deployment_id: str) -> Accepted:
+        """End the steps of a canary: its instance takes everything now."""
+        answer: Accepted = self._call("POST", "databases", database_id, "deployments", deployment_id, "promote")
+        return answer
+
+    def abort_deployment(self, database_id: str, deployment_id: str) -> Accepted:
+        """Call off a deployment that is under way; what served before serves everything again."""
+        answer: Accepted = self._call("POST", "databases", database_id, "deployments", deployment_id, "abort")
+        return answer
 
     def terminate(self, database_id: str) -> Accepted:
         return self._act(database_id, "terminate")
@@ -247,8 +167,8 @@ class ReflexClient:
         answer: Freshness = self._call("PATCH", "databases", database_id, "freshness", body=body)
         return answer
 
-    def _act(self, database_id: str, action: str, body: Any = None) -> Accepted:
-        answer: Accepted = self._call("POST", "databases", database_id, action, body=body)
+    def _act(self, database_id: str, action: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Accepted:
+        answer: Accepted = self._call("POST", "databases", database_id, action, body=body, query=query)
         return answer
 
     # Keys
@@ -327,52 +247,6 @@ class ReflexClient:
         answer: dict[str, Any] = self._call("PATCH", "admin", "customers", customer_id, "plan", body={"plan": plan})
         return answer
 
-    # Build logs
 
-    def build_log(self, database_id: str, build_id: str, *, patience_s: float = LOG_PATIENCE_S) -> Iterator[str]:
-        """The lines of a build's log, live until the build and its deployment have ended, each exactly once.
-
-        A connection that breaks, and a control plane that is started again, are waited for, up to `patience_s` without
-        an answer; then Unreachable is raised.
-        """
-        path = f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/log"
-        seen, answered = "", time.monotonic()
-        while True:
-            try:
-                asked = {"Accept": "text/event-stream"} | ({"Last-Event-ID": seen} if seen else {})
-                with self._http.lines(path, asked) as lines:
-                    for event in events(lines):
-                        answered = time.monotonic()
-                        if event.kind == "end":
-                            return
-                        seen = event.id
-                        yield event.data
-            except (Unreachable, ApiError) as error:
-                away = isinstance(error, Unreachable) or error.status in RETRIED_STATUSES
-                if not away or time.monotonic() - answered > patience_s:
-                    raise
-            time.sleep(LOG_POLL_S)
-
-    def read_log(self, logs_url: str) -> list[str]:
-        """The log as far as it is now."""
-        with self._http.lines(logs_url) as lines:
-            return list(lines)
-
-    def follow_log(self, logs_url: str, finished: Callable[[], bool], skip: int = 0) -> Iterator[str]:
-        """Lines as they are written, until `finished` says that no more will come. Survives a broken connection."""
-        seen = skip
-        url = f"{logs_url}{'&' if '?' in logs_url else '?'}follow=true"
-        while True:
-            last = finished()
-            try:
-                with self._http.lines(url) as lines:
-                    for number, line in enumerate(lines):
-                        if number >= seen:
-                            seen = number + 1
-                            yield line
-            except Unreachable:
-                if last:
-                    raise
-            if last:
-                return
-            time.sleep(LOG_POLL_S)
+def _strategy(canary: str | None) -> dict[str, str] | None:
+    return None if canary is None else {"strategy": "canary", "steps": canary}

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 
+class SmokeTest(TypedDict):
+    name: str
+    query: str
+    passed: bool
+    durationMs: float
+    message: str
+
+
 class PlanChange(TypedDict):
     kind: str
     table: str | None
@@ -12,6 +20,9 @@ class PlanChange(TypedDict):
     before: str | None
     after: str | None
     breaking: bool
+    judgement: str
+    breaks: dict[str, Any] | None
+    """`shapes`, `queries` and `examples` of those seen."""
 
 
 class BuildDifference(TypedDict):
@@ -20,7 +31,33 @@ class BuildDifference(TypedDict):
     identical: bool
     breaking: bool
     judgedAgainst: str
+    seen: dict[str, Any] | None
+    breaksSeenQueries: bool | None
     changes: list[PlanChange]
+
+
+class Verification(TypedDict):
+    build: dict[str, Any]
+    identical: bool
+    recordedDigest: str
+    rebuiltDigest: str
+    engine: str
+    durationMs: int
+    differences: list[dict[str, Any]]
+    """The first one first; empty where it is the same image, byte for byte."""
+
+
+class DatabaseDisk(TypedDict):
+    databaseId: str
+    bytes: int
+    images: list[dict[str, Any]]
+
+
+class StoreDisk(TypedDict):
+    images: int
+    bytes: int | None
+    freeBytes: int | None
+    databases: list[dict[str, Any]]
 
 
 class SigningKey(TypedDict):
@@ -30,3 +67,8 @@ class SigningKey(TypedDict):
     active: bool
     createdAt: str
     retiredAt: str | None
+
+
+class MovedImage(TypedDict):
+    digest: str
+    address: str | None

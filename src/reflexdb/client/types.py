@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, Required, TypedDict
 
+from reflexdb.client.evidence_types import SmokeTest
+
 
 class Tag(TypedDict):
     label: str
@@ -180,6 +182,7 @@ class BuildFilters(TypedDict, total=False):
     """Query of the build history; times are RFC 3339."""
 
     status: str
+    trigger: str
     deployable: bool
     since: str
     until: str
@@ -203,6 +206,7 @@ class BuildPhase(TypedDict):
 class BuildDetail(Build):
     number: int
     queuePosition: NotRequired[int | None]
+    expectedStartAt: NotRequired[str | None]
     """1 is next; None where it does not wait for a place."""
     cost: NotRequired[dict[str, Any] | None]
     whyNotDeployable: str | None
@@ -214,33 +218,15 @@ class BuildDetail(Build):
     phases: list[BuildPhase] | None
     source: dict[str, str | None]
     schemaFingerprint: str | None
+    engineVersion: str | None
     image: dict[str, Any] | None
     tables: list[dict[str, Any]]
+    smokeTests: list[SmokeTest] | None
+    """None where none were run."""
+    smokedInBuildId: str | None
+    """An earlier build's, where its image is reused."""
     error: Failure | None
     logTail: list[str]
-
-
-class DeploymentRecord(TypedDict):
-    id: str
-    databaseId: str
-    kind: str
-    reason: str | None
-    trigger: str | None
-    keyId: str | None
-    keyName: str | None
-    fromBuildId: str | None
-    toBuildId: str | None
-    requestedAt: str
-    startedAt: str | None
-    finishedAt: str | None
-    durationMs: int | None
-    outcome: str
-    error: Failure | None
-
-
-class DeploymentRecords(TypedDict):
-    deployments: list[DeploymentRecord]
-    nextCursor: str | None
 
 
 class AuditFilters(TypedDict, total=False):

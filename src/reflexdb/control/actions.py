@@ -52,6 +52,8 @@ RESTORE = "restore"
 """The kind of a redeploy that nobody asked for: the instance was gone."""
 
 _AUDITED = ("status", "desired_state", "instance_size")
+Steps = tuple[tuple[int, float], ...]
+"""Shares of the new connections in thousandths, each with its seconds."""
 _BUILDS = (Action.PROVISION, Action.REBUILD)
 _DEPLOYS_WHAT_SERVED = (Action.RECONFIGURE, Action.RESIZE, Action.RESUME)
 
@@ -77,11 +79,12 @@ class Actions:
         has_image = self._has_image(row)
         return {action: availability(row.status, action, has_image=has_image) for action in Action}
 
-    def request(self, customer_id: str, database_id: str, action: Action) -> Accepted:
-        """Provision, rebuild, reconfigure, pause, resume or terminate. Raises Conflict with the reason."""
-        return self._begin(customer_id, database_id, action, None)
+    def request(self, customer_id: str, database_id: str, action: Action, steps: Steps | None = None) -> Accepted:
+        """Provision, rebuild, reconfigure, pause, resume or terminate. Raises Conflict with the reason. `steps`: in
+        which a rebuild's new instance takes over."""
+        return self._begin(customer_id, database_id, action, None, steps=steps)
 
-    def redeploy(self, customer_id: str, database_id: str, build_id: str) -> Accepted:
+    def redeploy(self, customer_id: str, database_id: str, build_id: str, steps: Steps | None = None) -> Accepted:
         with self._rooms.store.read() as tx:
             row = self._meant(tx, customer_id, database_id)
             build = builds.get(tx, row.id, canonical_id(build_id, "build"))
@@ -90,13 +93,13 @@ class Actions:
         self._check(row, Action.REDEPLOY, has_image=True)
         if build.image_digest is None:
             raise Conflict(f"Build {build.id} has no image: its status is {build.status}; choose a deployable build")
-        why_not = self._images.refusal(build.image_digest)
+        why_not = self._images.refusal_at_last(build.image_digest)
         if why_not is not None:
             raise Conflict(f"Build {build.id} can't be deployed; choose another build, or rebuild. {why_not}")
         misfit = self._comparing.misfit(row, build.image_digest)
         if misfit is not None:
             raise Conflict(f"Build #{build.number} can't be deployed: {misfit}. Rebuild, or choose a build that fits")
-        return self._begin(customer_id, database_id, Action.REDEPLOY, build)
+        return self._begin(customer_id, database_id, Action.REDEPLOY, build, steps=steps)
 
     def resize(self, customer_id: str, database_id: str, size: str) -> Accepted:
         """Store the size; where an instance runs, deploy it again with the new one."""
@@ -134,7 +137,14 @@ class Actions:
         self._wake()
 
     def _begin(
-        self, customer_id: str, database_id: str, action: Action, build: BuildRow | None, **changes: Any
+        self,
+        customer_id: str,
+        database_id: str,
+        action: Action,
+        build: BuildRow | None,
+        *,
+        steps: Steps | None = None,
+        **changes: Any,
     ) -> Accepted:
         with self._rooms.store.read() as tx:
             row = found(tx, customer_id, database_id)
@@ -146,7 +156,11 @@ class Actions:
                 raise Conflict(allowed.reason or "")
             if build is not None and not self._images.deployable(build):  # removed since it was looked at
                 raise Conflict(f"Build #{build.number} can't be deployed: {self._images.why_not(build)}")
+            if steps is not None and row.status is not Status.RUNNING:
+                raise Conflict(f"A canary needs an instance that serves beside it; the database is {row.status.value}")
             accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
+            if steps is not None and (job := jobs.of_database(tx, row.id)) is not None:
+                jobs.change(tx, job.id, steps=[list(step) for step in steps])
             self._tell(tx, row, action.value, accepted.build_id or (build.id if build else None))
         self._wake()
         return accepted

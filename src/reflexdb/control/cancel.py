@@ -17,7 +17,7 @@ from reflexdb.control.audit import note
 from reflexdb.control.build_log import BuildLog, log_path
 from reflexdb.control.conditions import must_hold
 from reflexdb.control.databases import database_view, found
-from reflexdb.control.rooms import Rooms, canonical_id
+from reflexdb.control.rooms import Rooms, canonical_id, elapsed_s
 from reflexdb.control.telling import Telling
 from reflexdb.model.errors import BuildCancelled, Conflict, NotFound
 from reflexdb.model.lifecycle import Event, Status, advance
@@ -71,7 +71,7 @@ class Cancel:
         now, row = self._rooms.now(), databases.by_id(tx, job.database_id)
         build, step = builds.by_id(tx, job.build_id), _STEPS[row.status]
         why = {"error": f"{step}: {CANCELLED}", "error_code": BuildCancelled.code, "error_step": step}
-        seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
+        seconds = round(elapsed_s(build.started_at, now)) if build.started_at else None
         builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **why)
         build_credits.refund(tx, build.id, now)
         was = Status(job.from_status) if job.from_status else None

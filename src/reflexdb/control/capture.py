@@ -3,7 +3,8 @@
 A source whose changes can be followed is followed, unless the connection asks for `poll`. Whatever stands in the way
 goes into the build's log in words a person can act on; where the connection names the way itself, it is an error. A
 slot at the source outlives the instance that read it and keeps the source's log for ever, so each is written down
-before it can exist and forgotten only when it is gone.
+before it can exist and forgotten only when it is gone. One that a paused database goes on from later is kept for a
+while, and not at any price.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
 from reflexdb.control.rooms import Rooms
 from reflexdb.control.wanted import AUTO, address
 from reflexdb.model.errors import DeployFailed, ReflexError, SourceError
+from reflexdb.model.lifecycle import Status
 from reflexdb.model.plan import Plan
-from reflexdb.records import deployments
+from reflexdb.records import builds, databases, deployments
 from reflexdb.records.rows import DeploymentRow
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
@@ -26,6 +30,22 @@ from reflexdb.sources.changes import Follower, FollowOptions
 log = structlog.get_logger()
 
 POLL = "poll"
+PAUSED_FOR = timedelta(days=1)
+"""So long a paused database's place in its source's log is kept there; afterwards a resume reads everything."""
+PAUSED_BYTES_MAX = 10 << 30
+"""Or until the source keeps so much of its log for it."""
+_MAY_RESUME = frozenset(
+    {
+        Status.PAUSING,
+        Status.PAUSED,
+        Status.RESUMING,
+        Status.TESTING_CONNECTION,
+        Status.QUEUED,
+        Status.BUILDING,
+        Status.DEPLOYING,
+    }
+)
+"""Of a database of which nothing runs: the last deployment may be succeeded by another one."""
 
 
 def options_for(deployment_id: str, server_id: int | None) -> FollowOptions:
@@ -35,9 +55,47 @@ def options_for(deployment_id: str, server_id: int | None) -> FollowOptions:
     return FollowOptions(f"reflexdb_{deployment_id.replace('-', '')}", server_id or derived)
 
 
+def publication_of(row: DeploymentRow) -> str:
+    """What a deployment's follower calls what it shares."""
+    return row.capture_publication or options_for(row.id, None).name
+
+
 class Capture:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+
+    def succeeding(self, options: FollowOptions, database_id: str, plan: Plan, source: SourceAddress) -> FollowOptions:
+        """The options of a follower that goes on from where the database's last deployment is, where that had the same
+        plan and source."""
+        with self._rooms.store.read() as tx:
+            former = deployments.last_served(tx, database_id)
+            build = None if former is None else builds.by_id(tx, former.build_id)
+        if former is None or build is None or build.image_digest is None or former.capture_schema != plan.schema:
+            return options
+        had = address(former.settings, "")
+        if (had.backend, had.host, had.port) != (source.backend, source.host, source.port):
+            return options
+        try:
+            alike = self._rooms.images.plan(build.image_digest).fingerprint() == plan.fingerprint()
+        except ReflexError:  # its image is gone
+            return options
+        name = options_for(former.id, None).name
+        return replace(options, former=name, publication=publication_of(former)) if alike else options
+
+    def succeed(
+        self, mode: str, plan: Plan, source: SourceAddress, options: FollowOptions, note: Callable[[str], None]
+    ) -> None:
+        """Take the former deployment's place at the source, if there is one; otherwise everything is read."""
+        follower = (
+            None if mode == POLL or options.former is None else self._rooms.follower(source, plan.schema, options)
+        )
+        if follower is None:
+            return
+        with closing(follower):
+            try:
+                follower.succeed()
+            except SourceError as exc:
+                note(f"sync: the former deployment's place in the log is not to be had, so all is read: {exc.message}")
 
     def choose(
         self, wanted: str, plan: Plan, source: SourceAddress, options: FollowOptions, note: Callable[[str], None]
@@ -77,18 +135,43 @@ class Capture:
             left = deployments.unreleased(tx, database_id)
         for row in left:
             try:
-                self._release(row)
+                if not self._is_kept(row):
+                    self._release(row)
             except (ReflexError, OSError) as exc:
                 log.warning("capture_not_released", database=row.database_id, deployment=row.id, reason=str(exc))
 
-    def _release(self, row: DeploymentRow) -> None:
+    def _is_kept(self, row: DeploymentRow) -> bool:
+        """Whether a later deployment may go on from where this one, which is retired, was."""
+        with self._rooms.store.read() as tx:
+            database = databases.by_id(tx, row.database_id)
+            last = deployments.last_served(tx, row.database_id)
+        if last is None or last.id != row.id or database.status not in _MAY_RESUME:
+            return False
+        if row.retired_at is None or self._rooms.now() - row.retired_at > PAUSED_FOR:
+            return False
+        follower = self._follower_of(row)
+        if follower is None:
+            return False
+        with closing(follower):
+            try:
+                return follower.kept_bytes() <= PAUSED_BYTES_MAX
+            except SourceError:  # nor could it be dropped
+                return True
+
+    def _follower_of(self, row: DeploymentRow) -> Follower | None:
         ref = row.password_ref
         password = self._rooms.secrets.get(ref).decode() if ref else ""
         assert row.capture_schema is not None
-        source = address(row.settings, password)
-        follower = self._rooms.follower(source, row.capture_schema, options_for(row.id, None))
+        options = replace(options_for(row.id, None), publication=publication_of(row))
+        return self._rooms.follower(address(row.settings, password), row.capture_schema, options)
+
+    def _release(self, row: DeploymentRow) -> None:
+        follower = self._follower_of(row)
         if follower is not None:
+            with self._rooms.store.read() as tx:
+                others = [other for other in deployments.captured(tx, row.database_id) if other.id != row.id]
+            is_shared = publication_of(row) in map(publication_of, others)
             with closing(follower):
-                follower.drop()
+                follower.drop(shared=not is_shared)
         with self._rooms.store.write() as tx:
             deployments.change(tx, row.id, self._rooms.now(), capture_schema=None)

@@ -14,10 +14,12 @@ import structlog
 from reflexdb.control.connections import source_address
 from reflexdb.control.evidence import build_of
 from reflexdb.control.rooms import Rooms
+from reflexdb.control.shapes import SeenQueries, Shapes
 from reflexdb.model.errors import Conflict, ImageDamaged, NotFound, ReflexError
 from reflexdb.model.plan import Plan
 from reflexdb.model.plan_diff import Change, compare
 from reflexdb.model.schema import SourceSchema
+from reflexdb.model.seen_queries import Broken, broken
 from reflexdb.records import builds, connections
 from reflexdb.records.rows import BuildRow, DatabaseRow
 from reflexdb.sync.drift import drift
@@ -36,11 +38,22 @@ class Difference:
     against: BuildRow
     build: BuildRow
     changes: list[Change]
+    seen: SeenQueries | None
+    """What is asked of the database; None where nothing ever was."""
+
+    @property
+    def broken(self) -> list[Broken | None]:
+        """For each of the changes that break queries, which of those seen; None where it breaks none, or none was
+        seen."""
+        seen = self.seen
+        return [broken(change, seen.shapes) if seen and change.breaking else None for change in self.changes]
 
 
 class Comparing:
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, shapes: Shapes | None = None) -> None:
+        """Without shapes nothing is known of what is asked."""
         self._rooms = rooms
+        self._shapes = shapes
 
     def difference(self, customer_id: str, database_id: str, build_id: str, against: str | None) -> Difference:
         """From `against`, or the newest build with an image before this one. Raises NotFound, Conflict."""
@@ -55,7 +68,8 @@ class Comparing:
                 if not earlier:
                     raise NotFound("There is no earlier build to compare with; name one with against")
                 other = earlier[0]
-        return Difference(other, build, compare(self._plan(other), self._plan(build)))
+        changes = compare(self._plan(other), self._plan(build))
+        return Difference(other, build, changes, self._shapes.seen(build.database_id) if self._shapes else None)
 
     def misfit(self, row: DatabaseRow, digest: str) -> str | None:
         """Why an image can't be loaded from the source as it is now; None where it can, or nobody can tell."""

@@ -26,6 +26,7 @@ from reflexdb.control.comparing import Comparing
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
+from reflexdb.control.disk import Disk
 from reflexdb.control.evidence import Evidence
 from reflexdb.control.health import Health
 from reflexdb.control.images import Images
@@ -36,8 +37,13 @@ from reflexdb.control.payment_events import PaymentEvents
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.repeats import Repeats
 from reflexdb.control.retention import Retention
+from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, canonical_id
+from reflexdb.control.shapes import Shapes
+from reflexdb.control.shipping import Shipping
 from reflexdb.control.site import site_of
+from reflexdb.control.steer import Steer
+from reflexdb.control.verifying import Verifying
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
 from reflexdb.control.worker import Worker
@@ -46,6 +52,7 @@ from reflexdb.model.errors import LeaseLost, NotFound, RecordsUnavailable
 from reflexdb.model.lifecycle import Action, Availability
 from reflexdb.records import builds, deployments, jobs
 from reflexdb.records.rows import AutoRebuildRow, DeploymentRow
+from reflexdb.records.store import background
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sync.backoff import Backoff
 
@@ -56,6 +63,7 @@ LONGEST_BACKOFF_S = 5.0
 """Between two tries of a loop to reach the records."""
 _RELEASE_EVERY_S = 60.0
 _SWEEP_EVERY_S = 60.0
+_COLLECT_EVERY_S = 30.0
 
 _STOP_LIMIT_S = 10.0
 """How long a step at hand may take to end when the control plane stops; what takes longer is done at the next start."""
@@ -90,13 +98,19 @@ class Control:
         self.payment_events = PaymentEvents(rooms)
         self.actions = Actions(rooms, images, self._wake.set)
         self.cancel = Cancel(rooms, self._wake.set)
+        self.steer = Steer(rooms, self._wake.set)
         self.past = Past(rooms, images)
         self.evidence = Evidence(rooms)
-        self.comparing = Comparing(rooms)
+        self.shipping = Shipping(rooms)
         self.retention = Retention(rooms, images)
+        self.disk = Disk(rooms, images)
+        self.verifying = Verifying(rooms, images, self._stopping.is_set)
         self._capture = Capture(rooms)
-        worker = Worker(rooms, self.keys, self._stopping)
         self.leases = Leases(rooms)
+        self._shapes = Shapes(rooms, self.leases)
+        self.comparing = Comparing(rooms, self._shapes)
+        self.rollouts = Rollouts(rooms, self.keys, self.leases)
+        worker = Worker(rooms, self.keys, self._stopping, self.rollouts)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
         self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)
@@ -126,7 +140,7 @@ class Control:
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
         loops.append(("retention", self._sweep))
-        loops.append(("rebuilds", self._rebuild))
+        loops += [("rebuilds", self._rebuild), ("shapes", self._collect), ("rollouts", self._roll)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops]
@@ -195,8 +209,11 @@ class Control:
     def _reconcile(self) -> None:
         def tick() -> None:
             self._wake.clear()
-            with self.rooms.watcher.doing(_TICK):
+            began = time.monotonic()
+            with self.rooms.watcher.doing(_TICK), background(self.rooms.precedence.let_pass):
                 self._reconciler.tick()
+            # However often it is woken, requests have at least as much of the interpreter as looking does.
+            self._stopping.wait(min(time.monotonic() - began, self.rooms.settings.tick_s))
 
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
 
@@ -206,6 +223,9 @@ class Control:
 
         self._again_and_again(sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)
 
+    def _collect(self) -> None:
+        self._again_and_again(self._shapes.collect, "shapes_failed", self._stopping, _COLLECT_EVERY_S)
+
     def _release(self) -> None:
         """What could not be removed from a source when its instance ended is tried again."""
         self._again_and_again(self._capture.release, "release_failed", self._stopping, _RELEASE_EVERY_S)
@@ -214,9 +234,13 @@ class Control:
         """In a loop of its own: describing a source takes as long as the source does."""
         self._again_and_again(self.auto_rebuild.look, "auto_rebuild_failed", self._stopping, self._health_interval_s)
 
+    def _roll(self) -> None:
+        """In a loop of its own: an exchange takes as long as clients take to leave."""
+        self._again_and_again(self.rollouts.look, "rollouts_failed", self._stopping, self._health_interval_s)
+
     def _watch(self) -> None:
         def poll() -> None:
-            with self.rooms.watcher.doing(_POLL):
+            with self.rooms.watcher.doing(_POLL), background(self.rooms.precedence.let_pass):
                 self._health.poll()
 
         self._again_and_again(poll, "health_poll_failed", self._stopping, self._health_interval_s)

@@ -56,6 +56,8 @@ class Job:
     deployment_id: str | None = None
     cancelled: bool = False
     """Its build was called off."""
+    parked: bool = False
+    """Its deployment goes step by step, and no worker is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,16 @@ class Known:
     """The deployment that the deployer runs; meaningful only where `looked` is set."""
     looked: bool = False
     has_image: bool = False
+    rolling: bool = False
+    """A deployment goes step by step, or is watched: its parts are not strays."""
     build_slot: bool = True
     """Another build may start."""
 
 
 def decide(known: Known) -> Step:
     """The next step for a database that no worker is busy with; NOTHING where all is well."""
+    if known.job is not None and known.job.parked:
+        return Step.NOTHING
     if known.job is not None:
         return _with_job(known, known.job)
     if known.desired is not None and known.status in STABLE:
@@ -117,7 +123,7 @@ def _pursue(known: Known, desired: Desired) -> Step:
 def _compare(known: Known) -> Step:
     if known.found is not None and known.status in NOTHING_RUNS:
         return Step.RETIRE_STRAY
-    if known.serving == known.found:
+    if known.serving == known.found or known.rolling:
         return Step.NOTHING
     if known.serving is None:
         return Step.RETIRE_STRAY

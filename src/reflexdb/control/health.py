@@ -119,6 +119,7 @@ def _columns(observation: Observation) -> dict[str, Any]:
             "snapshot_age_ms": observation.snapshot_age_ms,
             "swap_count": observation.swap_count,
             "row_counts": dict(observation.row_counts),
+            "table_bytes": dict(observation.table_bytes),
             "replication_paused": observation.replication_paused,
             "source_position": observation.position,
         }

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from reflexdb.build.store import signature_tag
+from reflexdb.build.signing import signature_tag
 from reflexdb.control.rooms import Rooms
+from reflexdb.model.errors import ReflexError
 from reflexdb.records.rows import BuildRow
 
 _Identity = tuple[frozenset[str], tuple[tuple[str, int, int, int], ...]]
@@ -71,6 +72,17 @@ class Images:
     def refusal(self, digest: str) -> str | None:
         """Why the image may not be deployed; None where it may. Verified byte by byte, now."""
         return self._store.why_not(digest)
+
+    def refusal_at_last(self, digest: str) -> str | None:
+        """Like `refusal`, after what is missing here was fetched from where images are kept too."""
+        why_not = self.refusal(digest)
+        if why_not is None or not self._store.mirrored:
+            return why_not
+        try:
+            self._store.pull(digest)
+        except ReflexError as exc:
+            return f"{why_not} Nor can it be fetched: {exc.message}"
+        return self.refusal(digest)
 
     def _identity(self, digest: str, former: _Identity | None) -> _Identity | None:
         """What tells these files from any others, or None where one is missing or unreadable.

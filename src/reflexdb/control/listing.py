@@ -20,6 +20,7 @@ from sqlalchemy import Connection as Tx
 from reflexdb.control.held import Held
 from reflexdb.control.wanted import sync_settings, wanted
 from reflexdb.records import connections, databases, deployments
+from reflexdb.records.columns import BETWEEN_ROWS
 from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import DatabaseRow, DeploymentRow
 
@@ -53,15 +54,13 @@ Show = Callable[[ListedDatabase], bytes]
 """What is held of a database; it must depend on nothing else."""
 
 
-_NOTHING: tuple[list[Any], bytes] = [], b""
-
-
 class Listing:
     """Safe to use from any thread."""
 
     def __init__(self, min_sync_interval_s: int) -> None:
         self._least = min_sync_interval_s
-        self._held: dict[str, tuple[list[Any], bytes]] = {}
+        self._held: dict[str, Shown] = {}
+        """By what the records say of a database, all of which is in what is shown or decides it."""
         self._whole: Held[tuple[str, bytes]] = Held(_MAX_BYTES, lambda held: len(held[0]) + len(held[1]))
         self._lock = threading.Lock()
 
@@ -80,18 +79,23 @@ class Listing:
         return self._shown(tx, databases.versions(tx, customer_id, page, statuses), show)
 
     def _shown(self, tx: Tx, text: str, show: Show) -> list[Shown]:
-        versions: list[list[Any]] = json.loads(text)
+        versions = text.split(BETWEEN_ROWS) if text else []
         with self._lock:
-            held = {version[1]: self._held.get(version[1], _NOTHING) for version in versions}
-        stale = {version[1]: version for version in versions if held[version[1]][0] != version}
-        made = {each.row.id: (stale[each.row.id], show(each)) for each in self._read(tx, list(stale))}
-        if made:
-            with self._lock:
-                if len(self._held) + len(made) > _MAX_HELD:
-                    self._held.clear()
-                self._held |= made
-        held |= made
-        return [Shown(version[0], version[1], held[version[1]][1]) for version in versions]
+            held = {version: self._held[version] for version in versions if version in self._held}
+        news: dict[str, tuple[str, str]] = {}
+        """By the id: what the records say, and when it was created, as stored."""
+        for version in versions:
+            if version not in held:
+                created_at, database_id, *_ = json.loads(version)
+                news[database_id] = version, created_at
+        for each in self._read(tx, list(news)):
+            version, created_at = news[each.row.id]
+            held[version] = Shown(created_at, each.row.id, show(each))
+        with self._lock:
+            self._held |= held
+            if len(self._held) > _MAX_HELD:
+                self._held = held
+        return [held[version] for version in versions]
 
     def _read(self, tx: Tx, ids: list[str]) -> list[ListedDatabase]:
         rows, serving = databases.these(tx, ids), deployments.serving_of(tx, ids)

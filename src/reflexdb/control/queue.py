@@ -9,9 +9,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
 
 from reflexdb.model.lifecycle import Status
 from reflexdb.records.rows import DatabaseRow, JobRow
+
+
+def expected_start(
+    position: int, running: Sequence[datetime], slots: int, typical: timedelta, now: datetime
+) -> datetime:
+    """When the build at this place of the queue (1 is next) is likely to be begun, if every build takes as long as it
+    typically does. `running`: since when those under way are carried out; `slots`: how many can be at once."""
+    free = [max(now, since + typical) for since in sorted(running)[:slots]]
+    free += [now] * (slots - len(free))
+    heapify(free)
+    for _ in range(position - 1):
+        heappush(free, heappop(free) + typical)
+    return free[0]
 
 
 def in_turn(rows: Sequence[DatabaseRow], unfinished: Mapping[str, JobRow]) -> list[DatabaseRow]:

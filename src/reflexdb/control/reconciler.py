@@ -26,9 +26,9 @@ from reflexdb.control.worker import INTERRUPTED, Worker
 from reflexdb.model.errors import Conflict, ReflexError
 from reflexdb.model.lifecycle import STABLE, Status, availability
 from reflexdb.model.schedule import latest_due
-from reflexdb.records import builds, databases, deployments, jobs
-from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow
-from reflexdb.records.store import patience
+from reflexdb.records import builds, databases, deployments, jobs, rollouts
+from reflexdb.records.rows import DatabaseRow, DeploymentRow, JobRow, RolloutRow
+from reflexdb.records.store import background, patience
 
 log = structlog.get_logger()
 
@@ -64,17 +64,19 @@ class Reconciler:
         self._resting: dict[str, float] = {}
         self._looked_at = float("-inf")
         self._minute = -1
-        self._ended = False
+        self._ended: set[str] = set()
+        """The databases whose work ended since the last look."""
 
     def tick(self) -> None:
         """Look at every database of ours once and carry out what is due."""
         with self._lock:
             busy = set(self._busy) | {each for each, until in self._resting.items() if until > time.monotonic()}
+            ended, self._ended = self._ended, set()
         with self._rooms.store.read() as tx:
             unfinished = jobs.unfinished(tx)
         waiting = [job for each, job in unfinished.items() if each not in busy and self._leases.holds(each)]
         found = self._look(waiting)
-        rows, serving, known = self._due(set(unfinished), found)
+        rows, serving, known = self._due(set(unfinished) | ended, found)
         for row in in_turn(rows, unfinished):
             if row.id in busy or not self._leases.holds(row.id):
                 continue
@@ -90,12 +92,12 @@ class Reconciler:
             self._share.out(rows, unfinished, busy, self._can_run, looked=found is not None)
 
     def _due(
-        self, with_jobs: set[str], found: dict[str, str] | None
+        self, in_work: set[str], found: dict[str, str] | None
     ) -> tuple[list[DatabaseRow], dict[str, DeploymentRow], set[str]]:
         """The databases that something may have to be done about, with what serves of them; and which of those that
         run are known at all. The others are not read: a look costs what changes, not what exists."""
         with self._rooms.store.read() as tx:
-            due = with_jobs | databases.desiring(tx)
+            due = in_work | databases.desiring(tx)
             if self._schedules_due():
                 due |= databases.scheduled(tx)
             if found is not None:
@@ -110,12 +112,12 @@ class Reconciler:
         return {each for each in serving.keys() | found.keys() if serving.get(each) != found.get(each)}
 
     def _schedules_due(self) -> bool:
-        """Schedules are in minutes: they are read once in each, and after any work has ended. Where planes share the
-        work, the one that takes a database for its schedule looks at it later: then they are always read."""
+        """Schedules are in minutes: they are read once in each; that of a database whose work kept it from its schedule
+        is, when the work has ended. Where planes share the work, the one that takes a database for its schedule looks
+        at it later: then they are always read."""
         minute = int(self._rooms.now().timestamp() // 60)
-        with self._lock:
-            due = self._ended or minute != self._minute or self._leases.shared
-            self._minute, self._ended = minute, False
+        due = minute != self._minute or self._leases.shared
+        self._minute = minute
         return due
 
     def busy(self) -> bool:
@@ -146,9 +148,12 @@ class Reconciler:
     def _known(
         self, row: DatabaseRow, job: JobRow | None, serving: DeploymentRow | None, found: dict[str, str] | None
     ) -> Known:
+        with self._rooms.store.read() as tx:
+            rolling = rollouts.of_database(tx, row.id)
         return Known(
             status=row.status,
-            job=self._known_job(job) if job else None,
+            job=self._known_job(job, rolling) if job else None,
+            rolling=rolling is not None,
             desired=row.desired_state,
             serving=serving.id if serving else None,
             found=found.get(row.id) if found is not None else None,
@@ -157,7 +162,9 @@ class Reconciler:
             build_slot=self._build_slot(),
         )
 
-    def _known_job(self, job: JobRow) -> Job:
+    def _known_job(self, job: JobRow, rolling: RolloutRow | None) -> Job:
+        if rolling is not None and rolling.job_id == job.id:
+            return Job(False, job.attempt, False, job.deployment_id, parked=True)
         if job.owner is None:
             return Job(False, job.attempt, False, job.deployment_id, job.cancel_asked_at is not None)
         with self._rooms.store.read() as tx:
@@ -219,7 +226,7 @@ class Reconciler:
 
     def _work(self, database_id: str, work: Callable[[], None]) -> None:
         try:
-            with patience(PATIENCE_S):
+            with patience(PATIENCE_S), background(self._rooms.precedence.let_pass):
                 work()
         except Exception:
             log.exception("work_crashed", database=database_id)
@@ -228,7 +235,7 @@ class Reconciler:
         finally:
             with self._lock:
                 del self._busy[database_id]
-                self._ended = True
+                self._ended.add(database_id)
             self._wake.set()
 
     def _pursue(self, row: DatabaseRow) -> None:

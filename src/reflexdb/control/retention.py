@@ -78,7 +78,13 @@ class Retention:
         for database in databases.everyones(tx):
             good = (each for each in builds.images(tx, database.id) if each in made and self._images.usable(each))
             needed |= set(islice(good, keep))
-        return made - needed
+        return (made - needed) | self._spare_others(tx, made & needed)
+
+    def _spare_others(self, tx: Tx, stay: set[str]) -> set[str]:
+        """Images for other platforms go with the last image that they were made with."""
+        others = builds.other_images(tx)
+        beside = set().union(*(others.get(each, set()) for each in stay))
+        return (set().union(*others.values()) & self._images.stored()) - beside - stay
 
     def _change(self, tx: Tx, customer_id: str, build: BuildRow, *, pinned: bool) -> None:
         now = self._rooms.now()

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 from reflexdb.build.base import Builder, ImageStore
 from reflexdb.control.fetch import fetch
 from reflexdb.control.payments import NoPayments, Payments
+from reflexdb.control.precedence import Precedence
 from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.base import Deployer
 from reflexdb.model.errors import NotFound
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.plans import DEFAULT_PLANS, Plans
+from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
 from reflexdb.sources.base import Source, SourceAddress
@@ -62,6 +64,7 @@ class Settings:
     region: str = "local"
     lease_s: float = DEFAULT_LEASE_S
     """Within this time the work of a control plane that died is taken over by another on the same records."""
+    rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     issuer: IssuerSettings | None = None
     """Whose tokens are accepted besides our own keys."""
     plans: Plans = DEFAULT_PLANS
@@ -74,6 +77,11 @@ class Settings:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def elapsed_s(began: datetime, ended: datetime) -> float:
+    """From one to the other; never below 0, though the clock was set back between them."""
+    return max(0.0, (ended - began).total_seconds())
 
 
 def new_id() -> str:
@@ -96,6 +104,7 @@ class Rooms:
     fetch: Callable[[str], bytes] = fetch
     """One document from the web."""
     payments: Payments = field(default_factory=NoPayments)
+    precedence: Precedence = field(default_factory=Precedence)
     owner: str = field(default_factory=new_id)
     """This run of the control plane: jobs owned by another run were interrupted."""
     watcher: Watcher = field(default_factory=Nobody)

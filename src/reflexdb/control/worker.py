@@ -22,15 +22,17 @@ from reflexdb.control.cancel import Cancel, refuse_cancelled
 from reflexdb.control.capture import POLL, Capture, options_for
 from reflexdb.control.connections import source_address
 from reflexdb.control.evidence import signed_provenance
-from reflexdb.control.health import observed
+from reflexdb.control.finish import Finish
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
-from reflexdb.control.rooms import Rooms, new_id
+from reflexdb.control.rollouts import Rollouts
+from reflexdb.control.rooms import Rooms, elapsed_s, new_id
+from reflexdb.control.smoking import smoke_of
 from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
-from reflexdb.deploy.base import InstanceSpec, Observation
+from reflexdb.deploy.base import InstanceSpec
 from reflexdb.model.compute import cost_estimate_cents, select_tier
 from reflexdb.model.errors import (
     BuildCancelled,
@@ -46,7 +48,7 @@ from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
-from reflexdb.sources.base import TestResult
+from reflexdb.sources.base import Source, TestResult
 
 log = structlog.get_logger()
 
@@ -58,7 +60,7 @@ INTERRUPTED = "the control plane was stopped during the build"
 class Worker:
     """The steps. `stopping` set means: finish the step at hand and leave the rest to the next start."""
 
-    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event, rollouts: Rollouts) -> None:
         self._rooms = rooms
         self._keys = keys
         self._stopping = stopping
@@ -66,6 +68,8 @@ class Worker:
         self._journal = Journal(rooms)
         self._telling = Telling(rooms)
         self._cancel = Cancel(rooms, lambda: None)
+        self._finish = Finish(rooms, keys)
+        self._rollouts = rollouts
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -130,7 +134,8 @@ class Worker:
         found = self._rooms.deployer.observe(job.database_id)
         if found is None or found.deployed.deployment_id != job.deployment_id:
             return  # gone since it was seen; the next look decides anew
-        self._finish_deployment(job, found)
+        self._rooms.deployer.end_beside(job.database_id)  # whoever would have watched is gone
+        self._finish.deployed(job, found, None)
         log.info("deployment_adopted", database=job.database_id, deployment=job.deployment_id)
 
     def fail(self, job: JobRow, step: str, message: str, code: str = ReflexError.code) -> None:
@@ -144,10 +149,19 @@ class Worker:
             current = jobs.by_id(tx, job.id)
             if current.deployment_id is not None:
                 deployments.change(tx, current.deployment_id, now, retired_at=now)
-            self._advance(tx, job, Event.STEP_FAILED, last_error=error)
+            if self._is_called_off(tx, current):
+                self._advance(tx, job, Event.CANCELLED_RUNNING)
+                why |= {"error": f"{step}: it was called off", "error_code": BuildCancelled.code}
+            else:
+                self._advance(tx, job, Event.STEP_FAILED, last_error=error)
             jobs.finish(tx, job.id, now, **why)
         self._telling.ended(job, failed=True)
         log.warning("job_failed", database=job.database_id, job=job.id, job_action=job.action, error=error)
+
+    def _is_called_off(self, tx: Tx, job: JobRow) -> bool:
+        """Whether a deployment gave up because somebody wanted that, and the database serves as before."""
+        deploying = databases.by_id(tx, job.database_id).status is Status.DEPLOYING
+        return deploying and job.cancel_asked_at is not None and job.from_status == Status.RUNNING.value
 
     def _test(self, job: JobRow) -> None:
         row, connection = self._subject(job)
@@ -188,7 +202,7 @@ class Worker:
             builds.change(tx, job.build_id, status="in_progress", started_at=started, config_text=row.config_text)
         result = self._make_image(job)
         finished = self._rooms.now()
-        seconds = (finished - started).total_seconds()
+        seconds = elapsed_s(started, finished)
         tier = row.build_compute_override or select_tier(result.plan)
         with self._rooms.store.read() as tx:
             made = builds.by_id(tx, job.build_id)
@@ -204,10 +218,12 @@ class Worker:
                 image_digest=result.image.digest,
                 image_uri=result.image.uri,
                 image_bytes=result.image.size_bytes,
+                other_images={name: each.digest for name, each in result.others.items()} or None,
                 fingerprint=result.plan.fingerprint().hex(),
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
                 provenance=statement,
+                engine_version=self._rooms.images.document(result.image.digest)["engine"]["version"],
             )
             if result.image.reused:
                 build_credits.refund(tx, job.build_id, finished)
@@ -226,7 +242,7 @@ class Worker:
             row = databases.by_id(tx, job.database_id)
             builds.change(tx, build_id, source_version=schema.server_version)
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
-        request = BuildRequest(schema, row.config_text)
+        request = BuildRequest(schema, row.config_text, smoke_of(self._rooms, build_id, lambda: self._source(job)))
         result = self._rooms.builder.build(
             request,
             note,
@@ -238,13 +254,16 @@ class Worker:
         return result
 
     def _introspect(self, job: JobRow, note: Callable[[str], None]) -> SourceSchema:
-        row, connection = self._subject(job)
+        row, _ = self._subject(job)
         note(f"introspect: schema {row.schema_name}")
-        source = self._rooms.open_source(source_address(self._rooms, connection))
+        source = self._source(job)
         try:
             return source.introspect(row.schema_name)
         finally:
             source.close()
+
+    def _source(self, job: JobRow) -> Source:
+        return self._rooms.open_source(source_address(self._rooms, self._subject(job)[1]))
 
     def _deploy(self, job: JobRow) -> None:
         row, connection = self._subject(job)
@@ -254,10 +273,13 @@ class Worker:
         note = self._log(job)
         spec, settings = self._spec(row, connection, build, note)
         self._note_start(job, spec, settings, connection.password_ref)
+        self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
+        how = self._rollouts.how(job)
         try:
             with self._phase(job, "deploy"):
-                found = self._rooms.deployer.deploy(spec, note, self._telling.deployment(job, spec.deployment_id))
+                passed = self._telling.deployment(job, spec.deployment_id)
+                found = self._rooms.deployer.deploy(spec, note, passed, how)
         except ReflexError as exc:
             if not self._resized(job, settings):
                 raise
@@ -266,13 +288,19 @@ class Worker:
         if self._resized(job, settings):
             note("the size was changed meanwhile; deploying again with it")
             return
+        if how.share is not None:
+            note(f"a canary: {how.share / 10:g}% of the new connections; see the deployment {job.id}")
+            self._rollouts.begin(job, found)
+            return
         note(f"running at {found.deployed.endpoint_url}")
-        self._finish_deployment(job, found)
+        watch = self._rollouts.watch(job, found) if how.keep else None
+        self._finish.deployed(job, found, found.failed, watch or (lambda _: None))
 
     def _note_start(self, job: JobRow, spec: InstanceSpec, settings: dict[str, Any], ref: str | None) -> None:
         """Written before anything is started, so that an interrupted deployment can be recognised."""
         now = self._rooms.now()
         with self._rooms.store.write() as tx:
+            self._rollouts.supersede(tx, job.database_id)
             if job.deployment_id is not None:
                 deployments.change(tx, job.deployment_id, now, retired_at=now)
             deployments.add(
@@ -283,6 +311,7 @@ class Worker:
                 settings=settings,
                 password_ref=ref,
                 capture_schema=None if spec.sync_mode == POLL else spec.plan.schema,
+                capture_publication=spec.follow.publication,
                 created_at=now,
                 updated_at=now,
             )
@@ -297,7 +326,7 @@ class Worker:
         settings = wanted(row, connection, plan.sync, self._rooms.settings.min_sync_interval_s)
         source = address(settings, source_address(self._rooms, connection).password)
         deployment_id = new_id()
-        follow = options_for(deployment_id, row.binlog_server_id)
+        follow = self._capture.succeeding(options_for(deployment_id, row.binlog_server_id), row.id, plan, source)
         settings["syncMode"] = self._capture.choose(settings["syncMode"], plan, source, follow, note)
         spec = InstanceSpec(
             database_id=row.id,
@@ -323,24 +352,11 @@ class Worker:
             resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
         return resized
 
-    def _finish_deployment(self, job: JobRow, found: Observation) -> None:
-        """With what the instance holds, so that whoever waits for the end of the job can read it."""
-        now, deployed = self._rooms.now(), found.deployed
-        with self._rooms.store.write() as tx:
-            deployments.retire_others(tx, job.database_id, now, but=deployed.deployment_id)
-            serves = {"serving_at": now, "endpoint_url": deployed.endpoint_url, "last_health_check": now}
-            deployments.change(tx, deployed.deployment_id, now, **serves, **observed(found))
-            self._advance(tx, job, Event.DEPLOYED, port=deployed.port)
-            jobs.finish(tx, job.id, now)
-        self._capture.release(job.database_id)
-        self._keys.mark_stale(job.database_id)  # a key made during the deployment is not in its set
-        self._telling.ended(job)
-        log.info("deployed", database=job.database_id, build=deployed.build_id, deployment=deployed.deployment_id)
-
     def _retire(self, job: JobRow) -> None:
         self._rooms.deployer.retire(job.database_id, keep_checkpoint=job.action == "pause")
         now = self._rooms.now()
         with self._rooms.store.write() as tx:
+            self._rollouts.supersede(tx, job.database_id)
             deployments.retire_others(tx, job.database_id, now)
             self._advance(tx, job, Event.RETIRED)
             jobs.finish(tx, job.id, now)
@@ -357,7 +373,7 @@ class Worker:
         if build.status in ("succeeded", "failed"):
             return
         now: datetime = self._rooms.now()
-        seconds = round((now - build.started_at).total_seconds()) if build.started_at else None
+        seconds = round(elapsed_s(build.started_at, now)) if build.started_at else None
         builds.change(tx, build.id, status="failed", finished_at=now, duration_s=seconds, **error)
         build_credits.refund(tx, build.id, now)
         self._telling.built(build, seconds or 0, failed=True)

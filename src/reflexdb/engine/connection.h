@@ -86,6 +86,7 @@ struct Connection {
   bool closing = false;   // its last answer is written or being written
   bool answered = false;  // a request, since its phase was chosen
   bool writable = false;  // waits for room to write, not for bytes to read
+  int64_t since_ms = 0;   // accepted
   int64_t deadline_ms = 0;
   size_t out_at = 0;  // of `out`, sent
   int64_t sent = 0;   // of `out` and `rest`

@@ -102,7 +102,7 @@ Reply unauthorized(std::string* out) {
 Endpoints::Endpoints(Instance& instance, LoopStats& stats, Mailbox* mailbox)
     : instance_(instance),
       stats_(stats),
-      runner_(instance.schema, instance.options.limits),
+      runner_(instance.schema, instance.options.limits, &stats.shapes),
       mailbox_(mailbox),
       openapi_(openapi_document(instance.schema)) {}
 

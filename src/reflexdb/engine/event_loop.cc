@@ -88,6 +88,7 @@ bool EventLoop::listen_on(int fd) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLEXCLUSIVE;
   event.data.ptr = &listen_fd_;
+  watching_.store(true, std::memory_order_release);
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0) return true;
   accepting_.store(false, std::memory_order_release);
   return false;
@@ -109,9 +110,11 @@ void EventLoop::run() noexcept {
     take_arrived();
     if (std::exchange(looked_at_, endpoints_.epoch()) != endpoints_.epoch()) resume_reached();
     run_live();
+    take_turns();
     if (drain_within_ms_.load(std::memory_order_acquire) >= 0 && !draining_) begin_drain();
     expire();
   }
+  count_cut();
 }
 
 void EventLoop::handle(void* source, uint32_t events) {
@@ -121,7 +124,7 @@ void EventLoop::handle(void* source, uint32_t events) {
     return;
   }
   if (source == &listen_fd_) {
-    if (!draining_) accept_one();
+    if (!draining_ && ordered_.get().has_turn(monotonic_ms())) accept_one();
     return;
   }
   Connection* c = static_cast<Connection*>(source);
@@ -190,6 +193,7 @@ bool EventLoop::adopt(int fd) {
   spare_.pop_back();
   ++open_;
   c->fd = fd;
+  c->since_ms = now_ms_;
   c->closing = c->writable = c->answered = false;
   c->parser.reset();
   c->phase = Phase::kHead;  // a new connection owes its first request
@@ -346,7 +350,8 @@ bool EventLoop::keeps(const Connection* c, const HttpRequest& request, bool more
   if (!request.keep_alive) return false;
   // The order itself counts, not when this loop came to obey it.
   const bool going_away = draining_ || drain_within_ms_.load(std::memory_order_acquire) >= 0;
-  return !going_away || more || has_unread(c->fd);
+  const bool old = share_.connection_ms > 0 && now_ms_ - c->since_ms >= int64_t{share_.connection_ms};
+  return !(going_away || standing_by_ || old) || more || has_unread(c->fd);
 }
 
 void EventLoop::append_error(Connection* c, int status, const char* code, const char* message) {

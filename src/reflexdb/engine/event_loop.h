@@ -2,7 +2,7 @@
 // (doc/http.md).
 //
 // Loops share nothing but the Instance. Its owner makes it, runs run() on a thread of its own, and may from
-// other threads call only wake(), listen_on() and drain().
+// other threads call only wake(), listen_on(), take_share() and drain().
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include "endpoints.h"
 #include "instance.h"
 #include "reply_head.h"
+#include "share.h"
 
 namespace reflex::net {
 
@@ -41,6 +42,8 @@ class EventLoop {
   void wake();
   // From now on accepts on `fd`, which stays the caller's and open until accepting() is false.
   bool listen_on(int fd);
+  // From now on accepts in its turns alone (share.h).
+  void take_share(const Share& share);
   // Stops accepting, answers what is in flight and closes; returns at once. See doc/http.md, "Going away".
   void drain(uint32_t within_ms);
   bool accepting() const { return accepting_.load(std::memory_order_acquire); }
@@ -101,6 +104,12 @@ class EventLoop {
   void resume_reached();
   void resume_all();
 
+  // event_loop_share.cc
+  void take_turns();
+  void stand_by(bool begins);
+  void end_all_live();
+  void count_cut();
+
   void begin_drain();
   void expire();
   void expired(Connection* c);
@@ -136,10 +145,15 @@ class EventLoop {
   int64_t live_at_ms_ = 0;             // not before
 
   bool draining_ = false;
-  int64_t drain_quiet_at_ms_ = 0;  // from then on silent connections are closed
+  bool standing_by_ = false;
+  int64_t quiet_at_ms_ = 0;  // from then on silent connections are closed, where either holds
   int64_t drain_end_ms_ = 0;
 
+  Share share_;
+  SharedShare ordered_;  // that `share_` becomes
+
   std::atomic<int> listen_fd_{-1};
+  std::atomic<bool> watching_{false};  // the socket that it accepts on
   std::atomic<bool> accepting_{false};
   std::atomic<int64_t> drain_within_ms_{-1};  // an order to drain, not yet begun
 };

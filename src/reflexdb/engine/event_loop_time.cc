@@ -17,7 +17,11 @@ int EventLoop::timeout_ms() const {
   }
   if (!live_due_.empty()) return 0;
   if (live_waits()) next = std::min(next, live_at_ms_);
-  if (draining_) next = std::min({next, drain_end_ms_, std::max(drain_quiet_at_ms_, now_ms_ + 50)});
+  if (draining_) next = std::min(next, drain_end_ms_);
+  if (draining_ || (standing_by_ && open_ > 0)) next = std::min(next, std::max(quiet_at_ms_, now_ms_ + 50));
+  if (!share_.whole() && accepting() && !share_.none()) {
+    next = std::min(next, now_ms_ + share_.next_change_ms(monotonic_ms()) - 1);
+  }
   if (next == INT64_MAX) return -1;
   // One more than needed: the clock is coarse, and waking early would spin.
   return static_cast<int>(std::clamp<int64_t>(next - now_ms_ + 1, 0, 60'000));
@@ -34,7 +38,7 @@ void EventLoop::expire() {
       }
     }
   }
-  if (draining_ && now_ms_ >= drain_quiet_at_ms_) close_silent();
+  if ((draining_ || standing_by_) && now_ms_ >= quiet_at_ms_) close_silent();
 }
 
 // Leaves the connection closed, or with a later deadline.
@@ -77,28 +81,22 @@ void EventLoop::begin_drain() {
   now_ms_ = std::max(now_ms_, monotonic_ms());
   const int64_t within = drain_within_ms_.load(std::memory_order_acquire);
   drain_end_ms_ = now_ms_ + within;
-  drain_quiet_at_ms_ = now_ms_ + std::min(within / 2, kQuietAfterMs);
+  quiet_at_ms_ = now_ms_ + std::min(within / 2, kQuietAfterMs);
   const int fd = listen_fd_.load(std::memory_order_acquire);
   if (fd >= 0 && accepting()) {
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+    if (watching_.exchange(false)) epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
     // Where no successor holds the socket too, those who wait in its queue would be reset.
-    accept_rest();
+    if (!share_.none()) accept_rest();
   }
   accepting_.store(false, std::memory_order_release);
   resume_all();
-  // Those who follow a live query come back with what they had last.
-  while (Connection* const c = queues_[static_cast<size_t>(Phase::kLive)].front()) {
-    try {
-      end_live(c, {});
-    } catch (...) {
-      close_now(c);
-    }
-  }
+  end_all_live();
 }
 
 // Closes connections on which nothing has been asked for a while and nothing has arrived just now.
 void EventLoop::close_silent() {
-  const int64_t silent_ms = std::min<int64_t>(1'000, (drain_end_ms_ - drain_quiet_at_ms_) / 2);
+  const int64_t silent_ms =
+      draining_ ? std::min<int64_t>(kQuietAfterMs, (drain_end_ms_ - quiet_at_ms_) / 2) : kQuietAfterMs;
   const Phase waiting[] = {Phase::kIdle, Phase::kHead};
   for (Phase phase : waiting) {
     Connection* c = queues_[static_cast<size_t>(phase)].front();

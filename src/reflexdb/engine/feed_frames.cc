@@ -24,7 +24,7 @@ std::optional<uint32_t> frame_length(std::span<const uint8_t, kFrameHeadBytes> h
 
 bool is_request(uint8_t kind) {
   return kind == 0x01 || (kind >= 0x10 && kind <= 0x16) || (kind >= 0x20 && kind <= 0x23) || kind == 0x30 ||
-         (kind >= 0x40 && kind <= 0x46);
+         (kind >= 0x40 && kind <= 0x47);
 }
 
 bool is_silent(FrameKind kind) {

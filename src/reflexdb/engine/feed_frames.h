@@ -32,6 +32,7 @@ enum class FrameKind : uint8_t {
   kQuery = 0x44,
   kStatus = 0x45,
   kConfigure = 0x46,
+  kShapes = 0x47,
   kOk = 0x80,
   kError = 0x81,
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "checkpointer.h"
@@ -32,6 +34,21 @@ FeedReply refuse(std::string_view code, std::string_view message) {
   append_quoted(&json, message);
   json += '}';
   return {make_frame(FrameKind::kError, json)};
+}
+
+std::optional<Share> parse_share(const JsonValue& value) {
+  constexpr int64_t kLongestMs = 3'600'000;
+  Share share;
+  const std::pair<const char*, uint32_t*> members[] = {
+      {"from", &share.from}, {"to", &share.to}, {"connectionMs", &share.connection_ms}};
+  for (const auto& [name, into] : members) {
+    const JsonValue* member = value.find(name);
+    if (member == nullptr || !member->is(JsonValue::Kind::kInteger)) return {};
+    if (member->integer < 0 || member->integer > kLongestMs) return {};
+    *into = static_cast<uint32_t>(member->integer);
+  }
+  if (!share.valid()) return {};
+  return share;
 }
 
 }  // namespace
@@ -105,8 +122,10 @@ FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
 }
 
 FeedReply FeedSession::order(FrameKind kind, Bytes body) {
-  const bool bare = kind == FrameKind::kServe || kind == FrameKind::kListener || kind == FrameKind::kStatus;
-  if (bare && !body.empty()) return fatal("protocol_error", "SERVE, LISTENER and STATUS have no body.");
+  const bool bare = kind == FrameKind::kServe || kind == FrameKind::kListener || kind == FrameKind::kStatus ||
+                    kind == FrameKind::kShapes;
+  if (bare && !body.empty())
+    return fatal("protocol_error", "SERVE, LISTENER, STATUS and SHAPES have no body.");
   switch (kind) {
     case FrameKind::kKeys:
       return keys(as_text(body));
@@ -127,6 +146,8 @@ FeedReply FeedSession::order(FrameKind kind, Bytes body) {
       append_health(instance_, true, &json);
       return ok(json);
     }
+    case FrameKind::kShapes:
+      return shapes();
     case FrameKind::kConfigure:
       return configure(as_text(body));
     default:
@@ -390,6 +411,19 @@ FeedReply FeedSession::query(std::string_view text) {
   return {make_frame(status == 200 ? FrameKind::kOk : FrameKind::kError, answer)};
 }
 
+FeedReply FeedSession::shapes() {
+  std::map<std::string, uint64_t> seen;
+  uint64_t other = 0;
+  for (const auto& stats : instance_.stats) stats->shapes.take(&seen, &other);
+  std::string json = "{\"shapes\":[";
+  for (const auto& [shape, count] : seen) {
+    if (json.back() != '[') json += ',';
+    json += "{\"shape\":" + shape + ",\"count\":" + std::to_string(count) + '}';
+  }
+  json += "],\"other\":" + std::to_string(other) + '}';
+  return ok(json);
+}
+
 FeedReply FeedSession::configure(std::string_view text) {
   JsonValue settings;
   if (!parse_json(text, &settings) || !settings.is(JsonValue::Kind::kObject)) {
@@ -400,11 +434,20 @@ FeedReply FeedSession::configure(std::string_view text) {
       instance_.checkpoints.change([](auto& notes) { notes.kept = false; });
       continue;
     }
+    if (name == "share") {
+      const std::optional<Share> share = parse_share(value);
+      if (!share) {
+        return fatal("protocol_error",
+                     "\"share\" must be an object with \"from\", \"to\" and \"connectionMs\".");
+      }
+      instance_.share(*share);
+      continue;
+    }
     LogLevel level = LogLevel::kInfo;
     if (name != "logLevel" || !parse_level(value.text, &level)) {
-      return fatal(
-          "protocol_error",
-          "CONFIGURE knows \"logLevel\" (debug, info, warning or error) and \"checkpoint\" (false).");
+      return fatal("protocol_error",
+                   "CONFIGURE knows \"logLevel\" (debug, info, warning or error), \"checkpoint\" (false) and "
+                   "\"share\".");
     }
     set_log_level(level);
   }

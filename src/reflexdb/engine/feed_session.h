@@ -86,6 +86,7 @@ class FeedSession {
   FeedReply listener();
   FeedReply query(std::string_view text);
   FeedReply configure(std::string_view text);
+  FeedReply shapes();
   FeedReply order(FrameKind kind, Bytes body);
   FeedReply refused(const Status& status);
   std::string durable(bool first = false) const;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "json_doc.h"
+#include "table_metrics.h"
 #include "version.h"
 
 namespace reflex::net {
@@ -39,7 +40,16 @@ void append_number(std::string* out, std::string_view name, uint64_t value) {
   *out += std::to_string(value);
 }
 
+template <typename Get>
+uint64_t sum(const Instance& instance, Get get) {
+  uint64_t total = 0;
+  for (const auto& stats : instance.stats) total += get(*stats).get();
+  return total;
+}
+
 void append_details(const Instance& instance, const View& view, std::string* out) {
+  *out += ",\"requests\":";
+  append_counts(instance, 0, out);
   *out += ",\"keyUse\":{";
   bool first = true;
   if (view.keys != nullptr) {
@@ -59,6 +69,13 @@ void append_details(const Instance& instance, const View& view, std::string* out
       append_quoted(out, instance.schema.tables[i].name);
       *out += ':' + std::to_string(of.row_counts[i]);
     }
+  }
+  *out += "},\"tableBytes\":{";
+  first = true;
+  for (uint32_t i = 0; view.snapshot != nullptr && i < instance.schema.tables.size(); ++i) {
+    if (!std::exchange(first, false)) *out += ',';
+    append_quoted(out, instance.schema.tables[i].name);
+    *out += ':' + std::to_string(table_bytes(*view.snapshot, i));
   }
   *out += "},\"position\":";
   append_quoted(out, view.snapshot != nullptr ? info(*view.snapshot).position : "");
@@ -125,13 +142,6 @@ void append_sync(const std::string& told, std::string* out) {
     append_metric(out, figure.name, figure.type, figure.help,
                   static_cast<double>(value->integer) * figure.scale);
   }
-}
-
-template <typename Get>
-uint64_t sum(const Instance& instance, Get get) {
-  uint64_t total = 0;
-  for (const auto& stats : instance.stats) total += get(*stats).get();
-  return total;
 }
 
 void append_requests(const Instance& instance, std::string* out) {
@@ -209,6 +219,33 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
   return view.snapshot != nullptr ? 200 : 503;
 }
 
+void append_counts(const Instance& instance, uint64_t cut, std::string* out) {
+  uint64_t answered = 0;
+  uint64_t failed = 0;
+  uint64_t refused = 0;
+  for (size_t i = 0; i <= kStatusCount; ++i) {
+    const uint64_t count = sum(instance, [i](const LoopStats& s) -> const Counter& { return s.requests[i]; });
+    answered += count;
+    if (is_failure(i)) failed += count;
+    if (i < kStatusCount && (kStatuses[i] == 400 || kStatuses[i] == 422)) refused += count;
+  }
+  *out += "{\"answered\":" + std::to_string(answered);
+  append_number(out, "failed", failed);
+  append_number(out, "refused", refused);
+  append_number(out, "cut", cut + sum(instance, [](const LoopStats& s) -> const Counter& { return s.cut; }));
+  append_number(out, "queryNs",
+                sum(instance, [](const LoopStats& s) -> const Counter& { return s.query_ns; }));
+  *out += ",\"queryTimes\":[";
+  for (size_t i = 0; i < kBucketCount; ++i) {
+    if (i > 0) *out += ',';
+    *out += '[' + (i + 1 < kBucketCount ? std::to_string(kBucketNs[i]) : std::string("null")) + ',';
+    *out +=
+        std::to_string(sum(instance, [i](const LoopStats& s) -> const Counter& { return s.query_times[i]; }));
+    *out += ']';
+  }
+  *out += "]}";
+}
+
 void append_metrics(const Instance& instance, std::string* out) {
   const View view = instance.publication.view();
   const int64_t now = monotonic_ms();
@@ -223,6 +260,8 @@ void append_metrics(const Instance& instance, std::string* out) {
                 total([](const LoopStats& s) -> const Counter& { return s.bytes_sent; }));
   append_metric(out, "accepted_total", "counter", "HTTP connections accepted.",
                 total([](const LoopStats& s) -> const Counter& { return s.accepted; }));
+  append_metric(out, "cut_total", "counter", "Connections closed at the end while an answer was owed.",
+                total([](const LoopStats& s) -> const Counter& { return s.cut; }));
   append_metric(out, "connections", "gauge", "HTTP connections open now.",
                 static_cast<double>(instance.connections.load()));
   append_metric(out, "waiting_requests", "gauge", "Requests that wait for a source position.",

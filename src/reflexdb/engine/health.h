@@ -12,6 +12,9 @@ namespace reflex::net {
 // adds what STATUS adds.
 int append_health(const Instance& instance, bool detailed, std::string* out);
 
+// Appends an object with what became of the requests since the start; `cut` more than the loops know of.
+void append_counts(const Instance& instance, uint64_t cut, std::string* out);
+
 void append_metrics(const Instance& instance, std::string* out);
 
 }  // namespace reflex::net

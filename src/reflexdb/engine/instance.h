@@ -15,6 +15,7 @@
 #include "options.h"
 #include "publication.h"
 #include "schema.h"
+#include "share.h"
 #include "stats.h"
 #include "worker_pool.h"
 
@@ -68,6 +69,7 @@ struct Instance {
   // drain().
   std::function<bool()> serve;
   std::function<void(uint32_t within_ms)> drain;
+  std::function<void(const Share& share)> share;
   std::function<int()> listener;  // its descriptor, or -1
 };
 

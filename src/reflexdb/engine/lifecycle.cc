@@ -19,6 +19,7 @@
 #include <cstring>
 #include <utility>
 
+#include "health.h"
 #include "log.h"
 
 namespace reflex::net {
@@ -107,6 +108,7 @@ Lifecycle::Lifecycle(Instance& instance, int signal_fd)
   instance.publication.add_waker([this] { eventfd_write(wake_fd_, 1); });
   instance.serve = [this] { return serve(); };
   instance.drain = [this](uint32_t within_ms) { drain(within_ms); };
+  instance.share = [this](const Share& share) { this->share(share); };
   instance.listener = [this] { return duplicate_listener(); };
 }
 
@@ -181,6 +183,22 @@ void Lifecycle::drain(uint32_t within_ms) {
   eventfd_write(wake_fd_, 1);
 }
 
+void Lifecycle::share(const Share& share) {
+  log_event(LogLevel::kInfo, "sharing",
+            {{"from", uint64_t{share.from}}, {"to", uint64_t{share.to}}, {"of", uint64_t{Share::kWhole}}});
+  for (const auto& loop : loops_) loop->take_share(share);
+}
+
+// What became of the requests, for whoever replaced this process. Best effort: without it nobody knows.
+void Lifecycle::leave_counts(uint64_t cut) const {
+  std::string json;
+  append_counts(instance_, cut, &json);
+  const int fd = open("counts.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  if (write(fd, json.data(), json.size()) != static_cast<ssize_t>(json.size())) unlink("counts.json");
+  close(fd);
+}
+
 int Lifecycle::duplicate_listener() {
   std::lock_guard lock(mutex_);
   return listen_fd_ < 0 ? -1 : fcntl(listen_fd_, F_DUPFD_CLOEXEC, 3);
@@ -220,6 +238,7 @@ void Lifecycle::wait() {
     // A loop deep in a long query ends with the process.
     if (end >= 0 && monotonic_ms() > end + 500) {
       log_event(LogLevel::kWarning, "drain_incomplete", {{"connections", instance_.connections.load()}});
+      leave_counts(static_cast<uint64_t>(std::max<int64_t>(instance_.connections.load(), 0)));
       unlink("server.sock");
       _exit(0);
     }
@@ -232,6 +251,7 @@ void Lifecycle::wait() {
     if (held < before) trim_memory(&trimmed_ms);
     give_up_listener();
   }
+  leave_counts(0);
   log_event(LogLevel::kInfo, "stopped");
 }
 

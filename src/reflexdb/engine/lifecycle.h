@@ -37,6 +37,8 @@ class Lifecycle {
  private:
   bool serve();
   void drain(uint32_t within_ms);
+  void share(const Share& share);
+  void leave_counts(uint64_t cut) const;
   int duplicate_listener();
   bool bind_listener(std::string* error);
   void on_signal();

@@ -10,6 +10,7 @@
 #include "parser.h"
 #include "plan_cache.h"
 #include "profile.h"
+#include "query_shapes.h"
 #include "text_bodies.h"
 
 namespace reflex {
@@ -37,6 +38,11 @@ struct QueryEngine::Impl {
   uint64_t misses = 0;
   bool hit = false;      // the last query's plan was known
   Plan* kept = nullptr;  // the last query's, as the cache has it
+  ShapeCounts* shapes = nullptr;
+
+  uint32_t shape_place(const Plan& plan) {
+    return shapes == nullptr ? 0 : shapes->place_of(shape_of(schema, plan));
+  }
 
   QueryError plan_for(std::string_view text, Parameters parameters, const Plan** out) {
     shape.scan(text);
@@ -64,6 +70,7 @@ struct QueryEngine::Impl {
     const bool shared = plan.further.empty() && plan.root.page == nullptr && !query->has_parameters &&
                         fit_to_shape(shape.literals(), &plan);
     if (!shared) plan.sites.clear();
+    plan.shape = shape_place(plan);
     if (query->has_parameters) plan.unbound = std::move(query);
     kept = same_shape != nullptr ? cache.hold(std::move(plan))
                                  : cache.add(shared ? shape.key() : text, std::move(plan));
@@ -75,6 +82,7 @@ struct QueryEngine::Impl {
   QueryError bind_again(Parameters parameters, const Plan** out) {
     bound = Plan{};
     QueryError error = bind_query(schema, *(*out)->unbound, parameters, &bound);
+    bound.shape = (*out)->shape;
     *out = &bound;
     return error;
   }
@@ -112,6 +120,7 @@ struct QueryEngine::Impl {
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
+    if (shapes != nullptr && !plan->explained) shapes->count(plan->shape);
     if (patience.ns != 0 && kept->slow) return takes_longer();
     if (plan->explained) {
       error = explain(snapshot, *plan, patience, out);
@@ -172,6 +181,7 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
   error = bind_query(schema, *query, parameters, plan.get());
   if (error.ok()) error = check_layout(*query, *plan, layout);
   if (!error.ok()) return error;
+  if (shapes != nullptr) shapes->count(shape_place(*plan));
   auto rows = std::make_unique<AnswerRows>(schema, std::move(snapshot), std::move(query), std::move(plan),
                                            limits, patience);
   const AnswerRows& known = *rows;
@@ -200,8 +210,8 @@ int QueryEngine::stream(SnapshotPtr snapshot, std::string_view text, Parameters 
   return error.status;
 }
 
-QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits)
-    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, nullptr}) {
+QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits, ShapeCounts* shapes)
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, nullptr, shapes}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 

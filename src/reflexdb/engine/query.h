@@ -19,6 +19,8 @@
 
 namespace reflex {
 
+class ShapeCounts;
+
 struct Limits {
   uint32_t max_query_bytes = 1 << 20;
   uint32_t max_depth = 64;         // of braces and parentheses
@@ -29,7 +31,8 @@ struct Limits {
 
 class QueryEngine {
  public:
-  QueryEngine(const SchemaDef& schema, const Limits& limits);
+  // With `shapes`, which must outlive this object, counts there what it is asked.
+  QueryEngine(const SchemaDef& schema, const Limits& limits, ShapeCounts* shapes = nullptr);
   ~QueryEngine();
   QueryEngine(const QueryEngine&) = delete;
   QueryEngine& operator=(const QueryEngine&) = delete;

@@ -34,7 +34,9 @@ struct Answered {
 
 class QueryRunner {
  public:
-  QueryRunner(const SchemaDef& schema, const Limits& limits) : engine_(schema, limits) {}
+  // `shapes`, where the queries are counted, may be null: a long query was counted by its loop.
+  QueryRunner(const SchemaDef& schema, const Limits& limits, ShapeCounts* shapes = nullptr)
+      : engine_(schema, limits, shapes) {}
 
   // Appends the body's beginning to `*out`, in the first of the wanted formats that the query has a form in.
   // Errors come as JSON.

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "query_shapes.h"
+
 namespace reflex::net {
 
 inline constexpr int kStatuses[] = {200, 304, 400, 401, 404, 405, 406, 408, 411,
@@ -18,6 +20,12 @@ inline constexpr int64_t kBucketNs[] = {
     5'000,     10'000,     25'000,     50'000,      100'000,       250'000,       500'000,       1'000'000,
     2'500'000, 10'000'000, 50'000'000, 250'000'000, 1'000'000'000, 5'000'000'000, 30'000'000'000};
 inline constexpr size_t kBucketCount = sizeof(kBucketNs) / sizeof(kBucketNs[0]) + 1;
+
+// Whether requests that were answered so (by kStatuses; the last is any other) count as failed: it was this
+// server that could not, not the client that asked for what there is not.
+inline constexpr bool is_failure(size_t i) {
+  return i < kStatusCount && (kStatuses[i] == 500 || kStatuses[i] == 503);
+}
 
 class Counter {
  public:
@@ -35,8 +43,10 @@ struct alignas(64) LoopStats {
   Counter query_ns;
   Counter bytes_sent;
   Counter accepted;
+  Counter cut;  // connections that ended with the process while an answer was owed
   Counter plan_hits;
   Counter plan_misses;
+  ShapeCounts shapes;
 
   void count_request(int status) {
     size_t i = 0;

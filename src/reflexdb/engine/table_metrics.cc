@@ -55,6 +55,11 @@ std::string label(std::string_view text) {
 
 }  // namespace
 
+uint64_t table_bytes(const Snapshot& snapshot, uint32_t index) {
+  const Held held = held_by(snapshot, index);
+  return held.values + held.texts + held.key + held.links;
+}
+
 void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std::string* out) {
   *out += "# HELP reflexdb_table_rows Rows of a table.\n# TYPE reflexdb_table_rows gauge\n";
   assert(snapshot.tables.size() == schema.tables.size());

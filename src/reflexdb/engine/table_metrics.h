@@ -2,11 +2,15 @@
 // tables are in it, so it is for those who have a key.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "instance.h"
 
 namespace reflex::net {
+
+// The sum of what the metrics tell of a table.
+uint64_t table_bytes(const Snapshot& snapshot, uint32_t index);
 
 void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std::string* out);
 

@@ -26,6 +26,10 @@
     │   └── PositionLost          the changes that follow a position are no longer there
     ├── Unavailable               not configured here, or what it needs can't be reached
     │   ├── RecordsUnavailable    (temporary) the metadata database does not answer, is full or read-only
+    │   ├── RegistryError         an image registry, or what else keeps images elsewhere
+    │   │   ├── RegistryUnreachable (temporary) does not answer, or is too busy
+    │   │   ├── RegistryDenied    wrong credentials or a missing right
+    │   │   └── RegistryRefused   answers, and does not do or have what was asked for
     │   └── Overloaded            (temporary) as much is being done as can be done at once
     └── SystemError_              our side
         ├── BuildCancelled        somebody called the build off
@@ -185,6 +189,25 @@ class RecordsUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message
+
+
+class RegistryError(Unavailable):
+    """Where images are kept besides this machine; nothing here was changed."""
+
+    code = "registry_error"
+
+
+class RegistryUnreachable(RegistryError):
+    code = "registry_unreachable"
+    temporary = True
+
+
+class RegistryDenied(RegistryError):
+    code = "registry_denied"
+
+
+class RegistryRefused(RegistryError):
+    code = "registry_refused"
 
 
 class Overloaded(Unavailable):

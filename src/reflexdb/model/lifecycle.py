@@ -166,7 +166,11 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
         Event.INTERRUPTED: Status.QUEUED,
         **_CALLED_OFF,
     },
-    Status.DEPLOYING: {Event.DEPLOYED: Status.RUNNING, Event.STEP_FAILED: Status.FAILED},
+    Status.DEPLOYING: {
+        Event.DEPLOYED: Status.RUNNING,
+        Event.STEP_FAILED: Status.FAILED,
+        Event.CANCELLED_RUNNING: Status.RUNNING,
+    },
     Status.RUNNING: {
         Event.REBUILD: Status.QUEUED,
         Event.DEPLOY: Status.DEPLOYING,

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import delete, insert, select, update
 
+from reflexdb.records.billing_tables import billing as table
+from reflexdb.records.billing_tables import stripe_events as events
 from reflexdb.records.rows import BillingRow, noun
-from reflexdb.records.tables import billing as table
-from reflexdb.records.tables import stripe_events as events
 
 
 def of_customer(tx: Tx, customer_id: str) -> BillingRow:

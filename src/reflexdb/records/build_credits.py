@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import case, func, insert, or_, select, update
 
+from reflexdb.records.billing_tables import build_charges as charges
+from reflexdb.records.billing_tables import credit_adjustments as adjustments
 from reflexdb.records.rows import AdjustmentRow, noun
-from reflexdb.records.tables import build_charges as charges
-from reflexdb.records.tables import credit_adjustments as adjustments
 
 
 @dataclass(frozen=True, slots=True)

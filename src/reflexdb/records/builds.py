@@ -18,6 +18,8 @@ from reflexdb.records.tables import HISTORY, databases
 from reflexdb.records.tables import builds as table
 
 UNFINISHED = ("queued", "in_progress")
+_TYPICAL_OF = 20
+"""Builds from which it is told how long one typically takes."""
 
 
 def add(tx: Tx, *, database_id: str, **values: Any) -> None:
@@ -40,6 +42,8 @@ class BuildFilter:
     until: datetime | None = None
     before: int | None = None
     after: int | None = None
+    trigger: str | None = None
+    """What began it: api, schedule, ..."""
 
 
 class Listed(NamedTuple):
@@ -77,6 +81,8 @@ def _wanted(query: Select[Any], database_id: str, wanted: BuildFilter) -> Select
         query = query.where(table.c.number < wanted.before)
     if wanted.after is not None:
         query = query.where(table.c.number > wanted.after)
+    if wanted.trigger is not None:
+        query = query.where(table.c.trigger == wanted.trigger)
     return query.order_by(table.c.number.desc())
 
 
@@ -99,6 +105,30 @@ def images(tx: Tx, database_id: str) -> list[str]:
     last = func.max(table.c.number)
     query = select(table.c.image_digest).where(made).group_by(table.c.image_digest).order_by(last.desc())
     return list(tx.execute(query).scalars())
+
+
+def smoked(tx: Tx, database_id: str, digest: str) -> BuildRow | None:
+    """The newest build of the database in which the server of this image was tried out."""
+    tried = table.c.smoke_tests.is_not(None) & (table.c.image_digest == digest)
+    query = select(table).where(table.c.database_id == database_id, tried).order_by(table.c.number.desc())
+    row = tx.execute(query.limit(1)).first()
+    return noun(BuildRow, row) if row else None
+
+
+class ImageOf(NamedTuple):
+    """An image as one of the builds that made it knows it."""
+
+    number: int
+    digest: str
+    bytes: int | None
+    pinned: bool
+
+
+def images_of(tx: Tx, database_id: str) -> list[ImageOf]:
+    """Of each succeeded build, the newest first."""
+    made = (table.c.database_id == database_id) & (table.c.status == "succeeded") & table.c.image_digest.is_not(None)
+    columns = (table.c.number, table.c.image_digest, table.c.image_bytes, table.c.pinned_at.is_not(None))
+    return [ImageOf._make(row) for row in tx.execute(select(*columns).where(made).order_by(table.c.number.desc()))]
 
 
 def newest_with_image(tx: Tx, database_id: str) -> str | None:
@@ -127,6 +157,19 @@ def change(tx: Tx, build_id: str, **values: Any) -> None:
     assert changed == 1, f"build {build_id} is finished, and {sorted(values)} of it are not changed any more"
 
 
+def typical_seconds(tx: Tx) -> float | None:
+    """The median of what the last builds took that made an image; None where there were none."""
+    query = select(table.c.duration_s).where(table.c.status == "succeeded", table.c.duration_s.is_not(None))
+    took = sorted(tx.execute(query.order_by(table.c.finished_at.desc()).limit(_TYPICAL_OF)).scalars())
+    return float(took[len(took) // 2]) if took else None
+
+
+def under_way(tx: Tx) -> list[datetime]:
+    """Since when those are carried out that are now."""
+    query = select(table.c.started_at).where(table.c.status == "in_progress", table.c.started_at.is_not(None))
+    return list(tx.execute(query).scalars())
+
+
 def pinned(tx: Tx, database_id: str) -> int:
     """How many of a database's builds are pinned."""
     query = select(func.count()).select_from(table)
@@ -143,6 +186,15 @@ def pinned_images(tx: Tx) -> set[str]:
 def image_digests(tx: Tx) -> set[str]:
     """Of every image that a build has made."""
     return set(tx.execute(select(table.c.image_digest).where(table.c.image_digest.is_not(None)).distinct()).scalars())
+
+
+def other_images(tx: Tx) -> dict[str, set[str]]:
+    """By an image's digest, those that were made with it for other platforms."""
+    query = select(table.c.image_digest, table.c.other_images).where(table.c.other_images.is_not(None))
+    found: dict[str, set[str]] = {}
+    for digest, others in tx.execute(query.where(table.c.image_digest.is_not(None))):
+        found.setdefault(digest, set()).update((others or {}).values())
+    return found
 
 
 def move_images(tx: Tx, uri: Callable[[str], str]) -> None:

@@ -56,19 +56,23 @@ Large = BigInteger().with_variant(Integer, "sqlite")
 """SQLite's INTEGER has 64 bits; PostgreSQL's has 32."""
 
 
+BETWEEN_ROWS = "\x1e"
+"""The record separator, as JSON text sequences have it (RFC 7464): no JSON text has one in it."""
+
+
 def rows_as_json(tx: Connection, query: Select[Any]) -> str:
-    """The rows, in their order, as one JSON array of arrays, put together by the database itself.
+    """The rows, in their order, each as a JSON array, with BETWEEN_ROWS between them, put together by the database.
 
     Thousands of rows that are only compared with others need no Python value for each of their columns. The order of a
     subquery is kept by both databases where what is made of it depends on order.
     """
     rows = query.subquery("rows")
     if tx.dialect.name == "sqlite":
-        whole: ColumnElement[Any] = func.json_group_array(func.json_array(*rows.c))
+        whole: ColumnElement[Any] = func.group_concat(func.json_array(*rows.c), BETWEEN_ROWS)
     else:
-        whole = cast(func.json_agg(func.json_build_array(*rows.c)), Text)
+        whole = func.string_agg(cast(func.json_build_array(*rows.c), Text), BETWEEN_ROWS)
     text: str | None = tx.execute(select(type_coerce(whole, String)).select_from(rows)).scalar()
-    return text or "[]"
+    return text or ""
 
 
 def unique_among(where: ColumnElement[bool], name: str, *columns: Column[Any]) -> None:

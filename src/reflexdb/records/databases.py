@@ -5,7 +5,7 @@ Called by control; every function runs in the caller's transaction. Deleted ones
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +14,12 @@ from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
 from reflexdb.model.lifecycle import NOTHING_RUNS, STABLE
 from reflexdb.records.columns import rows_as_json
-from reflexdb.records.pages import Page, paged
+from reflexdb.records.pages import Page, chunks, paged
 from reflexdb.records.rows import DatabaseRow, noun
 from reflexdb.records.tables import connections, deployments
 from reflexdb.records.tables import databases as table
 
 _ALIVE = table.c.deleted_at.is_(None)
-_AT_ONCE = 500
 
 
 def add(tx: Tx, **values: Any) -> None:
@@ -89,30 +88,23 @@ def without_need(tx: Tx, running: Collection[str]) -> set[str]:
     """Those of the running ones of which nothing should run."""
     resting = table.c.status.in_([status.value for status in NOTHING_RUNS])
     return {
-        each for some in _chunks(running) for each in tx.execute(_of(select(table.c.id), some).where(resting)).scalars()
+        each for some in chunks(running) for each in tx.execute(_of(select(table.c.id), some).where(resting)).scalars()
     }
 
 
 def alive(tx: Tx, ids: Collection[str]) -> set[str]:
     """Those of these ids that are not deleted."""
-    return {each for some in _chunks(ids) for each in tx.execute(_of(select(table.c.id), some)).scalars()}
+    return {each for some in chunks(ids) for each in tx.execute(_of(select(table.c.id), some)).scalars()}
 
 
 def these(tx: Tx, ids: Collection[str]) -> list[DatabaseRow]:
     """Those of these ids that are not deleted, oldest first."""
-    rows = [noun(DatabaseRow, row) for some in _chunks(ids) for row in tx.execute(_of(select(table), some))]
+    rows = [noun(DatabaseRow, row) for some in chunks(ids) for row in tx.execute(_of(select(table), some))]
     return sorted(rows, key=lambda row: (row.created_at, row.id))
 
 
 def _of(query: Select[Any], ids: list[str]) -> Select[Any]:
     return query.where(table.c.id.in_(ids), _ALIVE)
-
-
-def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
-    """A statement may hold only so many values."""
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _AT_ONCE):
-        yield ordered[start : start + _AT_ONCE]
 
 
 def get(tx: Tx, customer_id: str, database_id: str) -> DatabaseRow | None:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection as Tx
 from sqlalchemy import func, insert, select, update
 
+from reflexdb.records.pages import chunks
 from reflexdb.records.rows import DeploymentRow, noun
 from reflexdb.records.tables import builds, databases
 from reflexdb.records.tables import deployments as table
@@ -46,8 +47,9 @@ def serving_ids(tx: Tx) -> dict[str, str]:
 
 def serving_of(tx: Tx, database_ids: Collection[str]) -> dict[str, DeploymentRow]:
     """What serves of these, by database."""
-    found = ((each, serving(tx, each)) for each in database_ids)
-    return {each: row for each, row in found if row is not None}
+    of_these = (select(table).where(table.c.database_id.in_(some), _SERVES) for some in chunks(database_ids))
+    rows = [noun(DeploymentRow, row) for query in of_these for row in tx.execute(query)]
+    return {row.database_id: row for row in rows}
 
 
 def newest_live(tx: Tx, database_id: str) -> DeploymentRow | None:
@@ -101,6 +103,12 @@ def unreleased(tx: Tx, database_id: str | None = None) -> list[DeploymentRow]:
     query = select(table).where(table.c.retired_at.is_not(None), table.c.capture_schema.is_not(None))
     if database_id is not None:
         query = query.where(table.c.database_id == database_id)
+    return [noun(DeploymentRow, row) for row in tx.execute(query)]
+
+
+def captured(tx: Tx, database_id: str) -> list[DeploymentRow]:
+    """All of the database that may have something at their source, running or not."""
+    query = select(table).where(table.c.database_id == database_id, table.c.capture_schema.is_not(None))
     return [noun(DeploymentRow, row) for row in tx.execute(query)]
 
 

@@ -39,7 +39,7 @@ def of_database(tx: Tx, database_id: str) -> JobRow | None:
 
 def last_chosen(tx: Tx, database_id: str) -> JobRow | None:
     """The newest that put a build in place because somebody wanted that one, and succeeded: not a restore."""
-    kinds = ("provision", "rebuild", "redeploy")
+    kinds = ("provision", "rebuild", "redeploy", "rollback")
     chosen = (table.c.database_id == database_id, table.c.finished_at.is_not(None), table.c.error.is_(None))
     kind = func.coalesce(table.c.kind, table.c.action).in_(kinds)
     row = tx.execute(select(table).where(*chosen, kind).order_by(table.c.created_at.desc()).limit(1)).first()
@@ -49,6 +49,11 @@ def last_chosen(tx: Tx, database_id: str) -> JobRow | None:
 def of_build(tx: Tx, build_id: str) -> JobRow | None:
     """An unfinished one that works on this build."""
     row = tx.execute(select(table).where(table.c.build_id == build_id, table.c.finished_at.is_(None))).first()
+    return noun(JobRow, row) if row else None
+
+
+def get(tx: Tx, database_id: str, job_id: str) -> JobRow | None:
+    row = tx.execute(select(table).where(table.c.database_id == database_id, table.c.id == job_id)).first()
     return noun(JobRow, row) if row else None
 
 

@@ -1,4 +1,4 @@
-"""A part of a list, oldest first: how every list query is cut.
+"""A part of a list, oldest first: how every list query is cut; and how what is asked for by its ids is.
 
 Used by the query modules. The order is that of creation, with the id to tell apart what was created at once; both stay,
 so a place in it stays right whatever is added or removed meanwhile.
@@ -6,6 +6,7 @@ so a place in it stays right whatever is added or removed meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +27,7 @@ class Page:
 
 
 EVERYTHING = Page()
+_AT_ONCE = 500
 
 
 class KeyStatus(StrEnum):
@@ -55,3 +57,10 @@ def of_key_status(table: Table, status: KeyStatus, now: datetime) -> ColumnEleme
         case KeyStatus.EXPIRED:
             return and_(revoked.is_(None), expires <= now)
     return and_(revoked.is_(None), or_(expires.is_(None), expires > now))
+
+
+def chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    """All of them in order: a statement may hold only so many values."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _AT_ONCE):
+        yield ordered[start : start + _AT_ONCE]

@@ -133,8 +133,14 @@ class BuildRow:
     """Why it was begun, where nobody asked for it."""
     pinned_at: datetime | None = None
     """Since when its image stays whatever comes after it."""
+    other_images: Mapping[str, str] | None = None
+    """Digests of the images for other platforms, by their names."""
     provenance: str | None = None
     """The signed statement on how it was made, as JSON."""
+    engine_version: str | None = None
+    """Of the engine in its image."""
+    smoke_tests: tuple[Mapping[str, Any], ...] | None = None
+    """Each with name, query, passed, durationMs and message; None where none were run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,10 @@ class DeploymentRow:
     """Where in the source's history the newest snapshot that was seen is; None where the source has no such notion."""
     capture_schema: str | None
     """The schema at whose source something of this deployment's may be left; None where nothing is."""
+    capture_publication: str | None
+    """What it shares there with the deployments it succeeded; None where it is its own."""
+    table_bytes: Mapping[str, int] | None = None
+    """What each table takes of the instance's memory; None in deployments of before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,18 @@ class AutoRebuildRow:
     said: str | None
     """Why nothing is being done although definitions differ; None where nothing is to be said."""
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRow:
+    """What some of a database's queries have in common."""
+
+    database_id: str
+    shape: Mapping[str, Any] | None
+    """Lists `tables`, `columns`, `filters` and `relations`; None for all queries that were not told apart."""
+    queries: int
+    first_seen_at: datetime
+    last_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +246,34 @@ class JobRow:
     """Of the database when the action was asked for; None in jobs of before this was kept."""
     cancel_asked_at: datetime | None = None
     """Since when whoever carries it out is to stop."""
+    requests_failed: int | None = None
+    """While the new instance took over; None where that is not known."""
+    steps: tuple[tuple[int, float], ...] | None = None
+    """Of a deployment in steps: a share in thousandths, and for how many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRow:
+    """A deployment that goes step by step, or whose predecessor stands by."""
+
+    job_id: str
+    database_id: str
+    deployment_id: str
+    former_id: str
+    """The deployment that was, or is to be, replaced."""
+    former_serving_at: datetime | None
+    state: str
+    """canary or watch; at the end promoted, aborted, kept, rolled_back or superseded."""
+    step: int
+    step_at: datetime
+    wanted: str | None
+    """promote or abort, as somebody asked."""
+    began: Mapping[str, Any] | None
+    """What had become of the requests of either, when it began."""
+    seen: Mapping[str, Any] | None
+    """What has become of those since, as last seen."""
+    reason: str | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +352,8 @@ _CONVERTERS: dict[str, Any] = {
     "available_schemas": tuple,
     "tags": tuple,
     "phases": tuple,
+    "smoke_tests": tuple,
+    "steps": lambda steps: tuple((int(share), float(seconds)) for share, seconds in steps),
 }
 
 

@@ -31,6 +31,7 @@ from reflexdb.records.trouble import translated
 
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _patience_s: ContextVar[float] = ContextVar("patience_s", default=0.0)
+_let_pass: ContextVar[Callable[[], None] | None] = ContextVar("let_pass", default=None)
 _HELD = text("SELECT 1 FROM planes WHERE id = :id")
 
 
@@ -45,6 +46,16 @@ def patience(seconds: float) -> Iterator[None]:
         yield
     finally:
         _patience_s.reset(token)
+
+
+@contextmanager
+def background(let_pass: Callable[[], None]) -> Iterator[None]:
+    """Inside, every transaction begins by calling this: for work that can wait while somebody else can't."""
+    token = _let_pass.set(let_pass)
+    try:
+        yield
+    finally:
+        _let_pass.reset(token)
 
 
 class Store:
@@ -144,6 +155,8 @@ class Store:
     @contextmanager
     def _begun(self, statements: tuple[str, ...]) -> Iterator[Connection]:
         """A connection with a transaction begun, which may be tried several times: nothing has been done yet."""
+        if (let_pass := _let_pass.get()) is not None:
+            let_pass()
         deadline, waits = time.monotonic() + _patience_s.get(), iter(_RETRY_S)
         while True:
             try:

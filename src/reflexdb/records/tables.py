@@ -165,6 +165,9 @@ builds = Table(
     Column("reason", Text),
     Column("provenance", Text),
     time("pinned_at", nullable=True),
+    Column("other_images", JSON(none_as_null=True)),
+    Column("engine_version", String(40)),
+    Column("smoke_tests", JSON(none_as_null=True)),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (
@@ -195,6 +198,8 @@ deployments = Table(
     time("retired_at", nullable=True),
     Column("source_position", Text),
     Column("capture_schema", Text),
+    Column("capture_publication", Text),
+    Column("table_bytes", JSON(none_as_null=True)),
 )
 _serves = deployments.c.serving_at.is_not(None) & deployments.c.retired_at.is_(None)
 unique_among(_serves, "deployments_serving", deployments.c.database_id)
@@ -215,6 +220,18 @@ auto_rebuilds = Table(
     time("updated_at"),
 )
 """Databases that were ever told to rebuild by themselves, and what was last thought of their source's definitions."""
+
+query_shapes = Table(
+    "query_shapes",
+    metadata,
+    Column("database_id", String(36), ForeignKey("databases.id"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("shape", JSON(none_as_null=True)),
+    Column("queries", Large, nullable=False),
+    time("first_seen_at"),
+    time("last_seen_at"),
+)
+"""What clients ask of a database: names of its schema, never a value. A shape that is null stands for all others."""
 
 api_keys = Table(
     "api_keys",
@@ -317,63 +334,27 @@ jobs = Table(
     Column("reason", Text),
     Column("from_status", String(20)),
     time("cancel_asked_at", nullable=True),
+    *(Column("requests_failed", Integer), Column("steps", JSON(none_as_null=True))),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 
-billing = Table(
-    "billing",
+rollouts = Table(
+    "rollouts",
     metadata,
-    Column("customer_id", String(36), ForeignKey("customers.id"), primary_key=True),
-    Column("stripe_customer", String(255), unique=True),
-    Column("subscription", String(255)),
-    time("subscription_created_at", nullable=True),
-    time("subscription_told_at", nullable=True),
-    Column("subscription_status", String(40)),
-    Column("subscription_plan", String(20)),
-    Column("payment_state", String(20)),
-    time("payment_told_at", nullable=True),
-    Column("renewals", Integer, nullable=False),
-    Column("overage_enabled", Boolean, nullable=False),
-    Column("spending_cap_cents", Integer),
-    time("updated_at"),
-)
-
-stripe_events = Table(
-    "stripe_events",
-    metadata,
-    Column("id", String(255), primary_key=True),
-    Column("kind", String(80), nullable=False),
-    Column("subject", String(255)),
-    Column("customer_id", String(36), ForeignKey("customers.id")),
-    Column("outcome", String(20), nullable=False),
-    time("created_at"),
-    time("received_at"),
-)
-Index("stripe_events_subject", stripe_events.c.subject, stripe_events.c.kind)
-Index("stripe_events_received_at", stripe_events.c.received_at)
-
-build_charges = Table(
-    "build_charges",
-    metadata,
-    Column("build_id", String(36), ForeignKey("builds.id"), primary_key=True),
-    refers("customer_id", "customers"),
-    Column("month", String(7), nullable=False),
-    Column("overage_cents", Integer, nullable=False),
-    time("charged_at"),
-    time("refunded_at", nullable=True),
-)
-Index("build_charges_of_month", build_charges.c.customer_id, build_charges.c.month)
-
-credit_adjustments = Table(
-    "credit_adjustments",
-    metadata,
-    row_id(),
-    refers("customer_id", "customers"),
-    Column("amount", Integer, nullable=False),
+    Column("job_id", String(36), ForeignKey("jobs.id"), primary_key=True),
+    refers("database_id", "databases"),
+    refers("deployment_id", "deployments"),
+    refers("former_id", "deployments"),
+    time("former_serving_at", nullable=True),
+    Column("state", String(20), nullable=False),
+    Column("step", Integer, nullable=False),
+    time("step_at"),
+    Column("wanted", String(20)),
+    *(Column(name, JSON(none_as_null=True)) for name in ("began", "seen")),
     Column("reason", Text),
-    time("expires_at", nullable=True),
-    time("created_at"),
+    time("ended_at", nullable=True),
 )
-Index("credit_adjustments_of_customer", credit_adjustments.c.customer_id, credit_adjustments.c.created_at)
-only_added(credit_adjustments)
+"""Deployments that go step by step, or whose predecessor stands by; at most one of a database has not ended."""
+unique_among(rollouts.c.ended_at.is_(None), "rollouts_unfinished", rollouts.c.database_id)
+
 Index("jobs_of_database", jobs.c.database_id, jobs.c.created_at, jobs.c.id)

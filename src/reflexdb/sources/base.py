@@ -78,6 +78,22 @@ class TestResult:
     capture: ChangeCaptureReadiness | None = None
 
 
+Key = tuple[int | str, ...]
+"""Values of a key's columns: integers, or the text by which the source knows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Which rows of a table: the first ones in any order, or those with one of these keys."""
+
+    rows: int
+    """At most so many."""
+    columns: tuple[int, ...] = ()
+    """Of the plan; with `keys`."""
+    keys: tuple[Key, ...] = ()
+    """Few enough for one statement; empty for any rows."""
+
+
 class SnapshotReader(Protocol):
     """One consistent view of the source, held open until the context ends."""
 
@@ -94,6 +110,10 @@ class SnapshotReader(Protocol):
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
         """Every row that `where` allows, with the plan's columns in the plan's order and ARROW_TYPES."""
+        ...
+
+    def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
+        """A few of the rows that `read` gives, without the source having to find the others."""
         ...
 
 

@@ -120,6 +120,10 @@ class FollowOptions:
     """Among the servers that replicate (MySQL and MariaDB), 1 to 2**32 - 1."""
     memory: Path | None = None
     """A file of the follower's own, for what it must know after its process ended. Without one, it knows less."""
+    publication: str | None = None
+    """Of what it shares at the source with the followers it succeeds; its own name where there were none."""
+    former: str | None = None
+    """The name of the follower that it succeeds."""
 
 
 class Follower(Protocol):
@@ -157,8 +161,19 @@ class Follower(Protocol):
         """Whether a snapshot at `position` contains `wanted`. Raises InvalidRequest for a position it can't read."""
         ...
 
-    def drop(self) -> None:
-        """Leave nothing at the source: the slot, a publication of ours. Fine where there is nothing."""
+    def succeed(self) -> None:
+        """Before the first use: have at the source what the former follower has there, which may go on, so that a
+        stream can begin wherever the former's could. Raises SourceError where that can't be had; then only a new
+        snapshot leads to a stream."""
+        ...
+
+    def kept_bytes(self) -> int:
+        """How much of its log the source keeps for us alone, at most."""
+        ...
+
+    def drop(self, *, shared: bool = True) -> None:
+        """Leave nothing at the source: the slot and, if `shared` is to go too, the publication. Fine
+        where there is nothing."""
         ...
 
     def close(self) -> None: ...

@@ -40,5 +40,5 @@ def follower(address: SourceAddress, schema: str, options: FollowOptions) -> Fol
     if address.backend is Backend.MYSQL:
         return MySQLFollower(address, options.server_id)
     if address.backend is Backend.POSTGRES:
-        return PostgresFollower(address, schema, options.name, options.memory)
+        return PostgresFollower(address, schema, options)
     return None

@@ -1,6 +1,6 @@
 """The command socket `sync.sock`: one JSON object a line in, one out. Mode 0600, in the instance directory.
 
-    {"cmd":"reload"} {"cmd":"pause"} {"cmd":"resume"} {"cmd":"status"}
+    {"cmd":"reload"} {"cmd":"refresh"} {"cmd":"pause"} {"cmd":"resume"} {"cmd":"status"}
     -> {"ok":true,"paused":false,"state":"ok","lastError":null}   or   {"ok":false,"error":"..."}
 
 The server half runs in the sync process's main thread; `command` is the deployer's half. `pause` is answered once
@@ -75,8 +75,10 @@ def _answer(line: bytes, orders: Orders) -> dict[str, Any]:
         orders.resume()
     elif name == "reload":
         orders.reload()
+    elif name == "refresh":
+        orders.refresh()
     elif name != "status":
-        return {"ok": False, "error": "unknown command; there are reload, pause, resume and status"}
+        return {"ok": False, "error": "unknown command; there are reload, refresh, pause, resume and status"}
     return {"ok": True, "paused": orders.paused, **orders.status}
 
 

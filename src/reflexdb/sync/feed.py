@@ -56,6 +56,7 @@ class Kind(IntEnum):
     QUERY = 0x44
     STATUS = 0x45
     CONFIGURE = 0x46
+    SHAPES = 0x47
     OK = 0x80
     ERROR = 0x81
 
@@ -158,8 +159,24 @@ def status() -> Frame:
     return Frame(Kind.STATUS)
 
 
+def shapes() -> Frame:
+    """What was asked since the last of these."""
+    return Frame(Kind.SHAPES)
+
+
 def configure(log_level: str) -> Frame:
     return _json(Kind.CONFIGURE, {"logLevel": log_level})
+
+
+SHARE_WHOLE = 1000
+"""A share of the new connections is so many of this."""
+
+
+def share(begin: int, end: int, connection_ms: int) -> Frame:
+    """Take the new connections of [begin, end) of SHARE_WHOLE alone, and end those older than `connection_ms` with
+    their next answer (0: none)."""
+    assert 0 <= begin <= end <= SHARE_WHOLE
+    return _json(Kind.CONFIGURE, {"share": {"from": begin, "to": end, "connectionMs": connection_ms}})
 
 
 def no_checkpoint() -> Frame:

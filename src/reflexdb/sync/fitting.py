@@ -23,12 +23,10 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.changes import Redefined
 from reflexdb.sync.backoff import Backoff
 from reflexdb.sync.drift import SchemaChanged, drift
-from reflexdb.sync.settings import replace_file
+from reflexdb.sync.settings import LEFT_NAME, replace_file
 
 TABLES_TOLD_MAX = 20
 """Of those with another definition, so many are named in the status, which must stay small."""
-LEFT_NAME = "left.json"
-"""In the instance directory: names of tables whose rows stay as they are."""
 LOOK_AGAIN_S = (1.0, 30.0)
 """First and longest wait before a table that did not fit is looked at again."""
 

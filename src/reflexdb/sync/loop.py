@@ -109,6 +109,8 @@ class Loop:
         self._log.info("server_found", version=version)
 
     def _work(self, channel: PrivateChannel) -> None:
+        if self._orders.take_refresh():
+            self._schedule.at_once()
         now = time.monotonic()
         loaded = self._version > 0
         work = self._schedule.decide(now, loaded, self._orders.paused, self._orders.take_reload())

@@ -13,12 +13,9 @@ from reflexdb.sources.changes import Follower
 from reflexdb.sync.fitting import Present, present
 from reflexdb.sync.mode import Mode
 from reflexdb.sync.poll import Poll
-from reflexdb.sync.settings import SyncProcessSettings
+from reflexdb.sync.settings import MEMORY_NAME, SyncProcessSettings
 from reflexdb.sync.stream import Stream
 from reflexdb.sync.watch import Watch
-
-MEMORY_NAME = "followed.json"
-"""In the instance directory: what a follower keeps of its source."""
 
 
 def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Callable[[], None]) -> Mode:

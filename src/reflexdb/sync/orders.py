@@ -20,6 +20,7 @@ class Orders:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._reload = threading.Event()
+        self._refresh = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._resting = threading.Event()
         self.status: dict[str, object] = {}
@@ -42,6 +43,17 @@ class Orders:
         self._reload.set()
         self._rouse()
 
+    def refresh(self) -> None:
+        """What is due at the interval is due now."""
+        self._refresh.set()
+        self._rouse()
+
+    def take_refresh(self) -> bool:
+        """Whether a refresh was ordered since the last call."""
+        ordered = self._refresh.is_set()
+        self._refresh.clear()
+        return ordered
+
     def take_reload(self) -> bool:
         """Whether a reload was ordered since the last call."""
         if not self._reload.is_set():
@@ -51,7 +63,7 @@ class Orders:
 
     def pending(self) -> bool:
         """Whether somebody wants something that the loop should look at now."""
-        return self._reload.is_set() or self.paused
+        return self._reload.is_set() or self._refresh.is_set() or self.paused
 
     def wait(self, seconds: float, descriptor: int | None = None) -> None:
         """Sleep until an order comes, the descriptor becomes readable or the time is over."""

@@ -20,6 +20,10 @@ from reflexdb.sources.changes import FollowOptions
 
 SETTINGS_NAME = "sync.json"
 PAUSED_NAME = "sync.paused"
+MEMORY_NAME = "followed.json"
+"""What a follower keeps of its source."""
+LEFT_NAME = "left.json"
+"""Names of tables whose rows stay as they are."""
 SECRET_BYTES_MAX = 64 * 1024
 
 
@@ -52,6 +56,7 @@ class SyncProcessSettings:
         }
         if self.follow is not None:
             document |= {"followName": self.follow.name, "serverId": self.follow.server_id}
+            document |= {"followPublication": self.follow.publication}
         replace_file(directory / SETTINGS_NAME, json.dumps(document).encode())
 
     @classmethod
@@ -69,12 +74,16 @@ class SyncProcessSettings:
                 interval_s=document["intervalS"],
                 safety_net_s=document["safetyNetS"],
                 log_level=document["logLevel"],
-                follow=FollowOptions(document["followName"], document["serverId"])
-                if "followName" in document
-                else None,
+                follow=_follow(document),
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidRequest(f"{directory / SETTINGS_NAME} cannot be read as sync's settings: {exc!r}") from exc
+
+
+def _follow(document: dict[str, Any]) -> FollowOptions | None:
+    if "followName" not in document:
+        return None
+    return FollowOptions(document["followName"], document["serverId"], publication=document.get("followPublication"))
 
 
 def secret_line(address: SourceAddress) -> bytes:

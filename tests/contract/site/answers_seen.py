@@ -48,11 +48,11 @@ def hear(framework: ModuleType) -> None:
 
 
 def _note(seen: dict[str, Any], scope: Any, message: Any) -> None:
-    """A text is told by its head alone: it may go on for as long as a build."""
+    """A text and a file are told by their heads alone: one may go on for as long as a build, the other is large."""
     if message["type"] == "http.response.start":
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]}
         seen.update(method=scope["method"], path=scope["path"], status=message["status"], headers=headers, body="")
-        seen["text"] = headers.get("content-type", "").startswith("text/")
+        seen["text"] = headers.get("content-type", "").startswith(("text/", "application/x-tar"))
         if seen["text"]:
             _tell(seen)
     elif message["type"] == "http.response.body" and not seen["text"]:

@@ -1,6 +1,7 @@
 """Checkpoints between deployments: a new one of the same plan and source begins with what the last one had on disk.
 
     INSTANCE/checkpoint, checkpoint.at        the server's (engine/doc/checkpoint.md); ours to link, never to write
+    INSTANCE/followed.json, left.json         what sync knows of the rows in them; copied beside them
     DATA/checkpoints/<database_id>/           those of a paused database, which has no instance
 
 Files are never changed once they have their name, so links share them safely. The server checks all of it again.
@@ -9,6 +10,7 @@ Files are never changed once they have their name, so links share them safely. T
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sync.settings import SETTINGS_NAME, SyncProcessSettings
+from reflexdb.sync.settings import LEFT_NAME, MEMORY_NAME, SETTINGS_NAME, SyncProcessSettings, replace_file
 
 NAMES = ("checkpoint.at", "checkpoint")
 """The position first: without its checkpoint it means nothing, and the other way around it is only older."""
@@ -62,7 +64,29 @@ def offer(former: Path, instance: Path, plan: Plan, source: SourceAddress) -> bo
 
 
 def _link(source: Path, target: Path) -> bool:
-    """False where there is no checkpoint, or the file system has no links."""
+    """False where there is no checkpoint, or the file system has no links.
+
+    The instance may go on meanwhile. What it remembers of its tables may be newer than the checkpoint, not older;
+    tables that it had left as they were at any time while this was done count as such.
+    """
+    left = _left(source)
+    if _link_rows(source, target):
+        if left := left | _left(source):
+            replace_file(target / LEFT_NAME, json.dumps(sorted(left)).encode())
+        with contextlib.suppress(OSError):  # without it, the tables are read again
+            shutil.copyfile(source / MEMORY_NAME, target / MEMORY_NAME)
+        return True
+    return False
+
+
+def _left(source: Path) -> set[str]:
+    try:
+        return set(json.loads((source / LEFT_NAME).read_bytes()))
+    except FileNotFoundError:
+        return set()
+
+
+def _link_rows(source: Path, target: Path) -> bool:
     try:
         for name in NAMES:
             with contextlib.suppress(FileNotFoundError):

@@ -17,7 +17,7 @@ import structlog
 
 from reflexdb.deploy.base import ApiKeySet
 from reflexdb.deploy.local import listening as sockets
-from reflexdb.deploy.local.layout import Layout
+from reflexdb.deploy.local.layout import Layout, Record
 from reflexdb.deploy.local.running import Running, stop_strays
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sources.base import SourceAddress
@@ -42,6 +42,8 @@ class Database:
         self.serving = False
         """Whether the current server was told to accept since it was started."""
         self.candidate: Running | None = None
+        self.beside: Running | None = None
+        """Runs with a share of the connections, or none; only under `changing`, but for its keys."""
         self.listening: socket.socket | None = None
         self.keys: ApiKeySet | None = None
         self.keys_given = 0
@@ -63,31 +65,43 @@ class Database:
                 running.adopt()
                 with self.lock:
                     self.current, self.serving = running, False
+                    self.beside = self._adopt_beside()
                 self._fetch_listening(running)
                 self._log.info("adopted", deployment_id=record.deployment_id, server=bool(running.server))
             self._adopted = True
 
+    def _adopt_beside(self) -> Running | None:
+        directory = self.layout.beside(self.id)
+        try:
+            beside = Running(directory, Record.load(directory)) if directory is not None else None
+        except (OSError, ValueError):
+            return None
+        if beside is not None:
+            beside.adopt()
+        return beside
+
     def sweep(self) -> None:
-        """Remove every deployment but the current one, processes first."""
+        """Remove every deployment but the current one and what is beside it, processes first."""
         with self.changing:
             self.layout.drop_prepared(self.id)
-            keep = self.current.directory.name if self.current is not None else None
+            kept = {each.directory.name for each in (self.current, self.beside) if each is not None}
             for deployment_id in self.layout.deployments(self.id):
-                if deployment_id != keep:
+                if deployment_id not in kept:
                     directory = self.layout.deployment(self.id, deployment_id)
                     stop_strays(directory)
                     self.layout.remove_deployment(directory)
                     self._log.info("leftover_removed", deployment_id=deployment_id)
-            if keep is None:
+            if not kept:
                 self.layout.remove_database(self.id)
 
     def set_keys(self, keys: ApiKeySet) -> None:
         """The keys in force from now on, at whatever runs. Raises InstanceUnreachable."""
         with self.lock:
             self.keys, self.keys_given = keys, self.keys_given + 1
-            if self.candidate is not None:
-                with contextlib.suppress(InstanceUnreachable):  # it gets them again before it serves
-                    self.candidate.send_keys(keys)
+            for other in (self.candidate, self.beside):
+                if other is not None:
+                    with contextlib.suppress(InstanceUnreachable):  # it gets them again before it serves
+                        other.send_keys(keys)
             if self.current is not None:
                 self.current.send_keys(keys)
 
@@ -122,6 +136,9 @@ class Database:
             if self.current is not None:
                 self.current.release()
                 self.current = None
+            if self.beside is not None:
+                self.beside.release()
+                self.beside = None
             self.close_listening()
             self._adopted = False
 

@@ -18,16 +18,28 @@ from typing import IO
 import structlog
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import ApiKeySet, Deployed, InstanceSpec, Observation, Passed
+from reflexdb.deploy.base import (
+    AT_ONCE,
+    ApiKeySet,
+    Asked,
+    Deployed,
+    InstanceSpec,
+    Observation,
+    Passed,
+    Replacement,
+)
+from reflexdb.deploy.local import beside
 from reflexdb.deploy.local.checkpoints import Kept
 from reflexdb.deploy.local.database import Credentials, Database
 from reflexdb.deploy.local.keeper import Keeper
 from reflexdb.deploy.local.layout import Layout, Record
 from reflexdb.deploy.local.listening import ports_for
 from reflexdb.deploy.local.observation import observe
-from reflexdb.deploy.local.running import Running
+from reflexdb.deploy.local.running import Running, open_channel
 from reflexdb.deploy.local.steps import Deployment, Where
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.errors import Conflict, DeployFailed, InstanceUnreachable, ReflexError
+from reflexdb.sync import feed
 from reflexdb.sync.commands import command
 from reflexdb.sync.settings import set_paused
 
@@ -77,14 +89,21 @@ class LocalDeployer:
         """Where the directory is shared."""
         self._log = structlog.get_logger()
 
-    def deploy(self, spec: InstanceSpec, log: Callable[[str], None], passed: Passed | None = None) -> Observation:
+    def deploy(
+        self,
+        spec: InstanceSpec,
+        log: Callable[[str], None],
+        passed: Passed | None = None,
+        how: Replacement = AT_ONCE,
+    ) -> Observation:
         database = self._database(spec.database_id)
         with database.changing:
             database.cancelled.clear()
             database.adopt()
             database.sweep()
+            beside.end(database)
             try:
-                return Deployment(database, spec, self._store, self._where, log, passed).run()
+                return Deployment(database, spec, self._store, self._where, log, passed, how).run()
             except ValueError as exc:
                 raise DeployFailed("unpack", str(exc)) from exc
 
@@ -92,6 +111,23 @@ class LocalDeployer:
         directory = self._layout.current(database_id)
         record = self._layout.record(database_id)
         return observe(directory, record) if directory is not None and record is not None else None
+
+    def beside(self, database_id: str) -> Observation | None:
+        database = self._database(database_id)
+        database.adopt()
+        return beside.look(database)
+
+    def give_share(self, database_id: str, share: int) -> None:
+        beside.give_share(self._database(database_id), share)
+
+    def call_off(self, database_id: str) -> None:
+        self._database(database_id).cancelled.set()
+
+    def exchange(self, database_id: str, deployment_id: str) -> Observation:
+        return beside.exchange(self._database(database_id), deployment_id)
+
+    def end_beside(self, database_id: str) -> Requests | None:
+        return beside.end(self._database(database_id))
 
     def deployed(self) -> list[Deployed]:
         return [record.deployed() for record in self._records()]
@@ -101,6 +137,7 @@ class LocalDeployer:
         database.cancelled.set()
         with database.changing:
             database.adopt()
+            beside.end(database)
             self._layout.unset_current(database_id)  # from here on the next control plane would finish this
             with database.lock:
                 running, database.current = database.current, None
@@ -128,6 +165,11 @@ class LocalDeployer:
             raise InstanceUnreachable(f"nothing is deployed for database {database_id}")
         database.adopt()
         database.set_keys(keys)
+
+    def shapes(self, database_id: str) -> Asked:
+        with open_channel(self._current(database_id)) as channel:
+            told = channel.request(feed.shapes())
+        return Asked([(each["shape"], each["count"]) for each in told["shapes"]], told["other"])
 
     def reload(self, database_id: str) -> None:
         command(self._current(database_id), "reload")
@@ -264,6 +306,7 @@ def _stop(database: Database) -> None:
     database.cancelled.set()
     with database.changing, contextlib.suppress(ReflexError):
         database.adopt()
+        beside.end(database)
         if database.current is not None:
             database.current.drain()
         database.release()

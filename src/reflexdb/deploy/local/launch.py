@@ -34,6 +34,7 @@ _HANDED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "SSL_CERT_DIR
 
 def start_server(directory: Path, record: Record, listening_fd: int) -> Process:
     """Launch the server on an inherited listening socket. Raises OSError."""
+    (directory / "counts.json").unlink(missing_ok=True)  # of one that ended
     (directory / SOCKET_NAME).unlink(missing_ok=True)  # or a wait for the new one would find the dead one's
     threads = max(1, math.ceil(record.cpu_units / _CPU_UNITS_A_THREAD))
     arguments = [str(directory / record.binary), "--dir", str(directory), "--listen-fd", str(listening_fd)]

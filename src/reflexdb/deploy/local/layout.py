@@ -1,6 +1,7 @@
 """Where deployments are on disk, and which of them serves.
 
     ROOT/<database_id>/current -> <deployment_id>      flipped atomically: the truth after a crash
+    ROOT/<database_id>/beside -> <deployment_id>       one more that runs: it takes a share of the connections, or none
     ROOT/<database_id>/<deployment_id>/                instance.json, the server's binary, sync.json, sockets, logs
 
 Called by everything else in this package. Assumes one control plane at a time; knows no processes.
@@ -20,6 +21,7 @@ from reflexdb.deploy.base import Deployed, InstanceSpec
 from reflexdb.sync.settings import replace_file
 
 CURRENT = "current"
+BESIDE = "beside"
 RECORD = "instance.json"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -97,7 +99,15 @@ class Layout:
 
     def current(self, database_id: str) -> Path | None:
         """The directory of the deployment that serves or should."""
-        link = self.database(database_id) / CURRENT
+        return self._target(database_id, CURRENT)
+
+    def beside(self, database_id: str) -> Path | None:
+        """The directory of the deployment beside it; None where there is none, or it has become the current one."""
+        target = self._target(database_id, BESIDE)
+        return None if target == self.current(database_id) else target
+
+    def _target(self, database_id: str, name: str) -> Path | None:
+        link = self.database(database_id) / name
         try:
             target = self.deployment(database_id, str(link.readlink()))
         except (OSError, ValueError):
@@ -111,6 +121,16 @@ class Layout:
             return Record.load(directory) if directory else None
         except (OSError, ValueError):
             return None
+
+    def set_beside(self, database_id: str, deployment_id: str) -> None:
+        home = self.database(database_id)
+        fresh = home / (BESIDE + ".new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(_checked(deployment_id))
+        fresh.replace(home / BESIDE)
+
+    def unset_beside(self, database_id: str) -> None:
+        (self.database(database_id) / BESIDE).unlink(missing_ok=True)
 
     def prepare_flip(self, database_id: str, deployment_id: str) -> None:
         """Everything about `flip` that may fail for want of space."""
@@ -127,7 +147,8 @@ class Layout:
 
     def drop_prepared(self, database_id: str) -> None:
         """Forget a flip that was prepared and never carried out."""
-        (self.database(database_id) / (CURRENT + ".new")).unlink(missing_ok=True)
+        for name in (CURRENT, BESIDE):
+            (self.database(database_id) / (name + ".new")).unlink(missing_ok=True)
 
     def unset_current(self, database_id: str) -> None:
         (self.database(database_id) / CURRENT).unlink(missing_ok=True)
@@ -140,7 +161,7 @@ class Layout:
 
 
 def _checked(identifier: str) -> str:
-    if not _ID.fullmatch(identifier) or identifier == CURRENT:
+    if not _ID.fullmatch(identifier) or identifier in (CURRENT, BESIDE):
         raise ValueError(f"{identifier!r} cannot be the id of a database or deployment")
     return identifier
 

@@ -12,6 +12,7 @@ from typing import Any
 from reflexdb.deploy.base import Observation
 from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.running import open_channel
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sync import feed
 from reflexdb.sync.settings import is_paused
@@ -42,12 +43,14 @@ def told(record: Record, status: dict[str, Any], *, paused: bool) -> Observation
         snapshot_age_ms=status.get("snapshotAgeMs"),
         swap_count=status.get("swapCount"),
         row_counts=dict(status.get("rowCounts") or {}),
+        table_bytes=dict(status.get("tableBytes") or {}),
         key_use={key: datetime.fromtimestamp(ms / 1000, UTC) for key, ms in (status.get("keyUse") or {}).items() if ms},
         replication_paused=paused,
         sync_state=(status.get("sync") or {}).get("state"),
         at=datetime.now(UTC),
         position=status.get("position") or None,
         sync=status.get("sync") or {},
+        requests=Requests.read(status.get("requests")),
     )
 
 

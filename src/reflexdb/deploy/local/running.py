@@ -7,6 +7,7 @@ deployments or of which one serves.
 from __future__ import annotations
 
 import json
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from reflexdb.deploy.base import ApiKeySet
 from reflexdb.deploy.local import launch, processes
 from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.processes import Process, Role
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sync import feed
@@ -28,6 +30,8 @@ ASK_S = 5.0
 DRAIN_S = 10.0
 """How long a server that is replaced may go on answering what it has begun to."""
 SYNC_END_S = 2.0
+COUNTS_NAME = "counts.json"
+"""What a server leaves behind when it ends (engine/doc/launch.md)."""
 
 
 class Running:
@@ -45,6 +49,8 @@ class Running:
             earlier = self.server if process.role is Role.SERVER else self.sync
             if earlier is not None:
                 earlier.stop(SYNC_END_S)
+            if process.role is Role.SYNC:
+                process.signal(signal.SIGCONT)  # a handover that broke off may have left it at rest
             if process.role is Role.SERVER:
                 self.server = process
             else:
@@ -87,6 +93,23 @@ class Running:
         with self.channel() as channel:
             channel.request(feed.serve())
 
+    def take_share(self, begin: int, end: int, connection_ms: int) -> None:
+        """Take these of the new connections (deploy/base.py, SHARE_WHOLE) alone. Raises InstanceUnreachable, and
+        InstanceRefused where the server is of a version that can't."""
+        with self.channel() as channel:
+            channel.request(feed.share(begin, end, connection_ms))
+
+    def requests(self) -> Requests | None:
+        """What became of its requests; None where it does not say, or not any more."""
+        try:
+            return Requests.read(self.status().get("requests"))
+        except (InstanceUnreachable, feed.InstanceRefused):
+            return None
+
+    def alive(self) -> bool:
+        """Both processes are there."""
+        return all(process is not None and process.alive() for process in (self.server, self.sync))
+
     def smoke(self) -> None:
         """Ask every table for one row. Raises what the server answers, or InstanceUnreachable."""
         plan = SyncProcessSettings.load(self.directory).plan
@@ -96,9 +119,9 @@ class Running:
                 if not isinstance(answer, list):
                     raise InstanceUnreachable(f"the smoke query of table {table.name!r} was answered with no array")
 
-    def drain(self, *, last_checkpoint: bool = True) -> None:
+    def drain(self, *, last_checkpoint: bool = True) -> Requests | None:
         """Let the server finish what it has begun, then make sure that both processes are gone. Without
-        `last_checkpoint` it need not write one that nobody will read."""
+        `last_checkpoint` it need not write one that nobody will read. What became of its requests, where it says so."""
         if self.sync is not None:
             self.sync.stop(SYNC_END_S)
         if self.server is not None and self.server.alive():
@@ -112,6 +135,13 @@ class Running:
             else:
                 self.server.wait(DRAIN_S + 1)
             self.server.stop(1.0)
+        return self._left()
+
+    def _left(self) -> Requests | None:
+        try:
+            return Requests.read(json.loads((self.directory / COUNTS_NAME).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def kill(self) -> None:
         """End both at once: nobody is served by them."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reflexdb.build.base import ImageStore
-from reflexdb.deploy.base import InstanceSpec, Observation, Passed
-from reflexdb.deploy.local import checkpoints
+from reflexdb.deploy.base import AT_ONCE, InstanceSpec, Observation, Passed, Replacement
+from reflexdb.deploy.local import checkpoints, pair
 from reflexdb.deploy.local import listening as sockets
 from reflexdb.deploy.local.checkpoints import Kept
 from reflexdb.deploy.local.database import Database
@@ -26,11 +26,15 @@ from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.logs import last_words
 from reflexdb.deploy.local.observation import told
 from reflexdb.deploy.local.running import Running
+from reflexdb.deploy.requests import Requests
 from reflexdb.model.errors import DeployFailed, ReflexError
+from reflexdb.sync.feed import InstanceRefused
 from reflexdb.sync.settings import SyncProcessSettings, is_paused, set_paused
 
 LOG_EVERY_S = 10.0
 POLL_S = 0.05
+LEAVE_S = 1.5
+"""How long it is waited for that clients leave an instance that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,11 @@ class Deployment:
         where: Where,
         log: Callable[[str], None],
         passed: Passed | None = None,
+        how: Replacement = AT_ONCE,
     ) -> None:
+        self._how = how
+        self._before: Requests | None = None
+        """Of the old instance, before the new one takes over."""
         self._database = database
         self._spec = spec
         self._store = store
@@ -84,12 +92,29 @@ class Deployment:
         except BaseException:
             self._undo()
             raise
-        if old is not None:
-            self._log("Draining the old instance")
-            old.drain(last_checkpoint=False)
-            database.layout.remove_deployment(old.directory)
+        ended = self._part_with(old) if old is not None and old is not database.current else None
         self._where.kept.drop(self._spec.database_id)
-        return told(candidate.record, status, paused=is_paused(candidate.directory))
+        found = told(candidate.record, status, paused=is_paused(candidate.directory))
+        return replace(found, failed=self._failed(candidate, old, ended))
+
+    def _part_with(self, old: Running) -> Requests | None:
+        """What has been replaced stands by, or is drained; then, what became of its requests."""
+        database = self._database
+        if self._how.keep and old.alive():
+            self._log("Keeping the old instance beside the new one")
+            database.beside = old
+            return old.requests()
+        self._log("Draining the old instance")
+        ended = old.drain(last_checkpoint=False)
+        database.layout.remove_deployment(old.directory)
+        return ended
+
+    def _failed(self, candidate: Running, old: Running | None, ended: Requests | None) -> int | None:
+        """Requests that failed at either of the two meanwhile."""
+        taken = candidate.requests()
+        if old is None or taken is None:
+            return None if taken is None else taken.failed
+        return None if ended is None else taken.failed + ended.since(self._before).failed
 
     def _unpack(self) -> Path:
         self._log("Unpacking the image")
@@ -181,22 +206,55 @@ class Deployment:
         return status
 
     def _handover(self, candidate: Running) -> Running | None:
-        """Make the candidate the current deployment. Returns the one it replaces."""
+        """Let the candidate take connections, all or its share. Returns the one that had them."""
         database = self._database
         self._log("Handing over")
         database.refresh_keys()
+        old = database.current
+        self._before = old.requests() if old is not None else None
+        with pair.overtaken(old, candidate) if old is not None else nullcontext():
+            self._take_over(old, candidate)
+            if old is not None and old is not database.current:
+                self._leave(old)
+        return old
+
+    def _take_over(self, old: Running | None, candidate: Running) -> None:
+        database = self._database
         with database.lock:
-            old = database.current
             if old is not None and is_paused(old.directory):
                 set_paused(candidate.directory, True)
             if database.keys is not None:
                 candidate.send_keys(database.keys)
+            if self._how.share is not None and old is not None:
+                self._set_beside(old, candidate, self._how.share)
+                return
             database.layout.prepare_flip(self._spec.database_id, self._spec.deployment_id)
+            if old is not None and self._how.keep:
+                database.layout.set_beside(database.id, old.directory.name)
             candidate.serve()
             self._log("Serving")
             database.layout.flip(self._spec.database_id)
             database.current, database.candidate, database.serving = candidate, None, True
-        return old
+
+    def _set_beside(self, old: Running, candidate: Running, share: int) -> None:
+        database = self._database
+        try:
+            candidate.take_share(0, share, pair.CONNECTION_MS)
+            candidate.serve()
+            pair.share_out(old, candidate, share)
+        except InstanceRefused as exc:
+            raise DeployFailed("handover", f"no share can be given: {exc.message}") from exc
+        database.layout.set_beside(database.id, candidate.directory.name)
+        database.beside, database.candidate = candidate, None
+        self._log(f"Serving {share / 10:g}% of new connections beside the old instance")
+
+    def _leave(self, old: Running) -> None:
+        """From now on the old one shows nothing newer than the new one, until its clients have left it."""
+        if self._how.keep:
+            pair.stand_by(old)
+            pair.await_left(old, LEAVE_S)
+        elif old.sync is not None:
+            old.sync.kill()
 
     def _listen(self) -> socket.socket:
         database, wanted = self._database, self._spec.port
@@ -238,6 +296,7 @@ class Deployment:
             if candidate is not None and candidate is not database.current:
                 candidate.kill()
         database.layout.drop_prepared(database.id)
+        database.layout.unset_beside(database.id)
         database.layout.remove_deployment(self._directory)
         if database.current is None:
             database.close_listening()

@@ -18,7 +18,7 @@ from pymysql.connections import Connection
 
 from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
-from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.base import Some, SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
 from reflexdb.sources.mysql.connect import connect, quoted, translated
 from reflexdb.sources.mysql.stream import ColumnStream
@@ -44,9 +44,28 @@ class MySQLSnapshot:
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
         """Rows in the order the server finds them (by primary key in InnoDB, though nothing promises it)."""
+        return self._rows(table, _select(self._schema, table))
+
+    def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
+        """The first that the server finds, or those of the keys."""
+        return self._rows(table, _select(self._schema, table) + self._chosen(table, wanted))
+
+    def _chosen(self, table: PlannedTable, wanted: Some) -> str:
+        """What follows the statement that reads the whole table. A number as text would be compared as a double."""
+        limit = f" LIMIT {wanted.rows:d}"
+        if not wanted.keys:
+            return limit
+        columns = ", ".join(quoted(table.columns[index].source_name) for index in wanted.columns)
+        keys = ", ".join(f"({', '.join(map(self._literal, key))})" for key in wanted.keys)
+        return f" {'WHERE' if table.where is None else 'AND'} ({columns}) IN ({keys}){limit}"
+
+    def _literal(self, value: int | str) -> str:
+        return f"{value:d}" if isinstance(value, int) else str(self._connection.escape(value))
+
+    def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
         schema = arrow_schema(table)
         with translated(self._address, f"reading table {table.source_name!r}"):
-            stream = ColumnStream(self._connection, _select(self._schema, table))
+            stream = ColumnStream(self._connection, statement)
             try:
                 for columns in stream:
                     arrays = [self._array(table, index, values) for index, values in enumerate(columns)]

@@ -148,8 +148,11 @@ def quoted(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A string for SQL, for the commands that take no bound values."""
-    return "'" + text.replace("'", "''") + "'"
+    """A string for SQL, for the commands that take no bound values; the same however the server reads backslashes."""
+    doubled = text.replace("'", "''")
+    if "\\" not in doubled:
+        return f"'{doubled}'"
+    return " E'" + doubled.replace("\\", "\\\\") + "'"
 
 
 def _refuse_nul(address: SourceAddress, database: str) -> None:
@@ -181,7 +184,12 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         return SourceMissing(
             f"PostgreSQL at {at}{task}: {said} Check the name, and that user {address.user!r} may see it."
         )
-    if state in ("42501",):
+    if state == "42501" and "replication" in said.lower():
+        return SourceDenied(
+            f"PostgreSQL at {at} refused user {address.user!r}{task}: {said}. Run: ALTER ROLE {quoted(address.user)} "
+            "REPLICATION;"
+        )
+    if state == "42501":
         return SourceDenied(
             f"PostgreSQL at {at} refused user {address.user!r}{task}: {said} Run: GRANT SELECT ON ALL TABLES IN SCHEMA "
             f"<schema> TO {quoted(address.user)}; GRANT USAGE ON SCHEMA <schema> TO {quoted(address.user)};"

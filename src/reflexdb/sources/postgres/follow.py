@@ -1,8 +1,9 @@
 """Following one PostgreSQL database by logical replication: what it needs, the exact first view, and the stream.
 
-Slot and publication have one name, the follower's, and belong to it alone: whoever runs a follower gives it a name of
-its own and drops it in the end, since a slot nobody reads keeps the server's log for ever. A publication made by the
-database's owner under the name `reflexdb` is used where we may not make our own.
+The slot has the follower's name and belongs to it alone: whoever runs a follower gives it a name of its own and drops
+it in the end, since a slot nobody reads keeps the server's log for ever. A follower that succeeds another one begins
+with a copy of its slot and shares its publication: a new one would not exist yet at the positions where the copy
+begins. A publication made by the database's owner under the name `reflexdb` is used where we may not make our own.
 """
 
 from __future__ import annotations
@@ -12,14 +13,22 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
-from reflexdb.model.errors import InvalidRequest, SourceData, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import (
+    InvalidRequest,
+    PositionLost,
+    SourceData,
+    SourceError,
+    SourceMissing,
+    SourceUnreachable,
+)
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.changes import FollowOptions
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge, warnings
@@ -29,6 +38,12 @@ from reflexdb.sources.postgres.shapes import Memory, Shape
 from reflexdb.sources.postgres.stream import LogicalStream, Shapes, open_stream
 
 _DROP_LIMIT_S = 10.0
+_SLOTS = """
+    SELECT slot_name, active, pg_wal_lsn_diff(
+             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+             restart_lsn)::bigint
+    FROM pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database()"""
+_COPY_SLOT = "SELECT pg_copy_logical_replication_slot(%s, %s)"
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
 
 
@@ -37,18 +52,20 @@ class PostgresFollower:
 
     mode = "logical"
 
-    def __init__(self, address: SourceAddress, schema: str, name: str, memory: Path | None = None) -> None:
-        """`name` is that of slot and publication: lower-case letters, digits and underscores, at most 50. `memory` is
-        a file of ours."""
-        self._memory = Memory(memory, name)
-        self._remembers = memory is not None
+    def __init__(self, address: SourceAddress, schema: str, options: FollowOptions) -> None:
+        """The options' `name` is the slot's, and the publication's where they name no other."""
+        self._name = options.name
+        self._ours = options.publication or options.name
+        """The publication."""
+        self._former = options.former
+        self._memory = Memory(options.memory, self._ours)
+        self._remembers = options.memory is not None
         self._address = address
         self._schema = schema
-        self._name = name
 
     def preflight(self, plan: Plan) -> tuple[str, ...]:
         with closing(self._catalog(plan)) as catalog:
-            issues = list(judge(catalog, self._name, self._address.user))
+            issues = list(judge(catalog, self._ours, self._idle_slots(catalog), self._address.user))
             database = catalog.place.database
         try:
             with closing(ReplicationConnection(self._address, database)) as connection:
@@ -111,6 +128,8 @@ class PostgresFollower:
         catalog = self._catalog(plan)
         try:
             publication = self._publication(catalog)
+            if not catalog.publishes(publication):
+                raise PositionLost(f"The publication {self._ours!r} does not exist any more: somebody dropped it.")
             connection = ReplicationConnection(self._address, catalog.place.database)
         except BaseException:
             catalog.close()
@@ -124,7 +143,37 @@ class PostgresFollower:
         except ValueError as error:
             raise InvalidRequest(f"The position is not one of PostgreSQL: {error}") from error
 
-    def drop(self) -> None:
+    def succeed(self) -> None:
+        if self._former is None:
+            return
+        _, connection = find(self._address, self._schema)
+        with closing(connection), translated(self._address, "copying our replication slot"):
+            found = connection.execute(_SLOTS, ([self._name, self._former],)).fetchall()
+            if self._name in (name for name, *_ in found):
+                return
+            if not found:
+                raise PositionLost(f"The replication slot {self._former!r} does not exist any more.")
+            try:
+                connection.execute(_COPY_SLOT, (self._former, self._name))
+            except psycopg.errors.ConfigurationLimitExceeded:
+                self._make_room(connection, found)
+                raise
+
+    def _make_room(self, connection: Any, found: list[Any]) -> None:
+        """All slots are in use: that of a former follower that runs no more makes room for a new one."""
+        if not any(active for _, active, _ in found):
+            connection.execute(_DROP_SLOT, (self._former,))
+
+    def kept_bytes(self) -> int:
+        try:
+            _, connection = find(self._address, self._schema)
+        except SourceMissing:
+            return 0
+        with closing(connection), translated(self._address, "looking at our replication slot"):
+            found = connection.execute(_SLOTS, ([self._name],)).fetchall()
+        return sum(kept or 0 for _, _, kept in found)
+
+    def drop(self, *, shared: bool = True) -> None:
         try:
             _, connection = find(self._address, self._schema)
         except SourceMissing:
@@ -137,7 +186,8 @@ class PostgresFollower:
                 connection.execute("SELECT pg_terminate_backend(%s)", (user,))
                 time.sleep(0.05)
             connection.execute(_DROP_SLOT, (self._name,))
-            connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self._name)))
+            if shared:
+                connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self._ours)))
 
     def close(self) -> None:
         """Nothing is held between uses."""
@@ -185,10 +235,10 @@ class PostgresFollower:
     def _publish(self, catalog: Catalog) -> None:
         """Make a publication of all that can be followed, or find the owner's."""
         tables = sql.SQL(", ").join(sql.Identifier(catalog.place.schema, name) for name in sorted(catalog.streamed()))
-        ours = sql.Identifier(self._name)
-        if catalog.publishes(self._name):
+        ours = sql.Identifier(self._ours)
+        if catalog.publishes(self._ours):
             catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
-            if not is_complete(catalog, self._name):
+            if not is_complete(catalog, self._ours):
                 catalog.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(ours, sql.SQL(EVERYTHING)))
         elif not catalog.publishes(OWNERS_PUBLICATION):
             catalog.execute(
@@ -198,7 +248,12 @@ class PostgresFollower:
             )
 
     def _publication(self, catalog: Catalog) -> str:
-        return self._name if catalog.publishes(self._name) else OWNERS_PUBLICATION
+        return self._ours if catalog.publishes(self._ours) else OWNERS_PUBLICATION
+
+    def _idle_slots(self, catalog: Catalog) -> int:
+        """Slots in use that will make room for ours: itself, and a former one that nobody reads any more."""
+        found = [catalog.slot(name) for name in (self._name, self._former) if name is not None]
+        return sum(slot is not None and not slot[2] for slot in found)
 
 
 def _user_of_slot(connection: Any, name: str) -> int | None:

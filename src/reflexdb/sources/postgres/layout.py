@@ -56,9 +56,20 @@ class Layout:
     """The primary key, as indexes into `fields`."""
     width: int
     """How many values a tuple must have for every field to be in it."""
+    readers: tuple[tuple[int, Callable[[Any], Any]], ...]
+    """Of `fields`, place and reader: rows are many, and going through objects costs as much as reading them."""
 
-    def row(self, new: Tuple, old: Tuple | None = None) -> Row:
-        """The planned row. `old` fills in what `new` leaves unchanged. Raises SourceData."""
+    def row(self, new: Tuple, old: Tuple | None = None, *, is_large: bool = False) -> Row:
+        """The planned row. `old` fills in what `new` leaves unchanged; `is_large` says that a value may be larger than
+        can be served. Raises SourceData."""
+        if is_large:
+            return self._row(new, old)
+        try:
+            return tuple([None if (value := new[place]) is None else read(value) for place, read in self.readers])
+        except (TypeError, AttributeError, ValueError, OverflowError):
+            return self._row(new, old)  # an unchanged value, or one that must be named
+
+    def _row(self, new: Tuple, old: Tuple | None) -> Row:
         values: list[Any] = []
         for field in self.fields:
             value = new[field.place]
@@ -143,7 +154,8 @@ def lay_out(
         for column in table.columns
     )
     width = 1 + max(field.place for field in fields)
-    return Layout(index, table, fields, table.primary_key, width)
+    readers = tuple((field.place, field.read) for field in fields)
+    return Layout(index, table, fields, table.primary_key, width, readers)
 
 
 def _plain(error: Exception) -> str:

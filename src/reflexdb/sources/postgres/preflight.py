@@ -32,11 +32,11 @@ _NARROWED = """
     WHERE p.pubname = %s AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)"""
 
 
-def judge(catalog: Catalog, name: str, user: str) -> Iterator[str]:
-    """Everything that stands in the way of following the catalog's plan under `name`."""
+def judge(catalog: Catalog, publication: str, idle_slots: int, user: str) -> Iterator[str]:
+    """Everything that stands in the way of following the catalog's plan by the publication. `idle_slots` are those
+    in use that will make room."""
     settings, slots, may_replicate, role = facts(catalog.execute)
-    own_slot = catalog.slot(name) is not None
-    yield from blocking(settings, slots - own_slot, may_replicate, role)
+    yield from blocking(settings, slots - idle_slots, may_replicate, role)
     version, standby = catalog.execute("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")[0]
     if standby and version < _STANDBY_FROM:
         yield "The server is a standby, which can be followed from PostgreSQL 16 on. Give the primary's address."
@@ -53,7 +53,7 @@ def judge(catalog: Catalog, name: str, user: str) -> Iterator[str]:
             f"Row security hides rows of table {table!r} from user {user!r}, which replication would show. "
             f"Run: ALTER ROLE {quoted(role)} BYPASSRLS;"
         )
-    if not catalog.publishes(name):
+    if not catalog.publishes(publication):
         yield from _publication(catalog, streamed, oids, role, version)
 
 

@@ -18,7 +18,7 @@ from adbc_driver_manager import Error as AdbcError
 
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
-from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.base import Some, SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
 from reflexdb.sources.postgres.connect import literal, quoted, translated
 from reflexdb.sources.postgres.types import select_expression
@@ -76,17 +76,24 @@ class PostgresSnapshot:
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
         """Rows in the order the server finds them."""
+        yield from self._rows(table, self._select(table))
+        self._was_read(table.source_name)
+
+    def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
+        """The first that the server finds, or those of the keys."""
+        return self._rows(table, self._select(table) + _chosen(table, wanted))
+
+    def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
         schema = arrow_schema(table)
         with translated(self._address, f"reading table {table.source_name!r}"):
             cursor = self._connection.cursor()
             try:
-                cursor.execute(self._select(table))
+                cursor.execute(statement)
                 for batch in cursor.fetch_record_batch():
                     arrays = [self._array(table, index, array) for index, array in enumerate(batch.columns)]
                     refuse_large_values(table, arrays)
                     if batch.num_rows:
                         yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
-                self._was_read(table.source_name)
             finally:
                 cursor.close()
 
@@ -109,3 +116,14 @@ class PostgresSnapshot:
         )
         statement = f"SELECT {columns} FROM {quoted(self._schema)}.{quoted(table.source_name)}"  # noqa: S608 - quoted
         return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
+
+
+def _chosen(table: PlannedTable, wanted: Some) -> str:
+    """What follows the statement that reads the whole table. A literal of no type takes that of what it is compared
+    with, so that every key is written as text."""
+    limit = f" LIMIT {wanted.rows:d}"
+    if not wanted.keys:
+        return limit
+    columns = ", ".join(quoted(table.columns[index].source_name) for index in wanted.columns)
+    keys = ", ".join(f"({', '.join(literal(str(value)) for value in key)})" for key in wanted.keys)
+    return f" {'WHERE' if table.where is None else 'AND'} ({columns}) IN ({keys}){limit}"

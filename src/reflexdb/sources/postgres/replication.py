@@ -17,12 +17,13 @@ from psycopg import errors as pg_errors
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from reflexdb.model.errors import SourceUnreachable
+from reflexdb.model.errors import PositionLost, SourceUnreachable
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.postgres.connect import literal, parameters, quoted, translated
+from reflexdb.sources.postgres.connect import literal, parameters, quoted, translate, translated
 
 _MICROS_TO_2000 = 946_684_800_000_000
 _SETTINGS = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
+_FOLLOWING = "following its changes"
 _CREATE_LIMIT_S = 120.0
 """A slot begins when every transaction that writes at the time has ended."""
 _WAL = struct.Struct(">QQQ")
@@ -95,14 +96,24 @@ class ReplicationConnection:
             pq.ExecStatus.COPY_BOTH,
         )
 
-    def receive(self, timeout_s: float) -> memoryview | Heartbeat | None:
+    def at_hand(self) -> bytes | Heartbeat | None:
+        """The next message's payload, or a heartbeat, if it has come already. Costs no system call."""
+        try:
+            size, data = self._pg.get_copy_data(1)
+            if size < 0:
+                self._ended()
+        except psycopg.Error as error:
+            raise translate(error, self._address, _FOLLOWING) from error
+        return self._unpack(data) if size > 0 else None
+
+    def receive(self, timeout_s: float) -> bytes | Heartbeat | None:
         """The next message's payload, or a heartbeat; None where nothing came in time."""
         give_up = time.monotonic() + timeout_s
-        with translated(self._address, "following its changes"):
+        with translated(self._address, _FOLLOWING):
             while True:
                 size, data = self._pg.get_copy_data(1)
                 if size > 0:
-                    return self._unpack(memoryview(data))
+                    return self._unpack(data)
                 if size < 0:
                     self._ended()
                 rest = give_up - time.monotonic()
@@ -118,9 +129,9 @@ class ReplicationConnection:
             self._pg.put_copy_data(_STATUS.pack(b"r", position, position, position, clock, 0))
             self._pg.flush()
 
-    def _unpack(self, data: memoryview) -> memoryview | Heartbeat:
+    def _unpack(self, data: memoryview) -> bytes | Heartbeat:
         if data[0] == 0x77:  # w: WAL data after its own position, the server's and the server's clock
-            return data[1 + _WAL.size :]
+            return bytes(data[1 + _WAL.size :])
         if data[0] == 0x6B:  # k
             end, clock, reply = _KEEPALIVE.unpack_from(data, 1)
             return Heartbeat(end, clock + _MICROS_TO_2000, bool(reply))
@@ -130,7 +141,12 @@ class ReplicationConnection:
         """The copy is over: say why."""
         result = self._pg.get_result()
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-            raise pg_errors.error_from_result(result)
+            error = pg_errors.error_from_result(result)
+            if isinstance(error, pg_errors.UndefinedObject) and "publication" in str(error):
+                raise PositionLost(
+                    f"PostgreSQL can't tell the changes after the position: {error}. The publication is younger."
+                ) from error
+            raise error
         raise psycopg.OperationalError("the server ended the replication; it is shutting down or was promoted")
 
     def _run(self, command: str, expected: pq.ExecStatus = pq.ExecStatus.TUPLES_OK) -> Any:

@@ -80,7 +80,7 @@ class Memory:
     """One follower's."""
 
     def __init__(self, path: Path | None, name: str) -> None:
-        """`name` is the slot's: what was remembered of another one does not count."""
+        """`name` is the publication's: what was remembered of another one does not count."""
         self._path, self._name = path, name
         self._read: dict[int, dict[str, Shape]] = {}
         """By a view's position: tables read in it."""
@@ -113,7 +113,7 @@ class Memory:
         with contextlib.suppress(OSError):  # what is not remembered is read again
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
-                json.dump({"slot": self._name, "tables": tables}, stream)
+                json.dump({"publication": self._name, "tables": tables}, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             fresh.replace(path)
@@ -124,7 +124,7 @@ def _load(path: Path | None, name: str) -> dict[str, list[tuple[int, Shape]]]:
         return {}
     try:
         document = json.loads(path.read_bytes())
-        if document["slot"] != name:
+        if document.get("publication", document.get("slot")) != name:
             return {}
         return {
             table: [(int(view), Shape.of(shape)) for view, shape in known]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from reflexdb.model.errors import PositionLost, SourceData, SourceError, SourceUnreachable
 from reflexdb.model.plan import Plan
+from reflexdb.sources.batching import VALUE_BYTES
 from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Row, Rows, Stale, Truncated
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
@@ -67,6 +68,8 @@ class LogicalStream:
         """Tables of which this transaction has said that they are stale."""
         self._frozen: set[int] = set()
         self._skipping = False
+        self._is_large = False
+        """Whether the message may hold a value that can't be served."""
         self._in_transaction = False
         self._beat: Heartbeat | None = None
         """The last that moved nothing yet, because it came too soon: the server may say no more for long."""
@@ -86,11 +89,11 @@ class LogicalStream:
             rest = give_up - time.monotonic()
             message = self._connection.receive(max(0.0, rest if self._beat is None else min(rest, self._early_s())))
             self._acknowledge()
+            while isinstance(message, bytes):
+                self._take(message)
+                message = None if self._ready else self._connection.at_hand()
             if isinstance(message, Heartbeat):
                 self._heard(message)
-            elif message is not None:
-                self._take(bytes(message))
-                continue
             self._move()
             if time.monotonic() >= give_up and not self._ready:
                 return None
@@ -135,6 +138,7 @@ class LogicalStream:
             self._commit(beat.end, beat.clock_us)
 
     def _take(self, data: bytes) -> None:
+        self._is_large = len(data) > VALUE_BYTES
         try:
             message = pgoutput.decode(data)
         except pgoutput.Undecodable as error:
@@ -187,10 +191,12 @@ class LogicalStream:
             return
         if layout.table in self._frozen:
             return
-        if any(values is not None and len(values) < layout.width for values in (key, new)):
+        if (key is not None and len(key) < layout.width) or (new is not None and len(new) < layout.width):
             raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
-        row = layout.row(new, old) if new is not None else None
-        part = self._parts.setdefault(layout.table, Rows(layout.table))
+        row = layout.row(new, old, is_large=self._is_large) if new is not None else None
+        part = self._parts.get(layout.table)
+        if part is None:
+            part = self._parts[layout.table] = Rows(layout.table)
         part.ops.append(op)
         part.keys.append(None if op is Op.INSERT else layout.key_of(key or new or []))
         part.rows.append(row)

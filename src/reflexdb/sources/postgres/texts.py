@@ -10,12 +10,13 @@ import re
 import struct
 import uuid
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from reflexdb.model.storage import Storage
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_EPOCH_MOMENT = datetime(1970, 1, 1)  # noqa: DTZ001 - texts are in UTC already
 _DAY_US = 86_400_000_000
 _DATE = re.compile(r"(\d{4,})-(\d\d)-(\d\d)( BC)?")
 _MOMENT = re.compile(r"(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:\+00)?( BC)?")
@@ -61,6 +62,13 @@ def _days(text: bytes) -> int:
 
 
 def _micros(text: bytes) -> int:
+    if text[10:11] == b" " and text[4:5] == b"-" and len(text) > 18:  # nearly all are within Python's calendar
+        try:
+            since = datetime.fromisoformat(text.removesuffix(b"+00").decode()) - _EPOCH_MOMENT
+        except (ValueError, TypeError):
+            pass
+        else:
+            return since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
     if text in (b"infinity", b"-infinity"):
         return _LAST_US if text == b"infinity" else -_LAST_US - 1
     found = _MOMENT.fullmatch(text.decode())

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
+from reflexdb.sources.base import Some
 from reflexdb.sources.batching import arrow_schema, has_variable, row_chunks, split, too_large
 from reflexdb.sources.sqlite.connect import translate
 from reflexdb.sources.sqlite.introspect import quoted
@@ -41,18 +42,28 @@ class SQLiteSnapshot:
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
         """Rows in the table's own order."""
+        yield from self._rows(table, _select(table))
+
+    def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
+        """The first in the table's own order, or those of the keys."""
+        values = [value for key in wanted.keys for value in key]
+        yield from self._rows(table, _select(table) + _chosen(table, wanted), values)
+
+    def _rows(self, table: PlannedTable, statement: str, values: Sequence[Value] = ()) -> Iterator[pa.RecordBatch]:
         schema = arrow_schema(table)
         cursor = self._connection.cursor()
         try:
-            for rows in self._chunks(table, cursor):
+            for rows in self._chunks(table, cursor, statement, values):
                 arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
                 yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
         finally:
             cursor.close()
 
-    def _chunks(self, table: PlannedTable, cursor: sqlite3.Cursor) -> Iterator[list[Sequence[Value]]]:
+    def _chunks(
+        self, table: PlannedTable, cursor: sqlite3.Cursor, statement: str, values: Sequence[Value]
+    ) -> Iterator[list[Sequence[Value]]]:
         try:
-            cursor.execute(_select(table))
+            cursor.execute(statement, values)
             yield from row_chunks(cursor.fetchmany, has_variable(table))
         except sqlite3.DataError as error:  # "string or blob too big"
             raise too_large(table, self._find_large(table)) from error
@@ -117,6 +128,18 @@ def _select(table: PlannedTable, only: str | None = None) -> str:
     chosen = ", ".join(f"{name}.{quoted(column)}" for column in columns)  # without the table, "gone" is a string
     statement = f"SELECT {chosen} FROM {name}"  # noqa: S608 - quoted
     return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
+
+
+def _chosen(table: PlannedTable, wanted: Some) -> str:
+    """What follows the statement that reads the whole table; its values are bound."""
+    limit = f" LIMIT {wanted.rows:d}"
+    if not wanted.keys:
+        return limit
+    name = quoted(table.source_name)
+    columns = ", ".join(f"{name}.{quoted(table.columns[index].source_name)}" for index in wanted.columns)
+    one = f"({', '.join('?' * len(wanted.columns))})"
+    keys = ", ".join([one] * len(wanted.keys))
+    return f" {'WHERE' if table.where is None else 'AND'} ({columns}) IN (VALUES {keys}){limit}"
 
 
 def now() -> datetime:

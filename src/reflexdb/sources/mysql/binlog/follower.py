@@ -106,7 +106,13 @@ class MySQLFollower:
             f"Position {wanted[:100]!r} is of another form than the source's, which is like {position[:100]!r}."
         )
 
-    def drop(self) -> None:
+    def succeed(self) -> None:
+        """A position of the log is anybody's."""
+
+    def kept_bytes(self) -> int:
+        return 0
+
+    def drop(self, *, shared: bool = True) -> None:
         """Nothing is kept at the server for a reader of its log."""
 
     def close(self) -> None:

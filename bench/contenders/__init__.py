@@ -1,0 +1,1 @@
+"""Those who answer the same questions from the same rows, ReflexDB among them. One module each."""

@@ -135,7 +135,7 @@ def test_a_checkpoint_over_the_memory_cap_is_refused_by_name(cli: Cli, tmp_path:
 HEADS = {
     "no checkpoint": (0, b"SQLite f"),
     "another order of bytes": (8, bytes([1, 2, 3, 4])),
-    "another version": (12, struct.pack("<I", 2)),
+    "another version": (12, struct.pack("<I", 1)),
     "another plan": (16, b"\xff" * 32),
     "another compiler": (48, b"\xff" * 8),
 }

@@ -14,6 +14,7 @@ from reflexdb.sync import feed
 from reflexdb.sync.change_frames import changes, changes_begin, changes_commit
 from tests.engine.plans import PLAN, USERS
 from tests.engine.serving import LIMIT_S, SECRET, THREAD_FLAGS, Server, compile_server, get, post
+from tests.engine.test_live import Live
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -83,6 +84,94 @@ def test_groups_of_changes_race_with_no_query_and_are_never_seen_in_part(checked
             thread.join()
 
     assert sums == {1000}
+
+
+CHILDREN = 2000
+MANY: dict[str, list[dict[str, object]]] = {
+    "users": [{"id": 1}],
+    "posts": [{"id": i, "user_id": 1, "title": f"p{i}"} for i in range(1, CHILDREN + 1)],
+}
+FOREVER = 'posts { user { posts(title = "none") { id } } }'
+LONG = 'posts(LIMIT 20) { user { posts(title = "p7") { id } } }'
+ANSWER = [{"user": {"posts": [{"id": 7}]}}] * 20
+
+
+def test_long_queries_clients_that_leave_them_and_swaps_race_nowhere(checked_program: Path) -> None:
+    stop = threading.Event()
+    answers: list[object] = []
+
+    def stay(server: Server) -> None:
+        with server.client() as client:
+            while not stop.is_set():
+                answers.append(client.ask(post(LONG)).json())
+
+    def leave(server: Server) -> None:
+        while not stop.is_set():
+            with server.client() as client:
+                client.send(post(FOREVER, extra="Accept: text/csv, application/json\r\n"))
+                assert server.ask(post("posts(id = 3) { title }")).json() == [{"title": "p3"}]
+
+    def follow(server: Server) -> None:
+        while not stop.is_set():
+            with Live(server, LONG) as live:
+                answers.append(live.rows())
+
+    with Server(checked_program).ready(MANY) as server:
+        threads = [threading.Thread(target=work, args=(server,)) for work in (stay, stay, leave, leave, follow)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            server.load(MANY)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.orders.request(feed.drain(1000))
+
+        assert server.process.wait(LIMIT_S) == 0
+    assert answers
+    assert all(answer == ANSWER for answer in answers)
+
+
+def test_what_waits_follows_streams_or_is_written_down_races_with_no_swap(checked_program: Path) -> None:
+    stop = threading.Event()
+    done = dict.fromkeys(("waits", "follows", "streams"), 0)
+
+    def waits(server: Server) -> None:
+        version = 1
+        while not stop.is_set():
+            extra = f"X-ReflexDB-Min-Position: {version + 1}\r\nX-ReflexDB-Wait-Ms: 200\r\n"
+            answer = server.ask(post("users { n: count() }", extra=extra))
+            version = int(answer.headers["x-reflexdb-version"])
+            done["waits"] += answer.status == 200
+
+    def follows(server: Server) -> None:
+        with Live(server, "users { n: count() }") as live:
+            while not stop.is_set():
+                done["follows"] += "data" in live.event()
+
+    def streams(server: Server) -> None:
+        while not stop.is_set():
+            with server.client() as client:
+                client.send(post("posts { * }", extra="Accept: application/x-ndjson\r\nAccept-Encoding: gzip\r\n"))
+                assert client.answer(head_only=True).status == 200
+                while client.chunk():
+                    pass
+            done["streams"] += 1
+
+    with Server(checked_program, "--checkpoint-s", "1").ready(MANY) as server:
+        threads = [threading.Thread(target=work, args=(server,)) for work in (waits, waits, follows, streams, streams)]
+        for thread in threads:
+            thread.start()
+        count = 1
+        while not stop.is_set():
+            count += 1
+            server.load({**MANY, "users": [{"id": i} for i in range(1, count)]})
+            written = server.orders.request(feed.status())["checkpoint"]["written"]
+            if count > 10 and min(done.values()) > 3 and written > 1:
+                stop.set()
+                server.load({**MANY, "users": []})  # whoever follows hears of it, and ends
+        for thread in threads:
+            thread.join()
 
 
 def moves(dice: random.Random, ages: dict[int, int]) -> Rows:

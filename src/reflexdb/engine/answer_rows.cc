@@ -17,12 +17,13 @@ constexpr size_t kBatch = 1024;
 }  // namespace
 
 AnswerRows::AnswerRows(const SchemaDef& schema, SnapshotPtr snapshot, std::unique_ptr<const ast::Query> query,
-                       std::unique_ptr<Plan> plan, const Limits& limits)
+                       std::unique_ptr<Plan> plan, const Limits& limits, Patience patience)
     : schema_(schema),
       snapshot_(std::move(snapshot)),
       query_(std::move(query)),
       plan_(std::move(plan)),
       limits_(limits),
+      patience_(patience),
       table_(snapshot_->table(plan_->root.table)),
       ticker_(limits.max_query_ms),
       filter_(*snapshot_, plan_->operands, &ticker_),
@@ -32,7 +33,9 @@ AnswerRows::AnswerRows(const SchemaDef& schema, SnapshotPtr snapshot, std::uniqu
 AnswerRows::~AnswerRows() = default;
 
 bool AnswerRows::check() {
-  if (error_.ok() && ticker_.expired()) {
+  if (error_.ok() && ticker_.impatient()) {
+    error_ = takes_longer();
+  } else if (error_.ok() && ticker_.expired()) {
     error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) +
                          " ms allowed.");
   }
@@ -41,9 +44,8 @@ bool AnswerRows::check() {
 
 bool AnswerRows::next(std::vector<uint32_t>* rows) {
   rows->clear();
-  ticker_ = Ticker(limits_.max_query_ms);
-  if (!begun_) begin();
-  begun_ = true;
+  ticker_ = Ticker(limits_.max_query_ms, std::exchange(patience_, {}));
+  if (!std::exchange(begun_, true)) begin();
   if (!check()) return false;
   if (listed_) {
     const size_t end = std::min(list_.size(), at_ + kBatch);
@@ -73,7 +75,7 @@ void AnswerRows::begin_list() {
   const PlanSelection& root = plan_->root;
   if (left_ == 0) return;
   const bool paged = root.page != nullptr && root.page->has_after;
-  const bool found = candidates(schema_, *snapshot_, *plan_, &scratch_);
+  const bool found = candidates(schema_, *snapshot_, *plan_, &ticker_, &scratch_);
   const bool tested = !root.filtered || (found && root.access.exact);
   const uint64_t wanted = root.in_row_order() ? rows_wanted(root) : table_.rows;
   const auto keep = [&](uint32_t row) {
@@ -90,6 +92,7 @@ void AnswerRows::begin_list() {
   if (!root.related_order.empty()) {
     order_related(*snapshot_, root.table, root.related_order, rows_wanted(root), &ticker_, &list_);
   } else if (!root.in_row_order()) {
+    if (!ticker_.spend_at_once(list_.size())) return;
     order_rows(table_, root, &list_);
   }
   cut(&list_);
@@ -102,7 +105,7 @@ void AnswerRows::begin_groups() {
   listed_ = true;
   const PlanSelection& root = plan_->root;
   groups_ = std::make_unique<Groups>(*root.grouping, *snapshot_, root.table);
-  const bool found = candidates(schema_, *snapshot_, *plan_, &scratch_);
+  const bool found = candidates(schema_, *snapshot_, *plan_, &ticker_, &scratch_);
   const bool tested = !root.filtered || (found && root.access.exact);
   const auto add = [&](uint32_t row) {
     if (!error_.ok() || !ticker_.spend(1)) return;

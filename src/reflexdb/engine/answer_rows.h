@@ -46,14 +46,14 @@ class AnswerRows {
  public:
   // Requires: `plan` has one selection, bound from `query`, which is kept with it.
   AnswerRows(const SchemaDef& schema, SnapshotPtr snapshot, std::unique_ptr<const ast::Query> query,
-             std::unique_ptr<Plan> plan, const Limits& limits);
+             std::unique_ptr<Plan> plan, const Limits& limits, Patience patience);
   ~AnswerRows();
 
   // Puts the next rows into `*rows` in place of what is there; perhaps none yet. False: there are no more. A
   // row is whatever json() and value() take.
   bool next(std::vector<uint32_t>* rows);
   // limit_exceeded, once something went over a limit; then next() is false. Limits hold for the way to the
-  // next rows, and for each row.
+  // next rows, and for each row. takes_longer, where patience for the first of them was over.
   const QueryError& error() const { return error_; }
 
   // Where the next page starts; empty where there is none. Known from the first next() on.
@@ -79,6 +79,7 @@ class AnswerRows {
   std::unique_ptr<const ast::Query> query_;
   std::unique_ptr<Plan> plan_;
   Limits limits_;
+  Patience patience_;  // on the way to the first rows
   const Table& table_;
   Ticker ticker_;
   Filter filter_;

@@ -121,13 +121,18 @@ void flip(uint32_t count, uint64_t* out) {
   for (uint32_t w = 0; w * 64 < count; ++w) out[w] = ~out[w];
 }
 
-void fixed_loop(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
-                bool negated, uint64_t* out) {
-  const uint8_t* values = chunk.fixed.data() + static_cast<size_t>(first) * fixed_width(storage);
+void fixed_loop(const Operand& operand, Storage storage, const uint8_t* values, uint32_t count, bool negated,
+                uint64_t* out) {
 #ifdef __x86_64__
   if (has_avx2()) return with_avx2(operand, storage, values, count, negated, out);
 #endif
   baseline(operand, storage, values, count, negated, out);
+}
+
+void fixed_loop(const Operand& operand, Storage storage, const Chunk& chunk, uint32_t first, uint32_t count,
+                bool negated, uint64_t* out) {
+  fixed_loop(operand, storage, chunk.fixed.data() + static_cast<size_t>(first) * fixed_width(storage), count,
+             negated, out);
 }
 
 // Whether the column's width can carry the value.
@@ -168,7 +173,7 @@ bool test_few(const Operand& operand, Storage storage, const Chunk& chunk, uint3
     }
     return true;
   }
-  const bool texts = kind == KeyClass::kBytes && !chunk.offsets.empty();
+  const bool texts = kind == KeyClass::kBytes && !chunk.offsets.empty() && !chunk.has_codes();
   if (!texts || operand.strings.size() > kFewValues || operand.strings.contains("")) return false;
   std::memset(out, 0, words * 8);
   for (const std::string_view text : operand.strings) {
@@ -191,7 +196,8 @@ bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, ui
   }
   if (operand.kind != Operand::Kind::kRange) return false;
   if (kind == KeyClass::kBytes) {
-    if (!is_equality(operand) || chunk.offsets.empty() || operand.low_bytes.empty()) return false;
+    if (!is_equality(operand) || chunk.offsets.empty() || chunk.has_codes()) return false;
+    if (operand.low_bytes.empty()) return false;
     equal_texts(operand.low_bytes, chunk, first, count, out);
   } else if (kind == KeyClass::kInteger && operand.none) {
     std::memset(out, 0, (count + 63) / 64 * 8);
@@ -203,6 +209,49 @@ bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, ui
   }
   if (negated) flip(count, out);
   return true;
+}
+
+namespace {
+
+template <typename Code>
+void look_up(const std::vector<uint8_t>& matches, const Code* codes, uint32_t count, uint64_t* out) {
+  const uint8_t* const found = matches.data();
+  for (uint32_t base = 0; base < count; base += 64) {
+    const uint32_t n = std::min<uint32_t>(64, count - base);
+    uint8_t flags[64] = {};
+    for (uint32_t i = 0; i < n; ++i) flags[i] = found[codes[base + i]];
+    out[base / 64] = pack(flags);
+  }
+}
+
+}  // namespace
+
+void CodeMatches::find_run() {
+  const auto begin = std::find(by_code.begin(), by_code.end(), uint8_t{1});
+  const auto end = std::find(begin, by_code.end(), uint8_t{0});
+  first = static_cast<uint64_t>(begin - by_code.begin());
+  count = static_cast<uint64_t>(end - begin);
+  run = std::find(end, by_code.end(), uint8_t{1}) == by_code.end();
+}
+
+void test_codes(const CodeMatches& matches, const Chunk& chunk, uint32_t first, uint32_t count,
+                uint64_t* out) {
+  assert(chunk.has_codes() && matches.by_code.size() == chunk.entries());
+  const bool narrow = !chunk.codes.empty();
+  if (matches.run && matches.count == 0) {
+    std::memset(out, 0, (count + 63) / 64 * 8);
+  } else if (matches.run) {  // as one value is, and often those of few
+    Operand range;
+    range.low = matches.first;
+    range.span = matches.count - 1;
+    const auto* codes = narrow ? chunk.codes.data() + first
+                               : reinterpret_cast<const uint8_t*>(chunk.wide_codes.data() + first);
+    fixed_loop(range, narrow ? Storage::kBool : Storage::kI16, codes, count, false, out);
+  } else if (narrow) {
+    look_up(matches.by_code, chunk.codes.data() + first, count, out);
+  } else {
+    look_up(matches.by_code, chunk.wide_codes.data() + first, count, out);
+  }
 }
 
 }  // namespace reflex

@@ -10,7 +10,7 @@ namespace reflex {
 class Body {
  public:
   static constexpr size_t kPieceBytes = 64 << 10;  // about; one row's text is never cut
-  static constexpr int64_t kSliceNs = 4'000'000;   // after which a piece is handed out as it is
+  static constexpr int64_t kSliceNs = 1'000'000;   // after which a piece is handed out as it is
 
   enum class State : uint8_t {
     kMore,

@@ -1,32 +1,45 @@
 #include "chain.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <mutex>
 
 namespace reflex {
 
-Chain::Spare& Chain::spare() {
-  static thread_local Spare blocks;
-  return blocks;
+namespace {
+
+// The blocks that nobody uses. Once per 256 KiB of answer, so that the lock costs nothing.
+struct SpareBlocks {
+  std::mutex mutex;
+  std::array<std::unique_ptr<char[]>, Chain::kKept> blocks;  // by mutex
+  size_t count = 0;                                          // by mutex
+};
+
+SpareBlocks& spare_blocks() {
+  static SpareBlocks spare;
+  return spare;
 }
 
+}  // namespace
+
 void Chain::give_back(Block block) {
-  Spare& kept = spare();
-  // The room for them all was taken with the first block, so nothing is thrown here; a thread that only ever
-  // gives back keeps none.
-  if (kept.size() < kept.capacity()) kept.push_back(std::move(block.bytes));
+  SpareBlocks& spare = spare_blocks();
+  std::lock_guard lock(spare.mutex);
+  if (spare.count < kKept) spare.blocks[spare.count++] = std::move(block.bytes);
+}
+
+// Null where there is none.
+std::unique_ptr<char[]> Chain::take_spare() {
+  SpareBlocks& spare = spare_blocks();
+  std::lock_guard lock(spare.mutex);
+  return spare.count == 0 ? nullptr : std::move(spare.blocks[--spare.count]);
 }
 
 char* Chain::add() {
-  Spare& kept = spare();
-  kept.reserve(kKept);
   blocks_.emplace_back();
-  if (kept.empty()) {
-    blocks_.back().bytes.reset(new char[kBlock]);
-  } else {
-    blocks_.back().bytes = std::move(kept.back());
-    kept.pop_back();
-  }
+  blocks_.back().bytes = take_spare();
+  if (blocks_.back().bytes == nullptr) blocks_.back().bytes.reset(new char[kBlock]);
   return blocks_.back().bytes.get();
 }
 

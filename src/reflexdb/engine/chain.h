@@ -2,7 +2,7 @@
 // are sent is free for the next.
 //
 // A Chain belongs to whoever holds it and may be moved; not to be used by two threads at once. Spare blocks
-// are kept by each thread for its next chain, up to kKept.
+// are kept for the next chain of any thread, up to kKept: who fills a chain is often not who empties it.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace reflex {
 class Chain {
  public:
   static constexpr size_t kBlock = 256 << 10;
-  static constexpr size_t kKept = 64;  // spare blocks of a thread: 16 MiB
+  static constexpr size_t kKept = 128;  // spare blocks: 32 MiB
 
   Chain() = default;
   Chain(Chain&& from) noexcept { *this = std::move(from); }
@@ -53,8 +53,7 @@ class Chain {
     std::unique_ptr<char[]> bytes;
     size_t used = 0;
   };
-  using Spare = std::vector<std::unique_ptr<char[]>>;
-  static Spare& spare();
+  static std::unique_ptr<char[]> take_spare();
   static void give_back(Block block);
 
   std::vector<Block> blocks_;

@@ -27,6 +27,8 @@ void chunk_parts(Archive& archive, ChunkType& chunk) {
   archive.part(chunk.offsets);
   archive.part(chunk.wide_offsets);
   archive.part(chunk.bytes);
+  archive.part(chunk.codes);
+  archive.part(chunk.wide_codes);
   archive.part(chunk.valid);
   archive.part(chunk.escape);
 }
@@ -127,16 +129,31 @@ bool are_rows_or_none(const Paged<uint32_t, 12>& values, uint32_t rows) {
 
 bool bits_fit(const Bits& bits, uint32_t rows) { return bits.empty() || bits.size() == (rows + 63) / 64; }
 
+// All rows have a code, and every code an entry; or there are none of this width.
+template <typename Code>
+bool codes_fit(const std::vector<Code>& codes, const Chunk& chunk, uint32_t rows) {
+  uint32_t largest = 0;
+  for (const Code code : codes) largest = std::max<uint32_t>(largest, code);
+  return codes.empty() || (codes.size() == rows && largest < chunk.entries());
+}
+
 bool is_sound(const Chunk& chunk, uint32_t width, uint32_t rows) {
   if (chunk.rows != rows || !bits_fit(chunk.valid, rows) || !bits_fit(chunk.escape, rows)) return false;
-  if (width != 0) return chunk.fixed.size() == static_cast<size_t>(rows) * width && chunk.offsets.empty();
+  if (width != 0) {
+    return chunk.fixed.size() == static_cast<size_t>(rows) * width && chunk.offsets.empty() &&
+           !chunk.has_codes();
+  }
+  if (!chunk.codes.empty() && !chunk.wide_codes.empty()) return false;
   if (!chunk.wide_offsets.empty()) {
+    if (chunk.has_codes()) return false;
     const auto& ends = chunk.wide_offsets;
     return chunk.offsets.empty() && ends.size() == rows + uint64_t{1} && ends[0] == 0 &&
            std::is_sorted(ends.begin(), ends.end()) && ends.back() == chunk.bytes.size();
   }
-  return chunk.offsets.size() == rows + uint64_t{1} && chunk.offsets[0] == 0 && ascends(chunk.offsets) &&
-         chunk.offsets.back() == chunk.bytes.size();
+  if (chunk.offsets.empty() || chunk.offsets[0] != 0 || !ascends(chunk.offsets)) return false;
+  if (chunk.offsets.back() != chunk.bytes.size()) return false;
+  if (!chunk.has_codes()) return chunk.offsets.size() == rows + uint64_t{1};
+  return codes_fit(chunk.codes, chunk, rows) && codes_fit(chunk.wide_codes, chunk, rows);
 }
 
 // Every row that a lookup may come to is there, and every lookup ends.

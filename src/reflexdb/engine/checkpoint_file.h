@@ -25,7 +25,7 @@ uint64_t checksum(const void* data, size_t size, uint64_t seed);
 struct CheckpointHead {
   std::array<char, 8> magic{'R', 'F', 'X', 'C', 'H', 'K', 'P', 'T'};
   uint32_t byte_order = 0x01020304;
-  uint32_t format = 1;
+  uint32_t format = 2;
   std::array<uint8_t, 32> fingerprint{};
   uint64_t hashes = 0;  // what this build's key hashes are like: indexes are stored as they are
   CheckpointId id{};    // of this file alone

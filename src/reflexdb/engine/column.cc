@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "dictionary.h"
+
 namespace reflex {
 
 static_assert(kChunkRows % 64 == 0, "a chunk's bits fill whole words");
@@ -36,7 +38,8 @@ bool needs_escape(std::string_view text) {
 
 uint64_t Chunk::memory() const {
   return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
-         bytes.capacity() + (valid.capacity() + escape.capacity()) * 8 + views.capacity() * sizeof(views[0]) +
+         bytes.capacity() + codes.capacity() + wide_codes.capacity() * 2 +
+         (valid.capacity() + escape.capacity()) * 8 + views.capacity() * sizeof(views[0]) +
          owners.capacity() * sizeof(owners[0]) + held + (pages != nullptr ? sizeof(Pages) : 0);
 }
 
@@ -57,6 +60,10 @@ void fetch_places(const Column& column, std::span<const uint32_t> rows) {
     const auto [chunk, i] = column.cell(row);
     if (width != 0) {
       __builtin_prefetch(chunk.fixed.data() + size_t{i} * width);
+    } else if (!chunk.codes.empty()) {
+      __builtin_prefetch(chunk.codes.data() + i);
+    } else if (!chunk.wide_codes.empty()) {
+      __builtin_prefetch(chunk.wide_codes.data() + i);
     } else if (!chunk.offsets.empty()) {
       __builtin_prefetch(chunk.offsets.data() + i);
     }
@@ -88,6 +95,7 @@ Chunk& ColumnBuilder::open() {
 
 void ColumnBuilder::close() {
   Chunk& chunk = *chunk_;
+  if (width_ == 0) share_values(&chunk);
   chunk.fixed.shrink_to_fit();
   chunk.offsets.shrink_to_fit();
   chunk.wide_offsets.shrink_to_fit();

@@ -1,6 +1,9 @@
 // One column's values in memory: chunks of 65,536 rows of typed or variable-length values, each with its own
 // validity bits.
 //
+// Values of varying length that repeat are kept once a chunk: the chunk then has a dictionary, and each row a
+// code of one or two bytes (dictionary.h).
+//
 // A Column is immutable once built and may be read by any thread. Chunks are shared, so that a later version
 // of a column can replace some of them and keep the rest; a chunk of which a few rows changed is one with
 // pages of 1,024 rows in place of those of its base (column_edit.h makes them). A ColumnBuilder belongs to
@@ -69,9 +72,11 @@ struct Chunk {
   uint32_t rows = 0;
   std::unique_ptr<Pages> pages;  // null: the values are here; else in a row's page or, without one, in `base`
   std::vector<uint8_t> fixed;    // rows * width; zero where null
-  std::vector<uint32_t> offsets;       // rows + 1 into `bytes`
+  std::vector<uint32_t> offsets;       // rows + 1 into `bytes`; with codes, entries + 1
   std::vector<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
   std::vector<char> bytes;
+  std::vector<uint8_t> codes;           // a dictionary's: each row's entry, where there are at most 256
+  std::vector<uint16_t> wide_codes;     // instead of `codes`, where there are more
   Bits valid;                           // empty: every row has a value
   Bits escape;                          // empty: no value needs escaping
   std::vector<std::string_view> views;  // instead of `offsets` and `bytes` in a page: into `owners`
@@ -95,11 +100,18 @@ struct Chunk {
     return value;
   }
 
+  bool has_codes() const { return !codes.empty() || !wide_codes.empty(); }
+  uint32_t entries() const { return static_cast<uint32_t>(offsets.size() - 1); }  // requires: has_codes()
+  std::string_view entry(uint32_t code) const {
+    assert(code + 1 < offsets.size());
+    return {bytes.data() + offsets[code], offsets[code + 1] - offsets[code]};
+  }
+
   std::string_view text(uint32_t i) const {
-    if (!offsets.empty()) [[likely]] {
-      assert(i + 1 < offsets.size());
-      return {bytes.data() + offsets[i], offsets[i + 1] - offsets[i]};
-    }
+    if (!codes.empty()) return entry(codes[i]);
+    if (!wide_codes.empty()) return entry(wide_codes[i]);
+    if (!offsets.empty()) [[likely]]
+      return entry(i);
     if (!views.empty()) return views[i];
     return {bytes.data() + wide_offsets[i], wide_offsets[i + 1] - wide_offsets[i]};
   }

@@ -18,6 +18,7 @@
 #include "http_parser.h"
 #include "live_query.h"
 #include "min_position.h"
+#include "worker_pool.h"
 
 namespace reflex::net {
 
@@ -74,8 +75,8 @@ class Inbox {
 };
 
 // What a connection waits for; each has its own limit of time.
-enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger, kWait, kLive };
-inline constexpr size_t kPhases = 7;
+enum class Phase : uint8_t { kIdle, kHead, kBody, kWrite, kLinger, kWait, kLive, kLonger };
+inline constexpr size_t kPhases = 8;
 
 struct Connection {
   explicit Connection(const HttpLimits& limits) : parser(limits) {}
@@ -93,12 +94,14 @@ struct Connection {
   HttpParser parser;
   std::unique_ptr<PositionWait> wait;  // set: `in` begins with a request that the parser has understood
   int64_t waiting_bytes = 0;           // that the instance counts for it
+  LongQueryPtr longer;                 // set: `in` begins with its request, in the same way
   Inbox in;
   std::string out;                  // what the client has not taken yet
   bool chunked = false;             // so `body` and `live` are sent
   std::unique_ptr<Body> body;       // what of an answer comes after `out`
   std::unique_ptr<LiveQuery> live;  // the answer goes on for good
   Chain rest;                       // and what follows it
+  bool keeps_request() const { return wait != nullptr || longer != nullptr; }
   // Bytes of answers that the client has not taken yet.
   uint64_t waiting() const { return out.size() - out_at + rest.size(); }
 

@@ -99,10 +99,11 @@ Reply unauthorized(std::string* out) {
 
 }  // namespace
 
-Endpoints::Endpoints(Instance& instance, LoopStats& stats)
+Endpoints::Endpoints(Instance& instance, LoopStats& stats, Mailbox* mailbox)
     : instance_(instance),
       stats_(stats),
-      engine_(instance.schema, instance.options.limits, &stats.shapes),
+      runner_(instance.schema, instance.options.limits, &stats.shapes),
+      mailbox_(mailbox),
       openapi_(openapi_document(instance.schema)) {}
 
 Reply Endpoints::error(int status, std::string_view code, std::string_view message, std::string* out) {
@@ -142,13 +143,14 @@ bool Endpoints::refuse_early(const HttpRequest& request, Reply* reply, std::stri
     return true;
   }
   // Nothing else has use for a body: whatever the answer is, it can be given now.
-  *reply = answer(request, out, nullptr, 0);
+  *reply = answer(request, out, nullptr, nullptr, 0);
   return true;
 }
 
 Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
-                        int64_t now_ms) {
+                        LongQueryPtr* longer, int64_t now_ms) {
   refresh();
+  if (longer != nullptr && *longer != nullptr) return arrived(request, longer->get(), out);
   const Path path = find_path(request.path);
   if (path == Path::kNone) {
     return error(404, "not_found", "There is /query, /health, /ready, /metrics and /openapi.json.", out);
@@ -164,7 +166,7 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::uniqu
   switch (path) {
     case Path::kQuery:
       if (request.has_min_position && await_position(request, out, wait, now_ms, &reply)) return reply;
-      return query(request, out);
+      return query(request, longer, out);
     case Path::kHealth:
       reply.status = append_health(instance_, false, out);
       return reply;
@@ -232,14 +234,14 @@ void Endpoints::tell_snapshot(Reply* reply, int64_t now_ms) const {
   reply->position = served_.shown();
 }
 
-Reply Endpoints::query(const HttpRequest& request, std::string* out) {
+Reply Endpoints::query(const HttpRequest& request, LongQueryPtr* longer, std::string* out) {
   if (!admitted(request)) return unauthorized(out);
   if (view_.snapshot == nullptr) return error(503, "not_ready", "No snapshot has been loaded yet.", out);
   if (request.method == Method::kPost) {
     if (!request.has_length) {
       return error(411, "length_required", "A POST needs Content-Length or Transfer-Encoding: chunked.", out);
     }
-    return query_text(request, request.body, out);
+    return query_text(request, request.body, longer, out);
   }
   std::string_view encoded;
   if (find_q(request.query, &encoded) != 1) {
@@ -249,10 +251,11 @@ Reply Endpoints::query(const HttpRequest& request, std::string* out) {
     return error(400, "bad_request",
                  "The parameter q has a % that is not followed by two hexadecimal digits.", out);
   }
-  return query_text(request, decoded_, out);
+  return query_text(request, decoded_, longer, out);
 }
 
-Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, std::string* out) {
+Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, LongQueryPtr* longer,
+                            std::string* out) {
   std::vector<Pair> pairs;
   std::vector<Parameter> parameters;
   if (!request.query.empty() && text.find('$') != std::string_view::npos) {
@@ -262,14 +265,13 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
     }
     for (const Pair& pair : pairs) parameters.push_back({pair.name, pair.value});
   }
-  const Preference wanted = formats_for(request);
-  if (wanted.count == 0) return not_acceptable(out);
+  const Asked asked = {text, parameters, formats_for(request), takes_gzip(request.accept_encoding)};
+  if (asked.formats.count == 0) return not_acceptable(out);
   Reply reply;
   reply.has_snapshot = reply.varies = true;
   reply.version = info(*view_.snapshot).version;
   reply.position = served_.shown();
-  const bool tagged = request.method != Method::kPost;
-  if (tagged && matches_tag(request, wanted, instance_.boot_id, &reply)) {
+  if (request.method != Method::kPost && matches_tag(request, asked.formats, instance_.boot_id, &reply)) {
     reply.age_ms = view_.age_at(monotonic_ms());
     reply.has_etag = true;
     reply.status = 304;
@@ -278,69 +280,100 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   const int64_t begin = monotonic_ns();
   reply.age_ms = view_.age_at(begin / 1'000'000);
   const size_t at = out->size();
-  reply.status = run(request, text, parameters, wanted, &reply, out);
-  if (reply.live == nullptr) compress(request, &gzip_, at, &reply, out);
-  reply.has_etag = tagged && reply.status == 200 && reply.live == nullptr;
-  if (reply.status == 200 && engine_.next_page().size() <= kMaxCursor) reply.next = engine_.next_page();
+  Answered answer = runner_.run(view_.snapshot, asked, {WorkerPool::kPatienceNs, nullptr}, out);
+  if (answer.status == kTakesLonger) {
+    *longer = hand_over(asked);
+    reply.waits = *longer != nullptr;
+    if (reply.waits) return reply;
+    return error(503, "overloaded", "Too many long queries wait already.", out);
+  }
+  conclude(request, asked, std::move(answer), runner_.next_page(), at, &reply, out);
   stats_.count_query(monotonic_ns() - begin);
-  stats_.plan_hits.set(engine_.plan_hits());
-  stats_.plan_misses.set(engine_.plan_misses());
+  stats_.plan_hits.set(runner_.engine().plan_hits());
+  stats_.plan_misses.set(runner_.engine().plan_misses());
   assert(reply.age_ms >= 0);
   return reply;
 }
 
-// In the first of the wanted formats that the query has a form in. Errors come as JSON.
-int Endpoints::run(const HttpRequest& request, std::string_view text, Parameters parameters,
-                   const Preference& wanted, Reply* reply, std::string* out) {
-  const size_t at = out->size();
-  int status = 0;
-  for (size_t i = 0; i < wanted.count; ++i) {
-    out->resize(at);
-    reply->format = wanted.formats[i];
-    if (reply->format == Format::kEvents) return begin_live(request, text, parameters, reply, out);
-    if (reply->format == Format::kJson) {
-      // What is compressed has to be in one piece.
-      Chain* const rest = takes_gzip(request.accept_encoding) ? nullptr : &reply->rest;
-      status = engine_.answer(*view_.snapshot, text, parameters, out, rest);
-    } else {
-      const auto layout = static_cast<QueryEngine::Layout>(static_cast<int>(reply->format) - 1);
-      status = engine_.stream(view_.snapshot, text, parameters, layout, &reply->body, out);
-    }
-    if (status != 406) break;
+// The query goes to the workers, with all that its answer's head will tell. Null: they have too much to do.
+LongQueryPtr Endpoints::hand_over(const Asked& asked) {
+  auto query = std::make_shared<LongQuery>();
+  query->text = asked.text;
+  for (const Parameter& parameter : asked.parameters) {
+    query->texts.emplace_back(parameter.name);
+    query->texts.emplace_back(parameter.value);
   }
-  if (status != 200) reply->format = Format::kJson;
-  return status;
+  query->formats = asked.formats;
+  query->gzip = asked.gzip;
+  query->snapshot = view_.snapshot;
+  query->mailbox = mailbox_;
+  query->version = version();
+  query->age_ms = view_.age_at(monotonic_ms());
+  query->position = served_.shown();
+  return instance_.workers->submit(query) ? query : nullptr;
 }
 
-int Endpoints::begin_live(const HttpRequest& request, std::string_view text, Parameters parameters,
-                          Reply* reply, std::string* out) {
-  answer_.clear();
-  const int status = engine_.answer(*view_.snapshot, text, parameters, &answer_);
-  if (status != 200) {
-    reply->format = Format::kJson;
-    *out += answer_;
-    return status;
-  }
+void Endpoints::count(LongQuery* longer) {
+  stats_.count_query(longer->took_ns);
+  if (longer->took_ns < WorkerPool::kPatienceNs / 2) runner_.engine().was_short(longer->text);
+}
+
+Reply Endpoints::arrived(const HttpRequest& request, LongQuery* longer, std::string* out) {
+  Reply reply;
+  reply.waits = !longer->arrived;
+  if (reply.waits) return reply;
+  count(longer);
+  reply.has_snapshot = reply.varies = true;
+  reply.version = longer->version;
+  reply.age_ms = longer->age_ms;
+  reply.position = longer->position;
+  const std::vector<Parameter> parameters = longer->parameters();
+  const Asked asked = {longer->text, parameters, longer->formats, longer->gzip};
+  const size_t at = out->size();
+  *out += longer->out;
+  conclude(request, asked, std::move(longer->answer), longer->next_page, at, &reply, out);
+  return reply;
+}
+
+// Makes the reply of an answer whose body begins in `*out` at `at`.
+void Endpoints::conclude(const HttpRequest& request, const Asked& asked, Answered answer,
+                         std::string_view next, size_t at, Reply* reply, std::string* out) {
+  reply->status = answer.status;
+  reply->format = answer.format;
+  reply->gzip = answer.gzip;
+  reply->body = std::move(answer.body);
+  reply->rest = std::move(answer.rest);
+  if (answer.format == Format::kEvents) return begin_live(request, asked, answer.event_id, at, reply, out);
+  reply->has_etag = request.method != Method::kPost && reply->status == 200;
+  if (reply->status == 200 && next.size() <= kMaxCursor) reply->next = next;
+}
+
+void Endpoints::begin_live(const HttpRequest& request, const Asked& asked, const std::string& id, size_t at,
+                           Reply* reply, std::string* out) {
   if (instance_.live_queries.load(std::memory_order_relaxed) >= instance_.options.max_live_queries) {
+    out->resize(at);
     reply->format = Format::kJson;
-    return error(503, "overloaded", "This instance has as many live queries as it may have.", out).status;
+    reply->status =
+        error(503, "overloaded", "This instance has as many live queries as it may have.", out).status;
+    return;
   }
   auto live = std::make_unique<LiveQuery>();
-  live->text = text;
-  for (const Parameter& parameter : parameters) {
+  live->text = asked.text;
+  for (const Parameter& parameter : asked.parameters) {
     live->texts.emplace_back(parameter.name);
     live->texts.emplace_back(parameter.value);
   }
   live->authorization = request.authorization;
   live->version = reply->version;
-  live->last_id = event_id(answer_);
+  live->last_id = id;
+  const std::string answer = out->substr(at);
+  out->resize(at);
   if (request.last_event_id == live->last_id) {
     *out += ": nothing new\n\n";
   } else {
-    append_event({}, live->last_id, answer_, out);
+    append_event({}, live->last_id, answer, out);
   }
   reply->live = std::move(live);
-  return 200;
 }
 
 LiveQuery::Outcome Endpoints::answer_again(LiveQuery* live, std::string* out) {
@@ -350,19 +383,48 @@ LiveQuery::Outcome Endpoints::answer_again(LiveQuery* live, std::string* out) {
                  out);
     return LiveQuery::Outcome::kEnd;
   }
+  if (live->longer != nullptr) {
+    if (!live->longer->arrived) return LiveQuery::Outcome::kLater;
+    const LiveQuery::Outcome outcome = told(live, out);
+    if (outcome != LiveQuery::Outcome::kNothing) return outcome;
+  }
   if (live->version == version()) return LiveQuery::Outcome::kNothing;
-  live->version = version();
   answer_.clear();
+  const std::vector<Parameter> parameters = live->parameters();
+  Asked asked = {live->text, parameters, {}, false};
+  asked.formats.formats[asked.formats.count++] = Format::kEvents;
   const int64_t begin = monotonic_ns();
-  const int status = engine_.answer(*view_.snapshot, live->text, live->parameters(), &answer_);
+  Answered answer = runner_.run(view_.snapshot, asked, {WorkerPool::kPatienceNs, nullptr}, &answer_);
+  if (answer.status == kTakesLonger) {
+    live->longer = hand_over(asked);
+    if (live->longer != nullptr) {
+      if (!live->longer->arrived) return LiveQuery::Outcome::kLater;
+      const LiveQuery::Outcome outcome = told(live, out);
+      if (outcome != LiveQuery::Outcome::kNothing) return outcome;
+    }
+    return LiveQuery::Outcome::kNothing;  // with the next publication or heartbeat
+  }
+  live->version = version();
   stats_.count_query(monotonic_ns() - begin);
+  return tell(live, answer.status, answer_, std::move(answer.event_id), out);
+}
+
+LiveQuery::Outcome Endpoints::told(LiveQuery* live, std::string* out) {
+  assert(live->longer != nullptr && live->longer->arrived);
+  const LongQueryPtr longer = std::move(live->longer);
+  count(longer.get());
+  live->version = longer->version;
+  return tell(live, longer->answer.status, longer->out, std::move(longer->answer.event_id), out);
+}
+
+LiveQuery::Outcome Endpoints::tell(LiveQuery* live, int status, std::string_view answer, std::string id,
+                                   std::string* out) {
   if (status != 200) {
-    append_event("error", {}, answer_, out);
+    append_event("error", {}, answer, out);
     return LiveQuery::Outcome::kEnd;
   }
-  std::string id = event_id(answer_);
   if (id == live->last_id) return LiveQuery::Outcome::kNothing;
-  append_event({}, id, answer_, out);
+  append_event({}, id, answer, out);
   live->last_id = std::move(id);
   return LiveQuery::Outcome::kEvent;
 }

@@ -9,12 +9,12 @@
 #include "accept.h"
 #include "body.h"
 #include "chain.h"
-#include "gzip.h"
 #include "http_parser.h"
 #include "instance.h"
 #include "live_query.h"
 #include "min_position.h"
-#include "query.h"
+#include "query_runner.h"
+#include "worker_pool.h"
 
 namespace reflex::net {
 
@@ -46,7 +46,7 @@ struct Reply {
 // Belongs to one event loop.
 class Endpoints {
  public:
-  Endpoints(Instance& instance, LoopStats& stats);
+  Endpoints(Instance& instance, LoopStats& stats, Mailbox* mailbox);
 
   // Takes up what was published since the last call; old state is let go.
   void refresh();
@@ -54,9 +54,11 @@ class Endpoints {
 
   // Appends the body to `*out`. Throws only std::bad_alloc. A request that asks for a position that is still
   // to come is answered with `waits`, and what for is in `*wait`, unless that was set already and is over by
-  // `now_ms`; the caller keeps it and asks again. A null `wait` is for a request that may not wait.
+  // `now_ms`; the caller keeps it and asks again. A null `wait` is for a request that may not wait. So is one
+  // whose query takes longer: `*longer` is then on its way to the mailbox, and the caller asks again once it
+  // has arrived.
   Reply answer(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
-               int64_t now_ms);
+               LongQueryPtr* longer, int64_t now_ms);
   // Whether what is being served has it.
   bool has_reached(const Position& wanted) const { return served_.contains(wanted); }
 
@@ -65,7 +67,7 @@ class Endpoints {
   bool refuse_early(const HttpRequest& request, Reply* reply, std::string* out);
 
   // Answers a live query again where its answer may have changed: appends an event, or nothing; kEnd: no more
-  // will come.
+  // will come; kLater: live->longer is on its way, and is to be asked for again once it has arrived.
   LiveQuery::Outcome answer_again(LiveQuery* live, std::string* out);
   uint64_t version() const { return view_.snapshot == nullptr ? 0 : info(*view_.snapshot).version; }
 
@@ -74,24 +76,30 @@ class Endpoints {
  private:
   bool admitted(const HttpRequest& request) const;
   bool admits(std::string_view authorization) const;
-  Reply query(const HttpRequest& request, std::string* out);
+  Reply query(const HttpRequest& request, LongQueryPtr* longer, std::string* out);
   bool await_position(const HttpRequest& request, std::string* out, std::unique_ptr<PositionWait>* wait,
                       int64_t now_ms, Reply* reply) const;
   Reply not_reached(std::string* out) const;
   void tell_snapshot(Reply* reply, int64_t now_ms) const;
-  Reply query_text(const HttpRequest& request, std::string_view text, std::string* out);
-  int run(const HttpRequest& request, std::string_view text, Parameters parameters, const Preference& wanted,
-          Reply* reply, std::string* out);
-  int begin_live(const HttpRequest& request, std::string_view text, Parameters parameters, Reply* reply,
-                 std::string* out);
+  Reply query_text(const HttpRequest& request, std::string_view text, LongQueryPtr* longer, std::string* out);
+  Reply arrived(const HttpRequest& request, LongQuery* longer, std::string* out);
+  void conclude(const HttpRequest& request, const Asked& asked, Answered answer, std::string_view next,
+                size_t at, Reply* reply, std::string* out);
+  LongQueryPtr hand_over(const Asked& asked);
+  void count(LongQuery* longer);
+  void begin_live(const HttpRequest& request, const Asked& asked, const std::string& id, size_t at,
+                  Reply* reply, std::string* out);
+  LiveQuery::Outcome told(LiveQuery* live, std::string* out);
+  LiveQuery::Outcome tell(LiveQuery* live, int status, std::string_view answer, std::string id,
+                          std::string* out);
 
   Instance& instance_;
   LoopStats& stats_;
   View view_;
   ServedPosition served_;
   bool follows_ = false;  // when served_ was made
-  QueryEngine engine_;
-  Gzip gzip_;
+  QueryRunner runner_;
+  Mailbox* mailbox_;
   std::string decoded_;
   std::string answer_;  // of a live query
   std::string openapi_;

@@ -43,7 +43,10 @@ HttpLimits http_limits(const Options& options) {
 EventLoop::EventLoop(Instance& instance, LoopStats& stats)
     : instance_(instance),
       stats_(stats),
-      endpoints_(instance, stats),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      mailbox_(wake_fd_),
+      endpoints_(instance, stats, &mailbox_),
       head_(instance.boot_id),
       http_limits_(http_limits(instance.options)),
       limits_ms_{instance.options.idle_timeout_ms,
@@ -52,9 +55,8 @@ EventLoop::EventLoop(Instance& instance, LoopStats& stats)
                  instance.options.write_timeout_ms,
                  kLingerMs,
                  0,
-                 LiveQuery::kHeartbeatMs},
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+                 LiveQuery::kHeartbeatMs,
+                 kLongerMs},
       now_ms_(coarse_ms()),
       scratch_(new char[kReadBytes]) {
   if (epoll_ < 0 || wake_fd_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
@@ -105,6 +107,7 @@ void EventLoop::run() noexcept {
     for (int i = 0; i < n; ++i) handle(events[i].data.ptr, events[i].events);
     // Old snapshots must not outlive their replacement in a loop that has nothing to do.
     endpoints_.refresh();
+    take_arrived();
     if (std::exchange(looked_at_, endpoints_.epoch()) != endpoints_.epoch()) resume_reached();
     run_live();
     take_turns();
@@ -128,7 +131,7 @@ void EventLoop::handle(void* source, uint32_t events) {
   try {
     if (c->phase == Phase::kLinger || c->phase == Phase::kLive) {
       linger(c);
-    } else if (c->phase == Phase::kWait) {
+    } else if (c->phase == Phase::kWait || c->phase == Phase::kLonger) {
       close_now(c);  // its client has gone
     } else if (c->writable) {
       (events & (EPOLLERR | EPOLLHUP)) != 0 ? close_now(c) : on_writable(c);
@@ -274,7 +277,7 @@ void EventLoop::process(Connection* c, char* data, size_t* size, size_t* used) {
       if (c->writable) return;
     }
     HttpParser::Result result = HttpParser::Result::kRequest;
-    if (c->wait == nullptr) {
+    if (!c->keeps_request()) {
       size_t available = *size - *used;
       result = c->parser.feed(data + *used, &available);
       *size = *used + available;
@@ -319,9 +322,10 @@ bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
       reply = Endpoints::error(503, "overloaded", "Too many bytes of answers wait for their clients.", &out_);
       reply.close = true;
     } else {
-      reply = endpoints_.answer(request, &out_, may_wait() ? &c->wait : nullptr, now_ms_);
+      reply = endpoints_.answer(request, &out_, may_wait() ? &c->wait : nullptr, &c->longer, now_ms_);
     }
     if (reply.waits) {
+      if (c->longer != nullptr) c->longer->owner = c;
       out_.resize(before);
       return false;
     }
@@ -336,6 +340,8 @@ bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
   c->answered = true;
   if (reply.body != nullptr || reply.live != nullptr) begin_pieces(c, request, body_at, &reply);
   append_reply(std::move(reply), body_at, request.method == Method::kHead);
+  if (c->longer != nullptr) c->longer->cancel();
+  c->longer.reset();  // only now: it has what the reply borrowed
   return true;
 }
 
@@ -468,6 +474,7 @@ void EventLoop::answer_kept(Connection* c) {
 // Chooses what a connection waits for now that its bytes are dealt with.
 void EventLoop::settle(Connection* c) {
   if (c->writable || c->phase == Phase::kLive) return;
+  if (c->longer != nullptr) return begin_longer(c);
   if (c->wait != nullptr) return begin_wait(c);
   if (c->in.empty()) return set_phase(c, Phase::kIdle);
   const Phase phase = c->parser.in_body() ? Phase::kBody : Phase::kHead;
@@ -497,6 +504,8 @@ void EventLoop::close_now(Connection* c) {
   c->fd = -1;
   forget_wait(c);
   c->wait.reset();
+  if (c->longer != nullptr) c->longer->cancel();
+  c->longer.reset();
   queues_[static_cast<size_t>(c->phase)].remove(c);
   c->in.clear();
   std::string().swap(c->out);

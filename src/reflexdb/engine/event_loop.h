@@ -27,6 +27,7 @@ class EventLoop {
   static constexpr size_t kSendTurn = 4 * 1024 * 1024;       // to one client before others have their turn
   static constexpr int64_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
   static constexpr int64_t kMaxPendingBytes = int64_t{2} << 30;
+  static constexpr int64_t kLongerMs = int64_t{1} << 40;  // a long query has limits of its own
   static constexpr int64_t kLingerMs = 2'000;
   static constexpr int64_t kQuietAfterMs = 1'000;  // of a drain: from then on silent connections are closed
 
@@ -79,6 +80,7 @@ class EventLoop {
   void go_on(Connection* c);
   void run_live();
   void tell(Connection* c);
+  void put_event(Connection* c, LiveQuery::Outcome outcome, std::string_view piece);
   void end_live(Connection* c, std::string_view piece);
   void drop_pieces(Connection* c);
   bool live_waits() const;
@@ -92,6 +94,9 @@ class EventLoop {
 
   // event_loop_wait.cc
   bool may_wait() const;
+  void begin_longer(Connection* c);
+  void take_arrived();
+  void arrived(Connection* c, LongQuery* query);
   void begin_wait(Connection* c);
   void forget_wait(Connection* c);
   void resume(Connection* c);
@@ -115,13 +120,15 @@ class EventLoop {
 
   Instance& instance_;
   LoopStats& stats_;
+  int epoll_;
+  int wake_fd_;
+  Mailbox mailbox_;
+  std::vector<LongQueryPtr> arrived_;
   Endpoints endpoints_;
   ReplyHead head_;
   const HttpLimits http_limits_;
   std::array<int64_t, kPhases> limits_ms_;
   std::array<Queue, kPhases> queues_;
-  int epoll_ = -1;
-  int wake_fd_ = -1;
   int64_t now_ms_ = 0;
   size_t open_ = 0;
   std::vector<std::unique_ptr<Connection>> all_;

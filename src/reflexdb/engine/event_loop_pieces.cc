@@ -43,6 +43,7 @@ void EventLoop::begin_pieces(Connection* c, const HttpRequest& request, size_t b
 
 void EventLoop::drop_pieces(Connection* c) {
   if (c->live != nullptr) instance_.live_queries.fetch_sub(1, std::memory_order_relaxed);
+  if (c->live != nullptr && c->live->longer != nullptr) c->live->longer->cancel();
   c->body.reset();
   c->live.reset();
 }
@@ -143,15 +144,7 @@ void EventLoop::run_live() {
     try {
       std::string piece;
       const LiveQuery::Outcome outcome = endpoints_.answer_again(c->live.get(), &piece);
-      if (outcome == LiveQuery::Outcome::kEnd) {
-        end_live(c, piece);
-      } else if (outcome == LiveQuery::Outcome::kEvent) {
-        put_piece(c, piece, false);
-        set_phase(c, Phase::kWrite);
-        set_writable(c, true);
-        c->taken = taken(c);
-        if (send_out(c)) go_on(c);
-      }
+      put_event(c, outcome, piece);
     } catch (...) {
       close_now(c);
     }
@@ -161,8 +154,17 @@ void EventLoop::run_live() {
 // Nothing was told for a while: a comment keeps the connection, and shows where it is gone.
 void EventLoop::tell(Connection* c) {
   std::string piece;
-  if (endpoints_.answer_again(c->live.get(), &piece) == LiveQuery::Outcome::kEnd) return end_live(c, piece);
+  const LiveQuery::Outcome outcome = endpoints_.answer_again(c->live.get(), &piece);
+  if (outcome == LiveQuery::Outcome::kEnd) return end_live(c, piece);
   if (piece.empty()) piece = ": still here\n\n";
+  put_event(c, LiveQuery::Outcome::kEvent, piece);
+}
+
+// What has become of a live query that was answered again.
+void EventLoop::put_event(Connection* c, LiveQuery::Outcome outcome, std::string_view piece) {
+  if (c->live->longer != nullptr) c->live->longer->owner = c;
+  if (outcome == LiveQuery::Outcome::kEnd) return end_live(c, piece);
+  if (outcome != LiveQuery::Outcome::kEvent) return;
   put_piece(c, piece, false);
   set_phase(c, Phase::kWrite);
   set_writable(c, true);

@@ -61,6 +61,8 @@ void EventLoop::expired(Connection* c) {
       return resume(c);
     case Phase::kLive:
       return tell(c);
+    case Phase::kLonger:
+      return set_phase(c, Phase::kLonger);
     case Phase::kIdle:
     case Phase::kLinger:
       return close_now(c);

@@ -1,5 +1,6 @@
-// The event loop's requests that wait for a source position: kept with their connection, looked at after each
-// publication, ended by time, by draining, or by their client's going away.
+// The event loop's requests that wait, each kept with its connection: for a source position, looked at after
+// each publication, ended by time, by draining, or by their client's going away; or for a worker's answer,
+// ended by that or by their client.
 #include <sys/epoll.h>
 
 #include <cassert>
@@ -39,6 +40,38 @@ void EventLoop::resume(Connection* c) {
   set_phase(c, Phase::kIdle);
   watch(c, EPOLLIN);
   answer_kept(c);
+}
+
+// Requires: c->longer is on its way, and c->in begins with its request.
+void EventLoop::begin_longer(Connection* c) {
+  assert(c->longer != nullptr && !c->in.empty() && !c->writable);
+  if (c->longer->arrived) return answer_kept(c);
+  set_phase(c, Phase::kLonger);
+  watch(c, EPOLLRDHUP);
+}
+
+void EventLoop::take_arrived() {
+  mailbox_.take(&arrived_);
+  for (const LongQueryPtr& query : arrived_) {
+    Connection* const c = static_cast<Connection*>(query->owner);
+    query->arrived = true;
+    try {
+      arrived(c, query.get());
+    } catch (...) {
+      close_now(c);
+    }
+  }
+  arrived_.clear();
+}
+
+// Its connection may be another client's by now.
+void EventLoop::arrived(Connection* c, LongQuery* query) {
+  if (c->longer.get() == query && c->phase == Phase::kLonger) {
+    set_phase(c, Phase::kIdle);
+    watch(c, EPOLLIN);
+    return answer_kept(c);
+  }
+  if (c->live != nullptr && c->live->longer.get() == query) live_due_.push_back(c);
 }
 
 void EventLoop::resume_reached() {

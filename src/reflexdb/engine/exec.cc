@@ -12,6 +12,7 @@
 #include "group.h"
 #include "order_related.h"
 #include "rows.h"
+#include "scan.h"
 #include "shown.h"
 #include "through.h"
 
@@ -40,6 +41,7 @@ class Executor {
   QueryError run() {
     {
       const Stopwatch stopwatch(profile_, plan_.root);
+      looked_after_ = writer_.written();
       root();
     }
     return ended();
@@ -48,7 +50,7 @@ class Executor {
   QueryError row(uint32_t row) {
     ticker_ = Ticker(limits_.max_query_ms);
     rows_written_ = 0;
-    bytes_before_ = writer_.written();
+    bytes_before_ = looked_after_ = writer_.written();
     object(shown_.root(), row);
     return ended();
   }
@@ -59,7 +61,9 @@ class Executor {
 
  private:
   QueryError ended() {
-    if (ticker_.expired()) {
+    if (ticker_.impatient()) {
+      error_ = takes_longer();
+    } else if (ticker_.expired()) {
       error_ = limit_error("The query took longer than the " + std::to_string(limits_.max_query_ms) +
                            " ms allowed.");
     }
@@ -76,9 +80,13 @@ class Executor {
       profile_->of(selection).looked += rows;
   }
 
+  Scan scan(const PlanSelection& selection) {
+    return {snapshot_.table(selection.table), selection, &filter_, &ticker_, profile_};
+  }
+
   // The rows of the outermost selection that its access path finds.
   bool found_by_index() {
-    if (!candidates(schema_, snapshot_, plan_, &scratch_)) return false;
+    if (!candidates(schema_, snapshot_, plan_, &ticker_, &scratch_)) return false;
     looked_at(plan_.root, scratch_.rows.size());
     if (profile_ != nullptr) [[unlikely]]
       profile_->of(plan_.root).by_index = true;
@@ -169,7 +177,7 @@ class Executor {
     if (found) {
       chosen(selection, rows, selection.filtered && !selection.access.exact, &taker);
     } else if (selection.in_row_order()) {
-      scan(selection, [&taker](uint32_t row) { return taker.take(row); });
+      scan(selection).rows([&taker](uint32_t row) { return taker.take(row); });
     } else {
       scan_in_order(selection, &taker, [](uint32_t) { return true; });
     }
@@ -190,12 +198,12 @@ class Executor {
     }
     if (selection.in_row_order() && table.ordered) {
       const size_t first = table.order.partition([&](uint32_t row) { return !behind(row); });
-      return scan_by_order(selection, first, [&](uint32_t row) { return taker->take(row); });
+      return scan(selection).by_order(first, [&](uint32_t row) { return taker->take(row); });
     }
     if (selection.in_row_order()) {
       const auto all = std::views::iota(uint32_t{0}, table.rows);
       const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
-      return scan_by_number(selection, [&](uint32_t row) { return row < first || taker->take(row); }, first);
+      return scan(selection).by_number(first, [&](uint32_t row) { return row < first || taker->take(row); });
     }
     scan_in_order(selection, taker, behind);
   }
@@ -205,7 +213,7 @@ class Executor {
   void scan_in_order(const PlanSelection& selection, Taker* taker, Wanted wanted) {
     if (!selection.order.empty()) {
       TopRows top(snapshot_.table(selection.table), selection, &scratch_.top);
-      scan(selection, [&](uint32_t row) {
+      scan(selection).rows([&](uint32_t row) {
         if (wanted(row)) top.add(row);
         return true;
       });
@@ -213,7 +221,7 @@ class Executor {
       return;
     }
     std::vector<uint32_t>& rows = scratch_.rows;
-    scan(selection, [&](uint32_t row) {
+    scan(selection).rows([&](uint32_t row) {
       if (wanted(row)) rows.push_back(row);
       return true;
     });
@@ -226,12 +234,12 @@ class Executor {
     if (found_by_index()) {
       fold(selection, rows, selection.filtered && !selection.access.exact, &groups);
     } else if (selection.grouping->only_counts()) {
-      scan_blocks(selection, 0, [&](uint32_t, uint32_t words, const Filter::Mask& found) {
+      scan(selection).blocks(0, [&](uint32_t, uint32_t words, const Filter::Mask& found) {
         for (uint32_t w = 0; w < words; ++w) groups.add_many(static_cast<uint64_t>(std::popcount(found[w])));
         return true;
       });
     } else {
-      scan(selection, [&](uint32_t row) { return add(row, &groups); });
+      scan(selection).rows([&](uint32_t row) { return add(row, &groups); });
     }
     write_groups(selection, &groups);
   }
@@ -267,81 +275,6 @@ class Executor {
     }
     if (many) writer_.put(']');
     if (writer_.written() - bytes_before_ > limits_.max_answer_bytes) too_long();
-  }
-
-  // Every row that matches, in the table's order.
-  template <typename Take>
-  void scan(const PlanSelection& selection, Take take) {
-    if (snapshot_.table(selection.table).ordered) return scan_by_order(selection, 0, take);
-    scan_by_number(selection, take);
-  }
-
-  // Rows are tested in blocks of their numbers, when the first of a block is met.
-  template <typename Take>
-  void scan_by_order(const PlanSelection& selection, size_t skip, Take take) {
-    const Table& table = snapshot_.table(selection.table);
-    constexpr uint32_t kWords = Filter::kBlock / 64;
-    std::vector<uint64_t> found;
-    std::vector<bool> tested;
-    if (selection.filtered) {
-      const size_t blocks = (static_cast<size_t>(table.rows) + Filter::kBlock - 1) / Filter::kBlock;
-      found.resize(blocks * kWords);
-      tested.resize(blocks);
-    }
-    for (const uint32_t row : RowRange(table.order, skip)) {
-      if (!ticker_.spend(1)) return;
-      looked_at(selection, 1);
-      if (selection.filtered) {
-        const uint32_t block = row / Filter::kBlock;
-        if (!tested[block]) {
-          tested[block] = true;
-          const uint32_t first = block * Filter::kBlock;
-          const uint32_t count = std::min(Filter::kBlock, table.rows - first);
-          if (!ticker_.spend(count)) return;
-          Filter::Mask active;
-          Filter::Mask out;
-          Filter::fill_mask(table, first, count, active);
-          filter_.test_block(selection.where, table, first, count, active, out);
-          std::memcpy(&found[size_t{block} * kWords], out, (count + 63) / 64 * 8);
-        }
-        if (((found[row / 64] >> (row % 64)) & 1) == 0) continue;
-      }
-      if (!take(row)) return;
-    }
-  }
-
-  template <typename Take>
-  void scan_by_number(const PlanSelection& selection, Take take, uint32_t from = 0) {
-    scan_blocks(selection, from, [&](uint32_t first, uint32_t words, const Filter::Mask& found) {
-      for (uint32_t w = 0; w < words; ++w) {
-        for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-          if (!take(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return false;
-        }
-      }
-      return true;
-    });
-  }
-
-  // Calls `visit` with the first row of each block, how many words its mask has, and the mask of those that
-  // match, until it answers false.
-  template <typename Visit>
-  void scan_blocks(const PlanSelection& selection, uint32_t from, Visit visit) {
-    const Table& table = snapshot_.table(selection.table);
-    const uint64_t begin = from - from % Filter::kBlock;
-    uint32_t count = 0;
-    for (uint64_t first = begin; first < table.rows; first += count) {
-      // Blocks of 128, 128, 256, 512 and then 1024: who wants few rows should not wait for a thousand.
-      count = static_cast<uint32_t>(
-          std::min({std::max<uint64_t>(first - begin, 128), uint64_t{Filter::kBlock}, table.rows - first}));
-      if (!ticker_.spend(count)) return;
-      const auto at = static_cast<uint32_t>(first);
-      Filter::Mask active;
-      Filter::Mask found;
-      Filter::fill_mask(table, at, count, active);
-      looked_at(selection, count);
-      if (selection.filtered) filter_.test_block(selection.where, table, at, count, active, found);
-      if (!visit(at, (count + 63) / 64, selection.filtered ? found : active)) return;
-    }
   }
 
   // Rows already found, in row order: test, sort, cut, write.
@@ -382,6 +315,7 @@ class Executor {
   }
 
   void take_top(TopRows* top, Taker* taker) {
+    if (!ticker_.spend_at_once(top->size())) return;
     top->finish();
     for (size_t i = 0; i < top->size(); ++i) {  // by number: what is nested uses the same room
       if (!taker->take(top->row(i))) return;
@@ -412,10 +346,16 @@ class Executor {
     return writer_.written() - bytes_before_ <= limits_.max_answer_bytes || too_long();
   }
 
+  // Wide rows take time too: what was written counts beside the rows.
   bool count_row() {
     if (++rows_written_ > limits_.max_rows) [[unlikely]]
       return too_many();
-    return writer_.written() - bytes_before_ <= limits_.max_answer_bytes || too_long();
+    const uint64_t written = writer_.written();
+    if (written - looked_after_ >= kBytesBetweenLooks) [[unlikely]] {
+      looked_after_ = written;
+      if (!ticker_.spend(Ticker::kBetweenLooks)) return false;
+    }
+    return written - bytes_before_ <= limits_.max_answer_bytes || too_long();
   }
 
   bool too_many() {
@@ -471,6 +411,7 @@ class Executor {
   }
 
   static constexpr size_t kFewChildren = 32;
+  static constexpr uint64_t kBytesBetweenLooks = 64 << 10;
 
   const SchemaDef& schema_;
   const Snapshot& snapshot_;
@@ -485,16 +426,19 @@ class Executor {
   uint64_t rows_written_;
   Profile* profile_;
   uint64_t bytes_before_ = 0;  // of the writer's, in an answer of several rows by themselves
+  uint64_t looked_after_ = 0;  // bytes written when the clock was looked at
   uint32_t last_row_ = kNoRow;
 };
 
 }  // namespace
 
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Scratch* scratch, Writer* writer, std::string* next, Profile* profile) {
+                    Scratch* scratch, Writer* writer, std::string* next, Patience patience,
+                    Profile* profile) {
   QueryError error;
   if (plan.further.empty()) {
-    Executor executor(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms), profile);
+    Executor executor(schema, snapshot, plan, limits, scratch, writer, Ticker(limits.max_query_ms, patience),
+                      profile);
     error = executor.run();
     if (plan.root.page != nullptr && executor.last_row() != kNoRow) {
       *next = write_cursor(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
@@ -502,7 +446,7 @@ QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Pla
     scratch->trim();
     return error;
   }
-  Ticker ticker(limits.max_query_ms);
+  Ticker ticker(limits.max_query_ms, patience);
   uint64_t rows_written = 0;
   const auto part = [&](const Plan& one) {
     writer->put(one.key);

@@ -12,14 +12,16 @@
 #include "rows.h"
 #include "schema.h"
 #include "store.h"
+#include "ticker.h"
 
 namespace reflex {
 
-// Appends the answer to what `writer` was started with, or returns limit_exceeded; then what was written is
-// to be thrown away. Sets `*next` to where the next page starts, or leaves it empty. With a `profile`, counts
-// into it.
+// Appends the answer to what `writer` was started with, or returns limit_exceeded or takes_longer; then what
+// was written is to be thrown away. Sets `*next` to where the next page starts, or leaves it empty. With a
+// `profile`, counts into it.
 QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, const Limits& limits,
-                    Scratch* scratch, Writer* writer, std::string* next, Profile* profile = nullptr);
+                    Scratch* scratch, Writer* writer, std::string* next, Patience patience,
+                    Profile* profile = nullptr);
 
 // Writes single rows of a plan's outermost selection, for those who find the rows themselves. Borrows all it
 // is given.

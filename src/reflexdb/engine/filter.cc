@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#include "block.h"
 #include "group.h"
 #include "order_related.h"
 #include "through.h"
@@ -94,8 +93,18 @@ bool Filter::like(const Like& like, std::string_view text) {
   }
 }
 
+bool Filter::text_value(const Operand& operand, Storage storage, std::string_view text) {
+  if (operand.kind == Operand::Kind::kLike) return like(operand.like, text);
+  return storage == Storage::kDecimal ? in_decimals(operand, text) : in_bytes(operand, text);
+}
+
+bool Filter::text_holds(const Operand& operand, bool negated, Storage storage, std::string_view text) {
+  if (storage == Storage::kDecimal && text == "NaN") return false;
+  return text_value(operand, storage, text) != negated;
+}
+
 bool Filter::value(const Operand& operand, const Column& column, uint32_t row) {
-  if (operand.kind == Operand::Kind::kLike) return like(operand.like, column.text(row));
+  if (fixed_width(column.storage) == 0) return text_value(operand, column.storage, column.text(row));
   switch (key_class(column.storage)) {
     case KeyClass::kInteger: {
       const uint64_t bits = integer_bits(column, row);
@@ -104,11 +113,56 @@ bool Filter::value(const Operand& operand, const Column& column, uint32_t row) {
     }
     case KeyClass::kFloat:
       return float_holds(operand, float_value(column, row));
-    case KeyClass::kDecimal:
-      return in_decimals(operand, column.text(row));
     default:
       return in_bytes(operand, column.bytes(row));
   }
+}
+
+// Null where testing every entry is not worth it: few rows are wanted, as far as is known.
+const CodeMatches* Filter::matches_for(const Pred& pred, Storage storage, const Chunk& chunk,
+                                       uint32_t count) {
+  constexpr uint32_t kFewEntries = 256;
+  auto known = std::ranges::find(coded_, &pred, &Coded::pred);
+  if (known == coded_.end()) known = coded_.insert(coded_.end(), {&pred, nullptr, {}});
+  if (known->chunk == &chunk) return &known->matches;
+  if (chunk.entries() > kFewEntries && count < kBlock) return nullptr;
+  if (!ticker_->spend(chunk.entries())) return nullptr;
+  known->chunk = &chunk;
+  std::vector<uint8_t>& by_code = known->matches.by_code;
+  by_code.resize(chunk.entries());
+  const Operand& operand = operands_[pred.operand];
+  for (uint32_t code = 0; code < chunk.entries(); ++code) {
+    by_code[code] = text_holds(operand, pred.negated, storage, chunk.entry(code));
+  }
+  known->matches.find_run();
+  return &known->matches;
+}
+
+// Values of varying length, by their codes where they have some, else one after the other. False: they are
+// something else. Nulls are not looked at.
+bool Filter::test_texts(const Pred& pred, const Column& column, uint32_t first, uint32_t count,
+                        const Mask& active, Mask& out) {
+  const auto [chunk, in_chunk] = column.cell(first);
+  const Operand& operand = operands_[pred.operand];
+  if (fixed_width(column.storage) != 0 || operand.kind == Operand::Kind::kNull) return false;
+  if (chunk.has_codes()) {
+    const auto* matches = matches_for(pred, column.storage, chunk, count);
+    if (matches != nullptr) {
+      test_codes(*matches, chunk, in_chunk, count, out);
+      return true;
+    }
+  }
+  for (uint32_t w = 0; w * 64 < count; ++w) {
+    uint64_t word = 0;
+    uint64_t left = active[w] & (chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w]);
+    for (; left != 0; left &= left - 1) {
+      const auto i = static_cast<uint32_t>(std::countr_zero(left));
+      const std::string_view text = chunk.text(in_chunk + w * 64 + i);
+      if (text_holds(operand, pred.negated, column.storage, text)) word |= uint64_t{1} << i;
+    }
+    out[w] = word;
+  }
+  return true;
 }
 
 bool Filter::any(const Pred& pred, uint32_t row) {
@@ -261,7 +315,8 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
   if (pred.kind == Pred::Kind::kTest) {
     const Column& column = table.columns[pred.column];
     const auto [chunk, in_chunk] = column.cell(first);
-    if (test_values(operands_[pred.operand], column.storage, chunk, in_chunk, count, pred.negated, out)) {
+    if (test_values(operands_[pred.operand], column.storage, chunk, in_chunk, count, pred.negated, out) ||
+        test_texts(pred, column, first, count, active, out)) {
       for (uint32_t w = 0; w < words; ++w) {
         const uint64_t valid = chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w];
         out[w] &= valid & active[w];

@@ -1,49 +1,18 @@
 // Testing rows against a predicate. Belongs to one query in one thread.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "block.h"
 #include "plan.h"
 #include "store.h"
+#include "ticker.h"
 
 namespace reflex {
-
-// Counts work and looks at the clock now and then; the query stops soon after its time is over.
-class Ticker {
- public:
-  // The time begins with the first look: what little comes before it costs less than the look.
-  explicit Ticker(uint32_t milliseconds) : allowed_(milliseconds) {}
-  // True while there is time. `work` is about how many rows were looked at.
-  bool spend(uint64_t work) {
-    if (left_ > work) [[likely]] {
-      left_ -= work;
-      return true;
-    }
-    return look();
-  }
-  bool expired() const { return expired_; }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr uint64_t kBetweenLooks = 4096;
-  bool look() {
-    const Clock::time_point now = Clock::now();
-    if (end_ == Clock::time_point()) end_ = now + allowed_;
-    expired_ = expired_ || now >= end_;
-    left_ = expired_ ? 0 : kBetweenLooks;
-    return !expired_;
-  }
-
-  std::chrono::milliseconds allowed_;
-  Clock::time_point end_;
-  uint64_t left_ = kBetweenLooks;
-  bool expired_ = false;
-};
 
 // Is the decimal `text` among what `operand` allows?
 bool in_decimals(const Operand& operand, std::string_view text);
@@ -78,6 +47,13 @@ class Filter {
     std::vector<uint64_t> rows;  // bits; empty until it is worth it
   };
 
+  // Which entries of a chunk's dictionary fulfil a test: of the last chunk that was tested.
+  struct Coded {
+    const Pred* pred = nullptr;
+    const Chunk* chunk = nullptr;
+    CodeMatches matches;
+  };
+
   Related& related_for(const Pred& pred);
   // Null where the predicate is none over related rows, or is better tested row by row.
   Related* prepared_for(const Pred& pred, const Table& table);
@@ -87,6 +63,12 @@ class Filter {
   bool any(const Pred& pred, uint32_t row);
   bool aggregate(const Pred& pred, uint32_t row);
   bool value(const Operand& operand, const Column& column, uint32_t row);
+  bool text_value(const Operand& operand, Storage storage, std::string_view text);
+  // `text` against the operand, negated or not; a decimal's NaN fulfils nothing.
+  bool text_holds(const Operand& operand, bool negated, Storage storage, std::string_view text);
+  bool test_texts(const Pred& pred, const Column& column, uint32_t first, uint32_t count, const Mask& active,
+                  Mask& out);
+  const CodeMatches* matches_for(const Pred& pred, Storage storage, const Chunk& chunk, uint32_t count);
   bool like(const Like& like, std::string_view text);
 
   const Snapshot& snapshot_;
@@ -94,6 +76,7 @@ class Filter {
   Ticker* ticker_;
   std::string scratch_;
   std::vector<std::unique_ptr<Related>> related_;
+  std::vector<Coded> coded_;
   uint64_t tested_ = 0;  // related rows, one by one, for all
 };
 

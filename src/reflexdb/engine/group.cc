@@ -102,6 +102,7 @@ std::vector<uint32_t> Groups::finish(Filter* filter, const std::vector<Operand>&
     }
     if (!plan_.has_having || test(plan_.having, group, filter, operands)) kept.push_back(g);
   }
+  if (!ticker->spend_at_once(kept.size())) return kept;
   std::sort(kept.begin(), kept.end(), [this](uint32_t a, uint32_t b) { return before(a, b); });
   return kept;
 }

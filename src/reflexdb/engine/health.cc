@@ -212,6 +212,8 @@ int append_health(const Instance& instance, bool detailed, std::string* out) {
   append_number(out, "connections",
                 static_cast<uint64_t>(instance.connections.load(std::memory_order_relaxed)));
   append_number(out, "uptimeMs", static_cast<uint64_t>(now - instance.started_ms));
+  constexpr const char* kSandbox[] = {"off", "on", "refused"};
+  out->append(",\"sandbox\":\"").append(kSandbox[static_cast<size_t>(instance.sandbox.load())]).append("\"");
   if (detailed) append_details(instance, view, out);
   *out += '}';
   return view.snapshot != nullptr ? 200 : 503;
@@ -264,6 +266,10 @@ void append_metrics(const Instance& instance, std::string* out) {
                 static_cast<double>(instance.connections.load()));
   append_metric(out, "waiting_requests", "gauge", "Requests that wait for a source position.",
                 static_cast<double>(instance.waiting.load()));
+  append_metric(out, "long_queries_total", "counter", "Queries handed to a worker because they take longer.",
+                static_cast<double>(instance.workers->submitted()));
+  append_metric(out, "long_queries", "gauge", "Queries that a worker runs, or that wait for one.",
+                static_cast<double>(instance.workers->in_hand()));
   append_metric(out, "pending_bytes", "gauge", "Bytes of answers that clients have not taken yet.",
                 static_cast<double>(instance.pending_bytes.load()));
   append_metric(out, "snapshot_swaps_total", "counter", "Snapshots taken into service since the start.",
@@ -280,6 +286,8 @@ void append_metrics(const Instance& instance, std::string* out) {
                 static_cast<double>(instance.options.memory_cap_mb << 20));
   append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.",
                 static_cast<double>(now - instance.started_ms) / 1e3);
+  append_metric(out, "sandboxed", "gauge", "1 while a filter of system calls is in force.",
+                instance.sandbox.load() == Instance::Sandbox::kOn ? 1 : 0);
   append_metric(out, "ready", "gauge", "1 while a snapshot can be served.", view.snapshot != nullptr ? 1 : 0);
   if (view.snapshot == nullptr) return;
   const SnapshotInfo& of = info(*view.snapshot);

@@ -17,6 +17,7 @@
 #include "schema.h"
 #include "share.h"
 #include "stats.h"
+#include "worker_pool.h"
 
 namespace reflex::net {
 
@@ -59,6 +60,10 @@ struct Instance {
   std::atomic<bool> follows{false};  // sync says that positions are the source's own, exact ones
   std::atomic<int64_t> waiting{0};   // requests that wait for a position
   std::atomic<int64_t> waiting_bytes{0};
+
+  enum class Sandbox : uint8_t { kOff, kOn, kRefused };  // by an option; by the system
+  std::atomic<Sandbox> sandbox{Sandbox::kOff};
+  WorkerPool* workers = nullptr;  // of main's Lifecycle, from before the first loop runs
 
   // Orders, carried out by main's Lifecycle. Any thread. serve() is false without a listening socket or after
   // drain().

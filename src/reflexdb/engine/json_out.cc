@@ -76,14 +76,7 @@ void append_json_string(std::string* out, std::string_view text) {
 // Makes room for at least kRoom bytes.
 void Writer::flush() {
   assert(out_ != nullptr);
-  const auto used = static_cast<size_t>(at_ - begin_);
-  flushed_ += used;
-  if (in_chain_) {
-    chain_->fill(used);
-  } else {
-    out_->append(begin_, used);
-  }
-  at_ = begin_;
+  finish();
   if (chain_ == nullptr) return;
   in_chain_ = true;
   begin_ = at_ = end_ = nullptr;  // what add() may throw leaves nothing to be flushed twice

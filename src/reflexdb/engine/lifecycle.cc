@@ -94,7 +94,11 @@ int prepare_process() {
 }
 
 Lifecycle::Lifecycle(Instance& instance, int signal_fd)
-    : instance_(instance), signal_fd_(signal_fd), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : instance_(instance),
+      signal_fd_(signal_fd),
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      workers_(instance.schema, instance.options.limits) {
+  instance.workers = &workers_;
   const uint32_t count = instance.options.threads > 0 ? instance.options.threads : processors();
   for (uint32_t i = 0; i < count; ++i) {
     instance.stats.push_back(std::make_unique<LoopStats>());
@@ -146,6 +150,7 @@ bool Lifecycle::bind_listener(std::string* error) {
 }
 
 void Lifecycle::start_loops() {
+  workers_.start(static_cast<uint32_t>(loops_.size()) * WorkerPool::kPerLoop);
   for (const auto& loop : loops_) {
     running_.fetch_add(1);
     threads_.emplace_back([this, loop = loop.get()] {

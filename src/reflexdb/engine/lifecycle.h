@@ -50,6 +50,7 @@ class Lifecycle {
   int wake_fd_ = -1;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::vector<std::thread> threads_;
+  WorkerPool workers_;  // uses what loops_ have
   std::atomic<size_t> running_{0};
   std::mutex mutex_;
   int listen_fd_ = -1;         // by mutex_

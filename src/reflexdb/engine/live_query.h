@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,17 +13,20 @@
 
 namespace reflex::net {
 
+struct LongQuery;
+
 struct LiveQuery {
   static constexpr int64_t kEveryMs = 100;  // between two answers: what changes faster is told together
   static constexpr int64_t kHeartbeatMs = 15'000;  // of silence, then a comment
 
-  enum class Outcome : uint8_t { kNothing, kEvent, kEnd };
+  enum class Outcome : uint8_t { kNothing, kEvent, kEnd, kLater };
 
   std::string text;
   std::vector<std::string> texts;  // names and values of parameters, in turn
   std::string authorization;       // is looked at again with each answer: keys may go away
   std::string last_id;
-  uint64_t version = 0;  // of the snapshot last looked at
+  uint64_t version = 0;               // of the snapshot last looked at
+  std::shared_ptr<LongQuery> longer;  // its answer is being made elsewhere
 
   std::vector<Parameter> parameters() const {
     std::vector<Parameter> out;

@@ -84,7 +84,7 @@ void order_related(const Snapshot& snapshot, uint32_t table, const std::vector<R
     }
     return a < b;
   };
-  if (ticker->expired()) return;
+  if (ticker->expired() || !ticker->spend_at_once(rows->size())) return;
   std::vector<size_t> places(rows->size());
   std::iota(places.begin(), places.end(), size_t{0});
   const size_t end = std::min<uint64_t>(wanted, places.size());

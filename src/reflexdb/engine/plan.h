@@ -176,6 +176,7 @@ struct Plan {
   std::vector<Site> sites;
   std::string key;            // `{"users":` or `,"posts":` where a query has several selections
   std::vector<Plan> further;  // the other selections; they share this one's limits
+  bool slow = false;          // took longer than the thread's patience when it was run last
   bool explained = false;     // how it is answered is asked, not the answer
   uint32_t shape = 0;         // its place among the shapes that are counted (query_shapes.h)
   // Where values come beside the text, the query as written: it is bound again for each call.

@@ -18,12 +18,12 @@ void PlanCache::drop_last() {
   entries_.pop_back();
 }
 
-const Plan* PlanCache::hold(Plan plan) {
+Plan* PlanCache::hold(Plan plan) {
   unkept_ = std::make_unique<Plan>(std::move(plan));
   return unkept_.get();
 }
 
-const Plan* PlanCache::add(std::string_view key, Plan plan) {
+Plan* PlanCache::add(std::string_view key, Plan plan) {
   assert(!by_key_.contains(key));
   if (key.size() > kMaxOneKey) return hold(std::move(plan));
   unkept_.reset();

@@ -19,9 +19,9 @@ class PlanCache {
   Plan* find(std::string_view key);
   // Takes the plan in, throwing out those unused longest. Returns it; one whose key is too long to be kept is
   // only held.
-  const Plan* add(std::string_view key, Plan plan);
+  Plan* add(std::string_view key, Plan plan);
   // Holds the plan until the next call.
-  const Plan* hold(Plan plan);
+  Plan* hold(Plan plan);
 
  private:
   static constexpr size_t kMaxPlans = 1024;

@@ -17,6 +17,9 @@ namespace reflex {
 
 namespace {
 
+// Parsing alone of a longer text may take more than others should wait for.
+constexpr size_t kLongText = 32 << 10;
+
 // Parsing, binding and running recurse once a level; this many fit a thread's stack many times over.
 constexpr uint32_t kMostLevels = 1000;
 
@@ -33,7 +36,8 @@ struct QueryEngine::Impl {
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
-  bool hit = false;  // the last query's plan was known
+  bool hit = false;      // the last query's plan was known
+  Plan* kept = nullptr;  // the last query's, as the cache has it
   ShapeCounts* shapes = nullptr;
 
   uint32_t shape_place(const Plan& plan) {
@@ -43,17 +47,17 @@ struct QueryEngine::Impl {
   QueryError plan_for(std::string_view text, Parameters parameters, const Plan** out) {
     shape.scan(text);
     Plan* const same_shape = cache.find(shape.key());
-    bool found = same_shape != nullptr && rebind(shape.literals(), same_shape);
-    if (found) {
-      *out = same_shape;
+    kept = nullptr;
+    if (same_shape != nullptr && rebind(shape.literals(), same_shape)) {
+      kept = same_shape;
     } else if (!shape.literals().empty()) {
-      *out = cache.find(text);
-      found = *out != nullptr;
+      kept = cache.find(text);
     }
-    if (found) {
+    if (kept != nullptr) {
       ++hits;
       hit = true;
-      return (*out)->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
+      *out = kept;
+      return kept->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
     }
     ++misses;
     hit = false;
@@ -68,11 +72,9 @@ struct QueryEngine::Impl {
     if (!shared) plan.sites.clear();
     plan.shape = shape_place(plan);
     if (query->has_parameters) plan.unbound = std::move(query);
-    if (same_shape != nullptr) {
-      *out = cache.hold(std::move(plan));
-    } else {
-      *out = cache.add(shared ? shape.key() : text, std::move(plan));
-    }
+    kept = same_shape != nullptr ? cache.hold(std::move(plan))
+                                 : cache.add(shared ? shape.key() : text, std::move(plan));
+    *out = kept;
     return {};
   }
 
@@ -95,14 +97,15 @@ struct QueryEngine::Impl {
   }
 
   QueryError stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters,
-                    QueryEngine::Layout layout, std::unique_ptr<Body>* body, std::string* out);
+                    QueryEngine::Layout layout, std::unique_ptr<Body>* body, std::string* out,
+                    Patience patience);
 
   // Runs the query as ever, and throws its answer away.
-  QueryError explain(const Snapshot& snapshot, const Plan& plan, std::string* out) {
+  QueryError explain(const Snapshot& snapshot, const Plan& plan, Patience patience, std::string* out) {
     Profile profile;
     std::string thrown_away;
     writer.start(&thrown_away);
-    QueryError error = run_plan(schema, snapshot, plan, limits, &scratch, &writer, &next, &profile);
+    QueryError error = run_plan(schema, snapshot, plan, limits, &scratch, &writer, &next, patience, &profile);
     next.clear();
     if (error.ok()) *out += explanation(schema, snapshot, plan, profile, writer.written(), hit);
     writer.forget();
@@ -110,17 +113,23 @@ struct QueryEngine::Impl {
   }
 
   QueryError answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out,
-                    Chain* rest) {
+                    Chain* rest, Patience patience) {
     if (text.size() > limits.max_query_bytes) return too_large();
+    if (patience.ns != 0 && text.size() > kLongText) return takes_longer();
     next.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
-    if (plan->explained) return explain(snapshot, *plan, out);
-    if (shapes != nullptr) shapes->count(plan->shape);
-    writer.start(out, rest);
-    error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer, &next);
-    if (error.ok()) writer.finish();
+    if (shapes != nullptr && !plan->explained) shapes->count(plan->shape);
+    if (patience.ns != 0 && kept->slow) return takes_longer();
+    if (plan->explained) {
+      error = explain(snapshot, *plan, patience, out);
+    } else {
+      writer.start(out, rest);
+      error = run_plan(schema, snapshot, *plan, limits, &scratch, &writer, &next, patience);
+      if (error.ok()) writer.finish();
+    }
+    if (error.status == kTakesLonger) kept->slow = true;
     return error;
   }
 };
@@ -161,9 +170,10 @@ QueryError check_layout(const ast::Query& query, const Plan& plan, QueryEngine::
 
 QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters,
                                      QueryEngine::Layout layout, std::unique_ptr<Body>* body,
-                                     std::string* out) {
+                                     std::string* out, Patience patience) {
   next.clear();
   if (text.size() > limits.max_query_bytes) return too_large();
+  if (patience.ns != 0 && text.size() > kLongText) return takes_longer();
   auto query = std::make_unique<ast::Query>();
   QueryError error = parse_query(text, limits.max_depth, query.get());
   if (!error.ok()) return error;
@@ -172,8 +182,8 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
   if (error.ok()) error = check_layout(*query, *plan, layout);
   if (!error.ok()) return error;
   if (shapes != nullptr) shapes->count(shape_place(*plan));
-  auto rows =
-      std::make_unique<AnswerRows>(schema, std::move(snapshot), std::move(query), std::move(plan), limits);
+  auto rows = std::make_unique<AnswerRows>(schema, std::move(snapshot), std::move(query), std::move(plan),
+                                           limits, patience);
   const AnswerRows& known = *rows;
   std::unique_ptr<Body> made = layout == QueryEngine::Layout::kNdjson ? ndjson_body(std::move(rows))
                                : layout == QueryEngine::Layout::kCsv  ? csv_body(std::move(rows))
@@ -186,39 +196,39 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
 }
 
 int QueryEngine::stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,
-                        std::unique_ptr<Body>* body, std::string* out) {
+                        std::unique_ptr<Body>* body, std::string* out, Patience patience) {
   const size_t before = out->size();
   QueryError error;
   try {
-    error = impl_->stream(std::move(snapshot), text, parameters, layout, body, out);
+    error = impl_->stream(std::move(snapshot), text, parameters, layout, body, out, patience);
     if (error.ok()) return 200;
   } catch (const std::bad_alloc&) {
     error = limit_error("The query needs more memory than the instance has left.");
   }
   out->resize(before);
-  append_error(error, text, out);
+  if (error.status != kTakesLonger) append_error(error, text, out);
   return error.status;
 }
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits, ShapeCounts* shapes)
-    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, shapes}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, nullptr, shapes}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 
 QueryEngine::~QueryEngine() = default;
 
 int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Parameters parameters,
-                        std::string* out, Chain* rest) {
+                        std::string* out, Chain* rest, Patience patience) {
   const size_t before = out->size();
   const auto take_back = [&] {
     out->resize(before);
     if (rest != nullptr) rest->clear();
   };
   try {
-    const QueryError error = impl_->answer(snapshot, text, parameters, out, rest);
+    const QueryError error = impl_->answer(snapshot, text, parameters, out, rest, patience);
     if (error.ok()) return 200;
     take_back();
-    append_error(error, text, out);
+    if (error.status != kTakesLonger) append_error(error, text, out);
     return error.status;
   } catch (const std::bad_alloc&) {  // the one exception that can come from below
     take_back();
@@ -228,6 +238,13 @@ int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Paramet
 }
 
 std::string_view QueryEngine::next_page() const { return impl_->next; }
+
+void QueryEngine::was_short(std::string_view text) {
+  impl_->shape.scan(text);
+  for (const std::string_view key : {impl_->shape.key(), text}) {
+    if (Plan* const plan = impl_->cache.find(key)) plan->slow = false;
+  }
+}
 
 uint64_t QueryEngine::plan_hits() const { return impl_->hits; }
 

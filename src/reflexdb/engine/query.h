@@ -15,6 +15,7 @@
 #include "parameters.h"
 #include "schema.h"
 #include "snapshot.h"
+#include "ticker.h"
 
 namespace reflex {
 
@@ -38,22 +39,27 @@ class QueryEngine {
 
   // Appends the JSON answer, or the JSON error object, to `*out` and returns the HTTP status (200, 400, 413,
   // 422). With `rest`, which is empty, a long answer goes on there.
+  // kTakesLonger, and nothing in `*out`: `patience` was over, or is known not to be enough.
   // `parameters` are what stands for `$name` in the text, decoded; those it doesn't use are passed over.
   int answer(const Snapshot& snapshot, std::string_view text, Parameters parameters, std::string* out,
-             Chain* rest = nullptr);
+             Chain* rest = nullptr, Patience patience = {});
   int answer(const Snapshot& snapshot, std::string_view text, std::string* out) {
     return answer(snapshot, text, {}, out);
   }
 
   // The same in another shape, row by row. 200: `*out` got the first piece and `*body`, where there is more,
   // gives the rest; the body is independent of this object and of the snapshot's successors. 406: the query
-  // has no answer of this shape.
+  // has no answer of this shape. `patience` is for the way to the first piece; kTakesLonger as above.
   enum class Layout : uint8_t { kNdjson, kCsv, kArrow };
   int stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,
-             std::unique_ptr<Body>* body, std::string* out);
+             std::unique_ptr<Body>* body, std::string* out, Patience patience = {});
 
   // Where the page after the last answer starts; empty where there is none. Valid until the next answer.
   std::string_view next_page() const;
+
+  // A query that took longer than a thread's patience is not begun there again, until its shape is said to be
+  // short after all.
+  void was_short(std::string_view text);
 
   uint64_t plan_hits() const;
   uint64_t plan_misses() const;

@@ -62,6 +62,8 @@ QueryError error_at(std::string_view code, size_t at, std::string message, std::
   return {400, code, std::move(message), std::move(hint), true, at};
 }
 
+QueryError takes_longer() { return {kTakesLonger, "takes_longer", {}, {}, false, 0}; }
+
 QueryError limit_error(std::string message) {
   return {422, "limit_exceeded", std::move(message), {}, false, 0};
 }

@@ -22,6 +22,9 @@ struct QueryError {
 
 QueryError error_at(std::string_view code, size_t at, std::string message, std::string hint = {});
 QueryError limit_error(std::string message);
+// The thread that runs the query has no patience for it (ticker.h). Never told to a client.
+inline constexpr int kTakesLonger = -1;
+QueryError takes_longer();
 
 // {"error":...,"message":...,"line":...,"column":...,"hint":...}; lines and columns count from 1, columns in
 // code points.

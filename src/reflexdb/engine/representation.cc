@@ -42,19 +42,18 @@ bool matches_tag(const HttpRequest& request, const Preference& wanted, std::stri
   return false;
 }
 
-void compress(const HttpRequest& request, Gzip* gzip, size_t at, Reply* reply, std::string* out) {
+void compress(Gzip* gzip, size_t at, Answered* answer, std::string* out) {
   const size_t size = out->size() - at;
-  if (reply->status != 200 || (size < kGzipFrom && reply->body == nullptr)) return;
-  if (!takes_gzip(request.accept_encoding)) return;
-  reply->gzip = true;
+  if (size < kGzipFrom && answer->body == nullptr) return;
+  answer->gzip = true;
   std::string plain = out->substr(at);
   out->resize(at);
-  if (reply->body == nullptr && size <= kGzipAtOnce) {
+  if (answer->body == nullptr && size <= kGzipAtOnce) {
     gzip->add(plain, true, out);
     return;
   }
-  std::unique_ptr<Body> body = gzip_body(std::move(plain), std::move(reply->body));
-  if (body->next(out) == Body::State::kMore) reply->body = std::move(body);
+  std::unique_ptr<Body> body = gzip_body(std::move(plain), std::move(answer->body));
+  if (body->next(out) == Body::State::kMore) answer->body = std::move(body);
 }
 
 Reply not_acceptable(std::string* out) {

@@ -9,6 +9,7 @@
 #include "endpoints.h"
 #include "gzip.h"
 #include "http_parser.h"
+#include "query_runner.h"
 
 namespace reflex::net {
 
@@ -25,9 +26,8 @@ Preference formats_for(const HttpRequest& request);
 bool matches_tag(const HttpRequest& request, const Preference& wanted, std::string_view boot_id,
                  Reply* reply);
 
-// Compresses the body that stands in `*out` from `at` on, and what reply->body has of it, where the client
-// takes that and it gains.
-void compress(const HttpRequest& request, Gzip* gzip, size_t at, Reply* reply, std::string* out);
+// Compresses the body that stands in `*out` from `at` on, and what answer->body has of it, where that gains.
+void compress(Gzip* gzip, size_t at, Answered* answer, std::string* out);
 
 // What stands in a tag behind the version.
 std::string_view tag_suffix(Format format, bool gzip);

@@ -44,7 +44,8 @@ class KeyLookup {
   std::vector<std::string>& converted_;
 };
 
-bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
+bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Ticker* ticker,
+                 Scratch* scratch) {
   std::vector<uint32_t>* out = &scratch->rows;
   const uint32_t child = plan.root.table;
   const uint32_t forward = plan.root.access.forward;
@@ -54,11 +55,14 @@ bool parent_rows(const SchemaDef& schema, const Snapshot& snapshot, const Plan& 
   for (size_t i = 0; i < lookup.keys(); ++i) {
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) {
-      for (const uint32_t found : link.children(row)) out->push_back(found);
+      const RowRange children = link.children(row);
+      if (!ticker->spend(children.size())) return true;
+      for (const uint32_t found : children) out->push_back(found);
     } else if (link.dangling()) {
       return false;  // rows may carry this key though no parent does
     }
   }
+  if (lookup.keys() > 1 && !ticker->spend_at_once(out->size())) return true;
   sort_unique(snapshot.table(child), out);
   return true;
 }
@@ -75,13 +79,14 @@ void sort_unique(const Table& table, std::vector<uint32_t>* rows) {
   rows->erase(std::unique(rows->begin(), rows->end()), rows->end());
 }
 
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch) {
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Ticker* ticker,
+                Scratch* scratch) {
   std::vector<uint32_t>* out = &scratch->rows;
   out->clear();
   const Access& access = plan.root.access;
   if (access.kind == Access::Kind::kScan) return false;
   if (access.kind == Access::Kind::kParent) {
-    const bool found = parent_rows(schema, snapshot, plan, scratch);
+    const bool found = parent_rows(schema, snapshot, plan, ticker, scratch);
     if (!found) out->clear();
     return found;
   }
@@ -89,6 +94,7 @@ bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& p
   for (size_t i = 0; i < lookup.keys(); ++i) {
     const uint32_t row = lookup.find(i);
     if (row != kNoRow) out->push_back(row);
+    if (!ticker->spend(1)) return true;
   }
   sort_unique(snapshot.table(plan.root.table), out);
   return true;

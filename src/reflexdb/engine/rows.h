@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "shown.h"
 #include "store.h"
+#include "ticker.h"
 #include "top_rows.h"
 
 namespace reflex {
@@ -30,7 +31,9 @@ struct Scratch {
 
 // Fills `scratch->rows` with the rows of the plan's outermost selection that its access path finds, in the
 // table's order and each once. False: every row has to be looked at, and there are none in `scratch->rows`.
-bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Scratch* scratch);
+// Stops early where the ticker's time is over.
+bool candidates(const SchemaDef& schema, const Snapshot& snapshot, const Plan& plan, Ticker* ticker,
+                Scratch* scratch);
 
 // Puts rows in the table's order, each once.
 void sort_unique(const Table& table, std::vector<uint32_t>* rows);

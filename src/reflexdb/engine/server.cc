@@ -26,10 +26,15 @@ int fail(ExitStatus status, const std::string& sentence) {
   return status;
 }
 
-void give_up_privileges(const Options& options) {
+void give_up_privileges(Instance* instance) {
+  if (!instance->options.sandbox) return;
   std::string problem;
-  if (options.sandbox && !enter_sandbox(&problem))
-    log_event(LogLevel::kWarning, "not_sandboxed", {{"message", problem}});
+  if (enter_sandbox(&problem)) {
+    instance->sandbox = Instance::Sandbox::kOn;
+    return;
+  }
+  instance->sandbox = Instance::Sandbox::kRefused;
+  log_event(LogLevel::kWarning, "not_sandboxed", {{"message", problem}});
 }
 
 int run(const Options& options) {
@@ -44,7 +49,7 @@ int run(const Options& options) {
   if (!private_socket.start(&error)) return fail(kUnusable, error);
   checkpointer.start();
   lifecycle.start_loops();
-  give_up_privileges(options);
+  give_up_privileges(&instance);
   log_event(LogLevel::kInfo, "started", {{"engine", kEngineVersion}});
   lifecycle.wait();
   checkpointer.finish(true);

@@ -89,8 +89,25 @@ bool decode_pairs(std::string_view query, std::vector<Pair>* out) {
   return true;
 }
 
-// What finds room in an answer's head; a longer cursor is not sent.
+// What finds room in an answer's head; a longer cursor is not sent, and of more parameters than this none.
 constexpr size_t kMaxCursor = 512;
+constexpr size_t kMaxOthers = 512;
+
+// What the link to the next page repeats: the pairs but `after`, as they came, each behind a `&`. Nothing
+// where they are too long, or have a character that is none of a URL and might end the link.
+std::string other_pairs(std::string_view query) {
+  std::string kept;
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    std::string name;
+    if (pair.empty() || !decode(pair.substr(0, pair.find('=')), &name) || name == "after") continue;
+    kept.append("&").append(pair);
+  }
+  const auto odd = [](char c) { return c <= ' ' || c > '~' || c == '<' || c == '>' || c == '"'; };
+  return kept.size() > kMaxOthers || std::ranges::any_of(kept, odd) ? std::string() : kept;
+}
 
 Reply unauthorized(std::string* out) {
   return Endpoints::error(401, "unauthorized",
@@ -282,6 +299,7 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, s
   if (reply.live == nullptr) compress(request, &gzip_, at, &reply, out);
   reply.has_etag = tagged && reply.status == 200 && reply.live == nullptr;
   if (reply.status == 200 && engine_.next_page().size() <= kMaxCursor) reply.next = engine_.next_page();
+  if (!reply.next.empty()) reply.others = other_pairs(request.query);
   stats_.count_query(monotonic_ns() - begin);
   stats_.plan_hits.set(engine_.plan_hits());
   stats_.plan_misses.set(engine_.plan_misses());

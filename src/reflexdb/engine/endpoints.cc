@@ -89,8 +89,25 @@ bool decode_pairs(std::string_view query, std::vector<Pair>* out) {
   return true;
 }
 
-// What finds room in an answer's head; a longer cursor is not sent.
+// What finds room in an answer's head; a longer cursor is not sent, and of more parameters than this none.
 constexpr size_t kMaxCursor = 512;
+constexpr size_t kMaxOthers = 512;
+
+// What the link to the next page repeats: the pairs but `after`, as they came, each behind a `&`. Nothing
+// where they are too long, or have a character that is none of a URL and might end the link.
+std::string other_pairs(std::string_view query) {
+  std::string kept;
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    std::string name;
+    if (pair.empty() || !decode(pair.substr(0, pair.find('=')), &name) || name == "after") continue;
+    kept.append("&").append(pair);
+  }
+  const auto odd = [](char c) { return c <= ' ' || c > '~' || c == '<' || c == '>' || c == '"'; };
+  return kept.size() > kMaxOthers || std::ranges::any_of(kept, odd) ? std::string() : kept;
+}
 
 Reply unauthorized(std::string* out) {
   return Endpoints::error(401, "unauthorized",
@@ -346,6 +363,7 @@ void Endpoints::conclude(const HttpRequest& request, const Asked& asked, Answere
   if (answer.format == Format::kEvents) return begin_live(request, asked, answer.event_id, at, reply, out);
   reply->has_etag = request.method != Method::kPost && reply->status == 200;
   if (reply->status == 200 && next.size() <= kMaxCursor) reply->next = next;
+  if (!reply->next.empty()) reply->others = other_pairs(request.query);
 }
 
 void Endpoints::begin_live(const HttpRequest& request, const Asked& asked, const std::string& id, size_t at,

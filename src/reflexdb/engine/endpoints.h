@@ -35,6 +35,7 @@ struct Reply {
   int64_t age_ms = 0;
   std::string_view allow;     // of 405
   std::string_view next;      // cursor of the next page; borrowed until the next answer
+  std::string others;         // parameters that the link to it repeats, each behind a `&`
   bool has_etag = false;      // boot id, version, format and compression are the tag
   bool waits = false;         // there is no answer yet: the request is to be kept and asked again
   std::string_view position;  // of the snapshot; borrowed until the next publication is taken up

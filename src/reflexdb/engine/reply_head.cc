@@ -119,7 +119,9 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
   if (!reply.position.empty()) head.text("X-ReflexDB-Position: ").text(reply.position).text("\r\n");
   if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version);
   if (reply.has_etag) head.text(tag_suffix(reply.format, reply.gzip)).text("\"\r\n");
-  if (!reply.next.empty()) head.text("Link: </query?after=").text(reply.next).text(">; rel=\"next\"\r\n");
+  if (!reply.next.empty()) {
+    head.text("Link: </query?after=").text(reply.next).text(reply.others).text(">; rel=\"next\"\r\n");
+  }
   if (reply.status == 401) head.text("WWW-Authenticate: Bearer\r\n");
   if (!reply.allow.empty()) head.text("Allow: ").text(reply.allow).text("\r\n");
   if (reply.close) head.text("Connection: close\r\n");

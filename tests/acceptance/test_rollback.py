@@ -168,7 +168,7 @@ def test_a_canary_that_is_worse_aborts_itself(site: Site) -> None:
     assert site.plane.database(site.id)["status"] == "running"
     assert (record["outcome"], record["error"]["code"]) == ("failed", "rollout_aborted")
     assert record["rollout"]["new"]["errorRate"] > 0.5
-    assert record["rollout"]["old"]["errorRate"] == 0
+    assert record["rollout"]["old"]["errorRate"] in (0, None)  # clients may have come back to the new one alone
     assert site.endpoint.query(OLD_ONLY) == [{"name": "name 7", "nick": "nick 7"}]
 
 

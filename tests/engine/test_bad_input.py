@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -44,7 +44,8 @@ def test_sums_of_unsigned_numbers_and_decimals_are_exact(cli: Cli) -> None:
     )
 
     assert exact(cli, "kinds { s: sum(u64) }") == {"s": 5 * (2**64 - 1)}
-    assert exact(cli, "posts { s: sum(price) }") == {"s": 7 * Decimal(large)}
+    with localcontext(prec=60):  # Python's own would round
+        assert exact(cli, "posts { s: sum(price) }") == {"s": 7 * Decimal(large)}
 
 
 @pytest.mark.parametrize(

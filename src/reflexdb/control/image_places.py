@@ -6,14 +6,17 @@ starts also while its registry is away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+from reflexdb.build.aws import S3Images, boto, ecr_login, is_ecr
 from reflexdb.build.cross import parse_platforms
 from reflexdb.build.registry import Credentials, Login, Place, Registry
 from reflexdb.build.remote import Remote
 from reflexdb.model.errors import InvalidRequest
 
+_Read = TypeVar("_Read")
 REGISTRY = "REFLEXDB_REGISTRY"
 USER = "REFLEXDB_REGISTRY_USER"
 PASSWORD_FILE = "REFLEXDB_REGISTRY_PASSWORD_FILE"  # noqa: S105 - the variable's name
@@ -26,14 +29,23 @@ def read_image_place(environment: Mapping[str, str]) -> Remote | None:
     text = environment.get(REGISTRY)
     if not text:
         return None
+    if text.startswith("s3://"):
+        return _named(lambda: S3Images(text, boto()))
     plain = environment.get(PLAIN_HTTP, "")
     if plain not in {"", "0", "1"}:
         raise InvalidRequest(f"{PLAIN_HTTP} must be 1 or 0")
+    place = _named(lambda: Place.parse(text, plain=plain == "1"))
+    if is_ecr(place.host) and not environment.get(USER):
+        return Registry(place, _named(lambda: ecr_login(place.host, boto())) or (lambda: None))
+    return Registry(place, _login(environment))
+
+
+def _named(read: Callable[[], _Read]) -> _Read:
+    """With the variable in front of what is wrong with its value."""
     try:
-        place = Place.parse(text, plain=plain == "1")
+        return read()
     except InvalidRequest as exc:
         raise InvalidRequest(f"{REGISTRY}: {exc.message}") from exc
-    return Registry(place, _login(environment))
 
 
 def read_platforms(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -123,6 +123,7 @@ def test_connections_of_a_server_that_is_gone_are_taken_in_the_other_s_turn(pair
     for _ in range(20):
         with first.client() as client:
             assert client.ask(post(QUERY)).status == 200
+    second.process.returncode = 0  # as it was meant to end
 
 
 def test_a_server_leaves_word_of_what_became_of_its_requests(server_program: Path) -> None:

@@ -134,7 +134,7 @@ class Plane:
             self.settle(database)
         return dict(answer)
 
-    def settle(self, database: str, limit_s: float = 240.0) -> str:
+    def settle(self, database: str, limit_s: float = 600.0) -> str:
         return str(
             wait_until(
                 lambda: (

@@ -97,7 +97,7 @@ def test_every_operation_that_says_so_waits_for_the_condition(api: Api, paths: t
         "PATCH": {"json": {"name": "x"}},
     }
 
-    assert len(CONDITIONAL) == 18
+    assert len(CONDITIONAL) == 20
     for method, path in CONDITIONAL:
         there = path.replace("{id}", connection if path.startswith("/connections") else database)
         there = there.replace("{build_id}", NOBODY)

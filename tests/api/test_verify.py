@@ -64,6 +64,8 @@ def test_a_build_is_tried_out_and_made_again_to_the_byte(
     check_details(shown)
     verified = api.post(f"{first}/verify", expect=200)
 
+    with control.verifying._one:  # as while another is verified
+        assert api.post(f"{first}/verify", expect=503)["error"] == "overloaded"
     assert (verified["identical"], verified["differences"], verified["engine"]) == (True, [], "cached")
     assert verified["recordedDigest"] == verified["rebuiltDigest"] == shown["image"]["digest"]
     assert [each.name for each in (control.rooms.data_dir / "cache" / "verify").iterdir()] == [".lock"]

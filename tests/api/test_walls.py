@@ -63,6 +63,7 @@ def _one_of_everything(owner: Api, source: Path) -> dict[str, str]:
         "databases/id": database,
         "databases/keyId": api_key["keyId"],
         "databases/build_id": build,
+        "databases/deployment_id": owner.get(f"/databases/{database}/deployments")["deployments"][0]["id"],
         "account/id": key["id"],
         "admin/id": created["connection"]["customerId"],
         "admin/keyId": key["id"],

@@ -12,8 +12,8 @@ from typer.core import TyperCommand, TyperGroup
 from reflexdb.cli.main import app
 from tests.cli.conftest import Cli
 
-WITHOUT_JSON = {("serve",), ("backup",), ("restore",), ("admin", "reset-key")}
-"""`serve` is the control plane itself and has no result."""
+WITHOUT_JSON = {("serve",), ("backup",), ("restore",), ("admin", "reset-key"), ("build", "export")}
+"""`serve` is the control plane itself and has no result; that of `build export` is the file."""
 
 
 def leaves(group: TyperGroup, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], TyperCommand]:

@@ -120,7 +120,7 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
     records: Any = cli("deployments", running, "--limit", "1", "--json").json()
 
     assert shown.code == 0, shown.err
-    for words in ("#1 ", "first key", "reuse ", "users (1 rows)", "sha256:"):
+    for words in ("#1 ", "first key", "reuse ", "users (1 rows, ", "sha256:"):
         assert words in shown.out
     assert (numbered["number"], numbered["status"]) == (1, "succeeded")
     for command, pinned in (("pin", True), ("unpin", False)):

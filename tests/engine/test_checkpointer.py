@@ -269,7 +269,7 @@ def _metrics(server: Server) -> bytes:
 
 def test_a_server_killed_at_any_moment_of_writing_comes_back_with_one_state_or_the_other(site: Site) -> None:
     """Rows enough for several seconds of writing; each round kills somewhere within."""
-    rows = {"posts": [{"id": i, "user_id": 1, "title": "x" * 80} for i in range(12_000)]}
+    rows = {"posts": [{"id": i, "user_id": 1, "title": f"{i:05}" * 16} for i in range(12_000)]}
     server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "1000")
     server.load(rows)
     site.await_written(1)
@@ -291,7 +291,7 @@ def test_a_server_killed_at_any_moment_of_writing_comes_back_with_one_state_or_t
 
 
 def test_queries_and_changes_go_on_while_a_checkpoint_is_written(site: Site) -> None:
-    rows = {"posts": [{"id": i, "user_id": 1, "title": "x" * 200} for i in range(20_000)]}
+    rows = {"posts": [{"id": i, "user_id": 1, "title": f"{i:05}" * 40} for i in range(20_000)]}
     server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "1")
     with following(server) as sync:
         server.load(rows, sync)

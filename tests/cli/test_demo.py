@@ -200,7 +200,7 @@ def test_however_the_demo_ends_nothing_goes_on_running(number: signal.Signals, t
         assert len(processes_in(data)) >= 2
     finally:
         os.kill(process.pid, number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_S)
 
     assert nothing_runs(data)
     if number is signal.SIGINT:

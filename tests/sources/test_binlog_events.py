@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reflexdb.model.errors import PositionLost, SourceData
+from reflexdb.model.errors import PositionLost, SourceData, SourceUnreachable
 from reflexdb.model.storage import Storage
 from reflexdb.sources.changes import Commit, Event, Redefined, Rows, Stale
 from reflexdb.sources.mysql.binlog.follower import BinlogStream
@@ -112,9 +112,9 @@ def test_a_damaged_compressed_transaction_stops_the_stream() -> None:
         (event(99, b"what is this"), SourceData),
         (event(26, b"\x01\x00\x04lost"), PositionLost),
         (event(30, bytes(20)), SourceData),
-        (simple_map()[:-1] + b"\0", SourceData),
-        (event(16, bytes(8), checksum=False), SourceData),
-        (b"short", SourceData),
+        (simple_map()[:-1] + b"\0", SourceUnreachable),
+        (event(16, bytes(8), checksum=False), SourceUnreachable),
+        (b"short", SourceUnreachable),
     ],
     ids=["partial json", "tagged gtid", "unknown", "incident", "rows of no table", "checksum", "no checksum", "short"],
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from reflexdb.model.errors import PositionLost, SourceData
+from reflexdb.model.errors import PositionLost, SourceData, SourceUnreachable
 from reflexdb.sources.changes import Commit, Event
 from reflexdb.sources.mysql.binlog import events
 from reflexdb.sources.mysql.binlog.events import Header, Kind
@@ -58,7 +58,8 @@ class Transactions:
 
     def take(self, data: bytes) -> Iterator[Event]:
         """What an event brings. Raises SourceData for one that is not known or cannot be decoded, PositionLost where
-        the server says that its log has a gap.
+        the server says that its log has a gap, SourceUnreachable for one that did not come as it was sent: its length
+        or its checksum is not that of its bytes. Asked for again it may come whole.
         """
         try:
             for event in self._event(data):
@@ -77,7 +78,10 @@ class Transactions:
             return self._torn() if self._open else ()
         if kind == Kind.ROTATE:
             self._checksum = events.has_valid_checksum(data)
-        header, body = events.split(data, checksum=self._checksum)
+        try:
+            header, body = events.split(data, checksum=self._checksum)
+        except ValueError as error:
+            raise SourceUnreachable(self._cannot(data, str(error))) from error
         return self._inner(header, body)
 
     def _inner(self, header: Header, body: bytes) -> Iterable[Event]:

@@ -31,6 +31,8 @@ FRAME_BYTES_WANTED = 4 * 1024 * 1024
 
 Part: TypeAlias = bytes | memoryview
 _PREFIX = struct.Struct("<IB")
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+"""One for all frames: `json.dumps` with separators makes an encoder for each call."""
 
 
 class Kind(IntEnum):
@@ -271,7 +273,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _json(kind: Kind, document: dict[str, Any]) -> Frame:
-    return Frame(kind, (json.dumps(document, separators=(",", ":")).encode("ascii"),))
+    return Frame(kind, (_COMPACT.encode(document).encode("ascii"),))
 
 
 def moment(taken_at: datetime, position: str) -> bytes:

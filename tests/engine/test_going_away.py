@@ -12,6 +12,7 @@ import pytest
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
+from tests.engine.plans import PLAN
 from tests.engine.serving import LIMIT_S, Client, Server, post, until
 
 pytestmark = pytest.mark.timeout(1200)
@@ -144,3 +145,21 @@ def _greets(directory: Path) -> bool:
     except InstanceUnreachable:
         return False
     return True
+
+
+def test_the_order_to_end_and_what_was_sent_with_it_are_answered(server: Server) -> None:
+    """Nothing holds the server up, which therefore ends while it answers: no answer is cut off."""
+    hello = feed.hello(feed.Role.DEPLOYER, PLAN.fingerprint()).encode()
+    orders = [feed.drain(1000).encode(), *[feed.status().encode()] * 200]
+    server.load()
+    decoder = feed.ReplyDecoder()
+    with server.raw_channel() as private:
+        private.sendall(hello + b"".join(orders))
+        while more := private.recv(1 << 16):
+            decoder.feed(more)
+
+    assert server.process.wait(LIMIT_S) == 0
+    answers = []
+    while answer := decoder.next():
+        answers.append(answer.kind)
+    assert answers == [feed.Kind.OK] * (len(orders) + 1)

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +25,7 @@ namespace {
 constexpr char kName[] = "server.sock";
 constexpr char kUnfinishedName[] = "server.sock.new";
 constexpr size_t kFirstRead = 64 * 1024;
+constexpr std::chrono::milliseconds kLastAnswers(500);
 
 template <size_t N>
 sockaddr_un address(const char (&name)[N]) {
@@ -194,17 +196,28 @@ PrivateSocket::~PrivateSocket() {
     [[maybe_unused]] ssize_t n = write(stop_fd_, &one, sizeof one);
     acceptor_.join();
   }
+  // The order that ended this process is owed its answer: a client first loses the way in only.
   std::map<uint64_t, Client> last;
   {
-    std::lock_guard lock(mutex_);
-    for (auto& [id, client] : clients_) {
-      if (!client.ended) shutdown(client.fd, SHUT_RDWR);
-    }
+    std::unique_lock lock(mutex_);
+    shut_down(SHUT_RD);
+    all_ended_.wait_for(lock, kLastAnswers, [this] {
+      return std::all_of(clients_.begin(), clients_.end(),
+                         [](const auto& entry) { return entry.second.ended; });
+    });
+    shut_down(SHUT_RDWR);
     last.swap(clients_);
   }
   for (auto& [id, client] : last) client.thread.join();
   if (listen_fd_ >= 0) close(listen_fd_);
   if (stop_fd_ >= 0) close(stop_fd_);
+}
+
+// By mutex_.
+void PrivateSocket::shut_down(int how) {
+  for (auto& [id, client] : clients_) {
+    if (!client.ended) shutdown(client.fd, how);
+  }
 }
 
 void PrivateSocket::accept_all() noexcept {
@@ -256,6 +269,7 @@ void PrivateSocket::serve(uint64_t id, int fd) noexcept {
   close(fd);
   // While the destructor waits, the entry is in its hands.
   if (auto found = clients_.find(id); found != clients_.end()) found->second.ended = true;
+  all_ended_.notify_all();
 }
 
 void PrivateSocket::disconnect(uint64_t id) {

@@ -2,6 +2,7 @@
 // what their session answers.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -19,7 +20,8 @@ class PrivateSocket {
   static constexpr size_t kMaxConnections = 16;
 
   explicit PrivateSocket(Instance& instance) : instance_(instance) {}
-  // Ends all connections and waits for their threads.
+  // Ends all connections, once the answers they are owed are sent (at most half a second), and waits for
+  // their threads.
   ~PrivateSocket();
   PrivateSocket(const PrivateSocket&) = delete;
   PrivateSocket& operator=(const PrivateSocket&) = delete;
@@ -42,6 +44,7 @@ class PrivateSocket {
   void serve(uint64_t id, int fd) noexcept;
   void disconnect(uint64_t id);
   void forget_ended();
+  void shut_down(int how);
 
   Instance& instance_;
   SyncRole role_;
@@ -50,6 +53,7 @@ class PrivateSocket {
   uint64_t inode_ = 0;
   std::thread acceptor_;
   std::mutex mutex_;
+  std::condition_variable all_ended_;
   uint64_t next_id_ = 1;                // by mutex_
   std::map<uint64_t, Client> clients_;  // by mutex_
 };

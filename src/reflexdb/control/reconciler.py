@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -40,6 +41,17 @@ PATIENCE_S = 120.0
 
 _REST_AFTER_CRASH_S = 5.0
 """A worker that crashed (a full disk) leaves an interrupted job; it is taken up again, but not in a tight loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """The databases that something may have to be done about, in one look at the records."""
+
+    rows: list[DatabaseRow]
+    serving: dict[str, DeploymentRow]
+    rolling: dict[str, RolloutRow]
+    known: set[str]
+    """Those of the ones that run that are not deleted."""
 
 
 class Reconciler:
@@ -76,36 +88,35 @@ class Reconciler:
             unfinished = jobs.unfinished(tx)
         waiting = [job for each, job in unfinished.items() if each not in busy and self._leases.holds(each)]
         found = self._look(waiting)
-        rows, serving, known = self._due(set(unfinished) | ended, found)
-        for row in in_turn(rows, unfinished):
+        due = self._due(set(unfinished) | ended, found)
+        for row in in_turn(due.rows, unfinished):
             if row.id in busy or not self._leases.holds(row.id):
                 continue
             try:
-                self._one(row, unfinished.get(row.id), serving.get(row.id), found)
+                self._one(row, unfinished.get(row.id), due, found)
             except (ReflexError, OSError):
                 log.exception("reconcile_failed", database=row.id)
         if found is not None:
-            self._retire_unknown({each for each in found.keys() - known if self._leases.holds(each)})
+            self._retire_unknown({each for each in found.keys() - due.known if self._leases.holds(each)})
         if self._leases.shared:
             with self._lock:  # what has just been started, and what may have ended since the records were read
                 busy |= set(self._busy)
-            self._share.out(rows, unfinished, busy, self._can_run, looked=found is not None)
+            self._share.out(due.rows, unfinished, busy, self._can_run, looked=found is not None)
 
-    def _due(
-        self, in_work: set[str], found: dict[str, str] | None
-    ) -> tuple[list[DatabaseRow], dict[str, DeploymentRow], set[str]]:
-        """The databases that something may have to be done about, with what serves of them; and which of those that
-        run are known at all. The others are not read: a look costs what changes, not what exists."""
+    def _due(self, in_work: set[str], found: dict[str, str] | None) -> _Due:
+        """What a look has to read. The other databases are not read: a look costs what changes, not what exists."""
         with self._rooms.store.read() as tx:
             due = in_work | databases.desiring(tx)
             if self._schedules_due():
                 due |= databases.scheduled(tx)
             if found is not None:
                 due |= self._differing(deployments.serving_ids(tx), found) | databases.without_need(tx, found)
-            rows = databases.these(tx, due)
-            serving = deployments.serving_of(tx, due)
-            known = databases.alive(tx, found) if found else set()
-        return rows, serving, known
+            return _Due(
+                rows=databases.these(tx, due),
+                serving=deployments.serving_of(tx, due),
+                rolling=rollouts.unfinished_of(tx, due),
+                known=databases.alive(tx, found) if found else set(),
+            )
 
     @staticmethod
     def _differing(serving: dict[str, str], found: dict[str, str]) -> set[str]:
@@ -132,10 +143,9 @@ class Reconciler:
         self._looked_at = time.monotonic()
         return {each.database_id: each.deployment_id for each in self._rooms.deployer.deployed()}
 
-    def _one(
-        self, row: DatabaseRow, job: JobRow | None, serving: DeploymentRow | None, found: dict[str, str] | None
-    ) -> None:
-        known = self._known(row, job, serving, found)
+    def _one(self, row: DatabaseRow, job: JobRow | None, due: _Due, found: dict[str, str] | None) -> None:
+        serving = due.serving.get(row.id)
+        known = self._known(row, job, due, found)
         step = decide(known)
         if step is Step.NOTHING:
             if job is None and row.pause_schedule is not None and row.status in STABLE:
@@ -145,11 +155,8 @@ class Reconciler:
             log.info("reconcile", database=row.id, step=step.name.lower(), status=row.status.value)
         self._act(step, row, job, serving)
 
-    def _known(
-        self, row: DatabaseRow, job: JobRow | None, serving: DeploymentRow | None, found: dict[str, str] | None
-    ) -> Known:
-        with self._rooms.store.read() as tx:
-            rolling = rollouts.of_database(tx, row.id)
+    def _known(self, row: DatabaseRow, job: JobRow | None, due: _Due, found: dict[str, str] | None) -> Known:
+        serving, rolling = due.serving.get(row.id), due.rolling.get(row.id)
         return Known(
             status=row.status,
             job=self._known_job(job, rolling) if job else None,

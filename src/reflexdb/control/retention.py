@@ -75,8 +75,8 @@ class Retention:
         """Stored images that builds have made, and no database needs."""
         made = self._images.stored() & builds.image_digests(tx)
         needed = builds.pinned_images(tx) | deployments.image_digests(tx)
-        for database in databases.everyones(tx):
-            good = (each for each in builds.images(tx, database.id) if each in made and self._images.usable(each))
+        for database_id in databases.alive(tx, builds.makers(tx, made - needed)):
+            good = (each for each in builds.images(tx, database_id) if each in made and self._images.usable(each))
             needed |= set(islice(good, keep))
         return (made - needed) | self._spare_others(tx, made & needed)
 

@@ -5,7 +5,7 @@ Called by control; every function runs in the caller's transaction. Numbers coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection as Tx
 from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
+from reflexdb.records.pages import chunks
 from reflexdb.records.rows import BuildRow, noun
 from reflexdb.records.tables import HISTORY, databases
 from reflexdb.records.tables import builds as table
@@ -186,6 +187,13 @@ def pinned_images(tx: Tx) -> set[str]:
 def image_digests(tx: Tx) -> set[str]:
     """Of every image that a build has made."""
     return set(tx.execute(select(table.c.image_digest).where(table.c.image_digest.is_not(None)).distinct()).scalars())
+
+
+def makers(tx: Tx, digests: Collection[str]) -> set[str]:
+    """The databases whose builds made one of these images."""
+    made = select(table.c.database_id).distinct()
+    of_these = (made.where(table.c.image_digest.in_(some)) for some in chunks(digests))
+    return {each for query in of_these for each in tx.execute(query).scalars()}
 
 
 def other_images(tx: Tx) -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from reflexdb.api import logs
 from reflexdb.api.app import create_app
 from reflexdb.api.logs import logging_to
 from reflexdb.api.metrics import MetricsAccess
@@ -64,6 +65,20 @@ def test_the_level_is_the_least_that_is_told(tmp_path: Path) -> None:
         logging.getLogger("some.library").info("quiet")
 
     assert [json.loads(line)["action"] for line in (tmp_path / "log").read_text().splitlines()] == ["loud"]
+
+
+def test_a_full_log_makes_room_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_FILE_BYTES", 1000)
+    with logging_to(tmp_path / "log"):
+        for number in range(100):
+            structlog.get_logger().info("said", number=number)
+
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["log", *(f"log.{each + 1}" for each in range(logs.KEPT_FILES))]
+    kept = [json.loads(line)["number"] for file in reversed(files[1:]) for line in file.read_text().splitlines()]
+    last = [json.loads(line)["number"] for line in files[0].read_text().splitlines()]
+    assert kept + last == list(range(100 - len(kept + last), 100))
+    assert all(file.stat().st_size < 1200 for file in files)
 
 
 @pytest.fixture

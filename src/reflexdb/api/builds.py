@@ -46,7 +46,9 @@ def list_builds(
     if wanted == BuildFilter() and deployable is None and limit is None:
         database = id.lower()
         shown, active = control.past.all_builds(
-            account, id, lambda row, usable: as_json(views.listed_build(row, usable, database, settings))
+            account,
+            id,
+            lambda rows: as_json([views.listed_build(row, usable, database, settings) for row, usable in rows])[1:-1],
         )
         body = b'{"builds":[' + shown + b'],"activeBuildId":' + as_json(active) + b"}"
         return Response(body, media_type="application/json")

@@ -9,6 +9,7 @@ ever be handed over; what is handed over is chosen where it is written.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -64,12 +65,22 @@ def logging_to(path: Path, at_least: LogLevel = LogLevel.INFO, form: LogForm | N
             handler.close()
 
 
+class _LogFile(RotatingFileHandler):
+    """The library's would put every line together twice, once to know whether it still fits."""
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: ARG002, N802  # the library's name
+        """Whether the file is full: it may exceed its size by one line."""
+        if self.stream is None:
+            self.stream = self._open()
+        return os.fstat(self.stream.fileno()).st_size >= self.maxBytes
+
+
 def _named(*_: object) -> logging.Logger:
     return logging.getLogger("reflexdb")
 
 
 def _handlers(path: Path, form: LogForm | None) -> list[logging.Handler]:
-    file = RotatingFileHandler(path, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
+    file = _LogFile(path, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
     file.setFormatter(_formatter(LogForm.JSON))
     if form is None:
         return [file]

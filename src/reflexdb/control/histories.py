@@ -8,7 +8,7 @@ histories are read as fast as they would be checked, and are not held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection as Tx
@@ -22,8 +22,12 @@ _MAX_BYTES = 64 << 20
 _WORTH_HOLDING = 200
 """Builds."""
 
-Show = Callable[[Listed, bool], bytes]
-"""A build, and whether it can be deployed, as the answer has it; it must depend on nothing else."""
+Show = Callable[[Sequence[tuple[Listed, bool]]], bytes]
+"""Builds, each with whether it can be deployed, as the answer has them, with commas between; it must depend on nothing
+else."""
+
+_AT_ONCE = 500
+"""Builds shown in one go: others get their turn in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,13 @@ class Histories:
             held = _NOTHING
         rows = builds.history(tx, database_id, BuildFilter(after=held.last))
         usable = held.usable | self._usable(images_of(rows))
-        shown = [show(row, is_deployable(row, usable)) for row in rows]
+        shown = [(row, is_deployable(row, usable)) for row in rows]
         news = next((place for place, row in reversed([*enumerate(rows)]) if row.status in UNFINISHED), -1) + 1
-        finished = _joined([*shown[news:], held.shown])
+        finished = _joined([*_in_parts(shown[news:], show), held.shown])
         if rows[news:] and rows[news].number >= _WORTH_HOLDING:
             made = {image: usable[image] for image in [*held.usable, *images_of(rows[news:])]}
             self._held.put(database_id, _Finished(rows[news].number, made, finished))
-        return _joined([*shown[:news], finished])
+        return _joined([*_in_parts(shown[:news], show), finished])
 
     def _usable(self, images: Sequence[str] | dict[str, bool]) -> dict[str, bool]:
         return {image: self._images.usable(image) for image in images}
@@ -72,6 +76,11 @@ def images_of(rows: Sequence[Listed]) -> dict[str, bool]:
 
 def is_deployable(row: Listed, usable: dict[str, bool]) -> bool:
     return row.status == "succeeded" and row.image_digest is not None and usable[row.image_digest]
+
+
+def _in_parts(rows: Sequence[tuple[Listed, bool]], show: Show) -> Iterator[bytes]:
+    for start in range(0, len(rows), _AT_ONCE):
+        yield show(rows[start : start + _AT_ONCE])
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:

@@ -2,8 +2,9 @@
 
 A list asks the records for one text that is another whenever anything shown of any database is another. Where it is
 the same as last time, so is the answer; where it differs, the databases whose part of it differs are read, and no
-others. Nothing is held on trust: each answer begins with what the records say now, whoever wrote it. Held in memory
-for the databases that were listed, at most `_MAX_HELD`, and of the answers at most `_MAX_BYTES`.
+others. Nothing is held on trust: each answer begins with what the records say now, whoever wrote it, unless nothing
+at all was committed since. Held in memory for the databases that were listed, at most `_MAX_HELD`, and of the answers
+at most `_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,16 @@ class Shown:
         return datetime.fromisoformat(self.created_at), self.id
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All of an account's databases."""
+
+    state: int | None
+    """Of the records, when they said this; None where that can't be told."""
+    said: str
+    shown: bytes
+
+
 Show = Callable[[ListedDatabase], bytes]
 """What is held of a database; it must depend on nothing else."""
 
@@ -61,18 +72,24 @@ class Listing:
         self._least = min_sync_interval_s
         self._held: dict[str, Shown] = {}
         """By what the records say of a database, all of which is in what is shown or decides it."""
-        self._whole: Held[tuple[str, bytes]] = Held(_MAX_BYTES, lambda held: len(held[0]) + len(held[1]))
+        self._whole: Held[_Whole] = Held(_MAX_BYTES, lambda held: len(held.said) + len(held.shown))
         self._lock = threading.Lock()
 
-    def whole(self, tx: Tx, customer_id: str, show: Show) -> bytes:
-        """The JSON array of all of the account's databases, oldest first."""
-        text = databases.versions(tx, customer_id, EVERYTHING, None)
+    def known(self, customer_id: str, state: int | None) -> bytes | None:
+        """The whole list, where it was made in this state of the records."""
         held = self._whole.get(customer_id)
-        if held is None or held[0] != text:
-            made = b"[" + b",".join(each.shown for each in self._shown(tx, text, show)) + b"]"
-            held = (text, made)
-            self._whole.put(customer_id, held)
-        return held[1]
+        return held.shown if held is not None and state is not None and held.state == state else None
+
+    def whole(self, tx: Tx, customer_id: str, show: Show, state: int | None) -> bytes:
+        """The JSON array of all of the account's databases, oldest first; `state` was taken before `tx` began."""
+        said = databases.versions(tx, customer_id, EVERYTHING, None)
+        held = self._whole.get(customer_id)
+        if held is not None and held.said == said:
+            shown = held.shown
+        else:
+            shown = b"[" + b",".join(each.shown for each in self._shown(tx, said, show)) + b"]"
+        self._whole.put(customer_id, _Whole(state, said, shown))
+        return shown
 
     def of(self, tx: Tx, customer_id: str, show: Show, page: Page, statuses: Collection[str] | None) -> list[Shown]:
         """What is shown of some of the account's databases, oldest first."""

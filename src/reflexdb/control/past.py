@@ -85,7 +85,7 @@ class Past:
         self._histories = Histories(images)
 
     def all_builds(self, customer_id: str, database_id: str, show: Show) -> tuple[bytes, str | None]:
-        """What `show` makes of every build, newest first, with commas between; and the build that serves now."""
+        """What `show` makes of all builds, newest first; and the build that serves now."""
         with self._rooms.store.read() as tx:
             row = found(tx, customer_id, database_id)
             shown = self._histories.of(tx, row.id, show)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from reflexdb.api import answers, bodies, paging, past_views, views
-from reflexdb.api.context import Account, Controlled, as_json, errors, plain
+from reflexdb.api.context import Account, Controlled, as_json, errors
 from reflexdb.api.instances import taken_up
 from reflexdb.control.past import History
 from reflexdb.records.builds import BuildFilter
@@ -45,17 +45,18 @@ def list_builds(
     wanted = BuildFilter(status, since, until, before, trigger=trigger)
     if wanted == BuildFilter() and deployable is None and limit is None:
         database = id.lower()
-        shown, active = control.past.all_builds(
-            account,
-            id,
-            lambda rows: as_json([views.listed_build(row, usable, database, settings) for row, usable in rows])[1:-1],
+        return _history(
+            *control.past.all_builds(account, id, lambda rows: views.listed_builds(rows, database, settings))
         )
-        body = b'{"builds":[' + shown + b'],"activeBuildId":' + as_json(active) + b"}"
-        return Response(body, media_type="application/json")
     found = control.past.builds(account, id, wanted, deployable=deployable, limit=limit)
-    answer = plain(views.history(found, settings))
+    answer = _history(views.listed_builds(found.builds, found.database_id, settings), found.active_build_id)
     paging.link_next(request, answer, _following(request, found))
     return answer
+
+
+def _history(shown: bytes, active_build_id: str | None) -> Response:
+    body = b"".join((b'{"builds":[', shown, b'],"activeBuildId":', as_json(active_build_id), b"}"))
+    return Response(body, media_type="application/json")
 
 
 @router.get(

@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 STATUS_NOT_STARTED = 127
-NICENESS = 5
+NICENESS = 10
 """Whoever asks the control plane or queries an instance goes first."""
 
 

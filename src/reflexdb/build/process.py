@@ -108,7 +108,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
+        process_group=0,  # not a session: with one the kernel gives it a share of its own, whatever its niceness
     )
 
 

@@ -5,7 +5,6 @@ Called by control; every function runs in the caller's transaction. Numbers coun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection as Tx
 from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 
-from reflexdb.records.columns import BETWEEN_ROWS, rows_as_json
 from reflexdb.records.pages import chunks
 from reflexdb.records.rows import BuildRow, noun
 from reflexdb.records.tables import HISTORY, databases
@@ -92,8 +90,7 @@ def _wanted(query: Select[Any], database_id: str, wanted: BuildFilter) -> Select
 def history(tx: Tx, database_id: str, wanted: BuildFilter, limit: int | None = None) -> list[Listed]:
     """What a list of builds shows, newest first; read from one index, whatever else the rows hold."""
     query = _wanted(select(*_LISTED), database_id, wanted)
-    text = rows_as_json(tx, query if limit is None else query.limit(limit))
-    return [Listed(*json.loads(row)) for row in text.split(BETWEEN_ROWS)] if text else []
+    return [Listed._make(row) for row in tx.execute(query if limit is None else query.limit(limit)).all()]
 
 
 def newest(tx: Tx, database_id: str) -> BuildRow | None:

@@ -210,10 +210,10 @@ class Control:
         def tick() -> None:
             self._wake.clear()
             began = time.monotonic()
-            with self.rooms.watcher.doing(_TICK), background(self.rooms.precedence.let_pass):
+            with self.rooms.watcher.doing(_TICK):
                 self._reconciler.tick()
-            # However often it is woken, requests have at least as much of the interpreter as looking does.
-            self._stopping.wait(min(time.monotonic() - began, self.rooms.settings.tick_s))
+            # However often it is woken, it has a quarter of the interpreter at most.
+            self._stopping.wait(min(3 * (time.monotonic() - began), self.rooms.settings.tick_s))
 
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
 
@@ -240,7 +240,7 @@ class Control:
 
     def _watch(self) -> None:
         def poll() -> None:
-            with self.rooms.watcher.doing(_POLL), background(self.rooms.precedence.let_pass):
+            with self.rooms.watcher.doing(_POLL):
                 self._health.poll()
 
         self._again_and_again(poll, "health_poll_failed", self._stopping, self._health_interval_s)
@@ -271,7 +271,8 @@ class Control:
         while not end.is_set():
             wait_s = every_s
             try:
-                work()
+                with background(self.rooms.precedence.let_pass):
+                    work()
                 if away:
                     log.info("records_back", loop=failed)
                 backoff.reset()

@@ -27,10 +27,13 @@ import sqlalchemy
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
+from tests.contract.site.answers_seen import VARIABLE
+
 ORDER = "order"
 TRAIL = "trail"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_ELSEWHERE = (os.devnull, "/proc/")
+_ELSEWHERE = (os.devnull, "/proc/", os.environ.get(VARIABLE, "/proc/"))
+"""Neither are files of the data directory, nor are the answers that the tests write down."""
 _LOOKING = ("health", "keeper-", "leases")
 _NEEDS_SPACE = ("open ", "os.mkdir ", "os.symlink ", "COMMIT")
 _REFUSED = {

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reflexdb.build.store import DirectoryStore
+from reflexdb.control.rooms import DEFAULT_KEEP_IMAGES
 from tests.api.api import Api
 from tests.api.plane import processes_in
 from tests.crash.house import PEOPLE, House
@@ -91,8 +92,9 @@ def _of_the_builds(house: House, history: dict[str, Any]) -> Iterator[str]:
     logs = {path.stem for path in (house.data / "logs" / "builds").iterdir()}
     if logs - {row["id"] for row in rows}:
         yield "a log of no build"
+    stored = {row["id"] for row in rows if row["status"] == "succeeded" and _is_stored(house, row["image_digest"])}
     for build in history["builds"]:
-        if (build["status"] == "succeeded") != build["deployable"]:
+        if (build["id"] in stored) != build["deployable"]:
             yield f"a {build['status']} build is {'' if build['deployable'] else 'not '}deployable"
 
 
@@ -212,17 +214,26 @@ def everything_in(directory: Path) -> list[str]:
 
 
 def _of_images(house: House) -> Iterator[str]:
-    """Exactly the images of succeeded builds are stored, and nothing but their parts and signatures."""
+    """Images of succeeded builds are stored, the newest of them all, and nothing but their parts and signatures."""
     store = house.data / "images" / "blobs" / "sha256"
     if not store.exists():
         return
     used: set[str] = set()
-    for row in house.records("SELECT DISTINCT image_digest FROM builds WHERE status = 'succeeded'"):
+    made = house.records(
+        "SELECT image_digest FROM builds WHERE status = 'succeeded' GROUP BY image_digest ORDER BY max(number) DESC"
+    )
+    for place, row in enumerate(made):
         digest = row["image_digest"].removeprefix("sha256:")
+        if not _is_stored(house, digest):
+            if place < DEFAULT_KEEP_IMAGES:
+                yield f"of the images, number {place} of the newest is missing"
+            continue
         manifest = json.loads((store / digest).read_bytes())
         parts = [manifest["config"], *manifest["layers"]]
         used |= {digest, *(part["digest"].removeprefix("sha256:") for part in parts)}
     for entry in json.loads((house.data / "images" / "index.json").read_bytes())["manifests"]:
+        if not _is_stored(house, entry["digest"]):
+            continue  # let go, and the index not yet written: the next sweep, of each minute, does it
         manifest = json.loads((store / entry["digest"].removeprefix("sha256:")).read_bytes())
         if manifest.get("subject", {}).get("digest", "").removeprefix("sha256:") in used:
             parts = [entry, manifest["config"], *manifest["layers"]]
@@ -230,6 +241,11 @@ def _of_images(house: House) -> Iterator[str]:
     stored = {path.name for path in store.iterdir()}
     if stored != used:
         yield f"{len(stored - used)} blobs that no build uses, {len(used - stored)} are missing"
+
+
+def _is_stored(house: House, digest: str) -> bool:
+    """Those beyond the newest may have been let go."""
+    return (house.data / "images" / "blobs" / "sha256" / digest.removeprefix("sha256:")).exists()
 
 
 def _of_secrets(house: House) -> Iterator[str]:

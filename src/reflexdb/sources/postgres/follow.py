@@ -43,6 +43,9 @@ _SLOTS = """
              CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
              restart_lsn)::bigint
     FROM pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database()"""
+_IN_PUBLICATION = """
+    SELECT n.nspname, c.relname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+    JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s"""
 _COPY_SLOT = "SELECT pg_copy_logical_replication_slot(%s, %s)"
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
 
@@ -240,19 +243,29 @@ class PostgresFollower:
         return f"{self._name}_{secrets.token_hex(4)}"
 
     def _publish(self, catalog: Catalog) -> None:
-        """Make a publication of all that can be followed, or find the owner's."""
-        tables = sql.SQL(", ").join(sql.Identifier(catalog.place.schema, name) for name in sorted(catalog.streamed()))
+        """Make a publication of all that can be followed, which may be nothing any more, or find the owner's."""
         ours = sql.Identifier(self._ours)
+        names = [sql.Identifier(catalog.place.schema, name) for name in sorted(catalog.streamed())]
+        tables = sql.SQL(", ").join(names)
         if catalog.publishes(self._ours):
-            catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
+            if names:
+                catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
+            else:
+                self._unpublish(catalog)
             if not is_complete(catalog, self._ours):
                 catalog.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(ours, sql.SQL(EVERYTHING)))
         elif not catalog.publishes(OWNERS_PUBLICATION):
+            what = sql.SQL(" FOR TABLE {}").format(tables) if names else sql.SQL("")
             catalog.execute(
-                sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)").format(
-                    ours, tables
-                )
+                sql.SQL("CREATE PUBLICATION {}{} WITH (publish_via_partition_root = true)").format(ours, what)
             )
+
+    def _unpublish(self, catalog: Catalog) -> None:
+        """The server has no words for a publication of no table: each that is in it is taken out."""
+        names = [sql.Identifier(*row) for row in catalog.execute(_IN_PUBLICATION, self._ours)]
+        if names:
+            tables = sql.SQL(", ").join(names)
+            catalog.execute(sql.SQL("ALTER PUBLICATION {} DROP TABLE {}").format(sql.Identifier(self._ours), tables))
 
     def _publication(self, catalog: Catalog) -> str:
         return self._ours if catalog.publishes(self._ours) else OWNERS_PUBLICATION

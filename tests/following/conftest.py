@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ def follow(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Follow]:
     cache = pytestconfig.cache.mkdir("engine")
     made: list[Place] = []
 
-    def begin(source: tuple[Backend, Any], *statements: str, config: str = "", **settings: Any) -> Place:
+    def begin(
+        source: tuple[Backend, Any], *statements: str, config: str = "", options: Sequence[str] = (), **settings: Any
+    ) -> Place:
         backend, database = source
         for statement in statements:
             database.execute(statement)
-        place = Place(cache, tmp_path, backend, database, config)
+        place = Place(cache, tmp_path, backend, database, config, options)
         made.append(place)
         place.start(**settings)
         wait(lambda: place.health().get("state") == "ok", "a first snapshot")

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,16 @@ CATCH_UP_S = 120.0
 class Place:
     """One source database that is followed. `database` is a TestDatabase or whatever has its attributes."""
 
-    def __init__(self, cache: Path, directory: Path, backend: Backend, database: Any, config: str = "") -> None:
+    def __init__(
+        self,
+        cache: Path,
+        directory: Path,
+        backend: Backend,
+        database: Any,
+        config: str = "",
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options` are the server's."""
         self.backend, self.database = backend, database
         self.cut = Cut(database.host, database.port)
         self.address = SourceAddress(backend, "127.0.0.1", self.cut.port, database.user, database.password)
@@ -56,7 +65,7 @@ class Place:
             schema = source.introspect(database.schema)
         self.plan: Plan = make_plan(schema, parse_config(config) if config else None).plan
         self.program = program_of(self.plan, cache, directory)
-        self.server = Server(self.program)
+        self.server = Server(self.program, *options)
         self.sync: subprocess.Popen[bytes] | None = None
         self._is_closed = False
         self._counts: dict[str, Any] = {}
@@ -124,11 +133,14 @@ class Place:
     def ask(self, query: str) -> Any:
         return json.loads(self.server.orders.query(query))
 
-    def crash_server(self) -> None:
-        """Kill the server and start it again, as the deployer does; its snapshot is gone."""
+    def crash_server(self, checkpoint: Mapping[str, bytes] | None = None) -> None:
+        """Kill the server and start it again, as the deployer does; its snapshot is gone. It finds these files of a
+        checkpoint, where they are given."""
         self.server.process.kill()
         self.server.process.wait(20)
         self.server.orders.close()
+        for name, content in (checkpoint or {}).items():
+            (self.server.directory / name).write_bytes(content)
         (self.server.directory / "server.sock").unlink(missing_ok=True)
         arguments = self.server.process.args
         assert isinstance(arguments, list)

@@ -95,6 +95,27 @@ def test_what_a_table_missed_is_read_also_by_the_next_process(follow: Follow, so
     place.check()
 
 
+def test_what_a_table_missed_is_read_again_after_a_checkpoint_from_meanwhile(
+    follow: Follow, source: tuple[Backend, Any]
+) -> None:
+    place = follow(source, ITEMS, OTHER, FIRST, options=("--checkpoint-s", "1"))
+    lose(place)
+    wait(lambda: changed(place) == ["items"], "the change is told")
+    wait(lambda: place.ask("other { id }") == [{"id": 7}], "the stream is beyond it")
+    for n in (8, 9):  # the first that is written after it may have been begun before
+        written = place.status()["checkpoint"]["written"]
+        place.execute(f"INSERT INTO other VALUES ({n}, {n})")
+        wait(lambda: place.status()["checkpoint"]["written"] > written, "a checkpoint")  # noqa: B023
+    meanwhile = {path.name: path.read_bytes() for path in place.server.directory.glob("checkpoint*")}
+    place.execute("ALTER TABLE items ADD COLUMN cents bigint", "UPDATE items SET cents = 5")
+    place.check()
+    wait(lambda: changed(place) == [], "it is followed again")
+
+    place.crash_server(meanwhile)
+    wait(lambda: place.status()["checkpoint"]["restored"], "the rows from meanwhile")
+    place.check()
+
+
 def test_another_primary_key_is_another_definition(follow: Follow, source: tuple[Backend, Any]) -> None:
     place = follow(source, ITEMS, OTHER, "INSERT INTO other VALUES (1, 1)")
     drop = "DROP PRIMARY KEY" if source[0] is Backend.MYSQL else "DROP CONSTRAINT other_pkey"

@@ -9,7 +9,6 @@ A table that does not fit is looked at again and again: tools that change schema
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.changes import Redefined
 from reflexdb.sync.backoff import Backoff
 from reflexdb.sync.drift import SchemaChanged, drift
-from reflexdb.sync.settings import LEFT_NAME, replace_file
+from reflexdb.sync.left import LEFT_NAME, Left
 
 TABLES_TOLD_MAX = 20
 """Of those with another definition, so many are named in the status, which must stay small."""
@@ -62,7 +61,9 @@ class Fitting:
 
     def __init__(self, plan: Plan, look: Callable[[], Present | None], directory: Path) -> None:
         """`look` gives None where the source can't be asked. A file in `directory` outlives the process."""
-        self._file = directory / LEFT_NAME
+        self._directory = directory
+        self._left = Left()
+        """As written down."""
         self.plan = plan
         self.changed: dict[int, str] = {}
         """Tables of another definition, and what is different: their rows stay as they are."""
@@ -76,40 +77,42 @@ class Fitting:
         self._not_before = 0.0
         self._log = structlog.get_logger()
 
-    def forget(self) -> None:
+    def forget(self, position: str) -> None:
+        """All tables were read there."""
+        self.owed |= dict.fromkeys(self.changed, "everything was read")
         self.changed.clear()
-        self.settle()
+        self.settle(position)
 
-    def settle(self) -> None:
-        """What was owed was read again, and the stream opened anew."""
+    def settle(self, position: str) -> None:
+        """What was owed was read again there, and the stream opened anew."""
+        self._left = self._left.settle([self.plan.tables[index].name for index in self.owed], position)
         self.owed.clear()
         self.is_reopening = False
         self._note()
 
-    def recall(self) -> None:
-        """What a former process, or this one before, left as it was: it missed changes since."""
+    def recall(self, reached: Callable[[str], bool]) -> None:
+        """What a former process, or this one before, left as it was misses changes since; so does what was read again
+        at a position that the server has not `reached`: it began with a checkpoint from before."""
         try:
-            left = set(json.loads(self._file.read_bytes()))
-        except FileNotFoundError:
-            left = set()
-        except (OSError, ValueError, TypeError):
-            left = {table.name for table in self.plan.tables}  # which ones is not known
+            self._left = Left.read(self._directory)
+        except (OSError, ValueError):  # which ones is not known
+            self._left = Left(frozenset(table.name for table in self.plan.tables))
+        owed = self._left.owed(reached)
         self.changed.clear()
         self.is_reopening = False
         self.owed = {
-            index: "it was left as it was" for index, table in enumerate(self.plan.tables) if table.name in left
+            index: "it was left as it was" for index, table in enumerate(self.plan.tables) if table.name in owed
         }
 
     def _note(self) -> None:
         """Write down what is left as it is, before anything moves on: the next process must know. Where that can't be
         written, nothing moves on."""
-        names = sorted(self.plan.tables[index].name for index in self.changed.keys() | self.owed.keys())
-        if not names and not self._file.exists():
-            return
+        names = {self.plan.tables[index].name for index in self.changed.keys() | self.owed.keys()}
+        self._left = self._left.leave(names)
         try:
-            replace_file(self._file, json.dumps(names).encode())
+            self._left.write(self._directory)
         except OSError as exc:
-            raise InstanceUnreachable(f"{self._file} can't be written ({exc.strerror})") from exc
+            raise InstanceUnreachable(f"{self._directory / LEFT_NAME} can't be written ({exc.strerror})") from exc
 
     def check(self) -> dict[int, str]:
         """Look at the source now. What is found goes into `changed` and is returned."""

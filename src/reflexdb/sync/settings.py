@@ -22,8 +22,6 @@ SETTINGS_NAME = "sync.json"
 PAUSED_NAME = "sync.paused"
 MEMORY_NAME = "followed.json"
 """What a follower keeps of its source."""
-LEFT_NAME = "left.json"
-"""Names of tables whose rows stay as they are."""
 SECRET_BYTES_MAX = 64 * 1024
 
 

@@ -99,8 +99,9 @@ class Stream:
         self._verifier.give_up()
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        self._fitting.recall()
-        self._position, self._unchecked = str(server["position"]) if fits else None, fits
+        position = str(server["position"])
+        self._fitting.recall(lambda wanted: self._source().reached(position, wanted))
+        self._position, self._unchecked = position if fits else None, fits
         return True
 
     def forget(self) -> None:
@@ -142,7 +143,7 @@ class Stream:
                         channel.send(frame)
                 self._version = sending.commit()
             self._position, self._clock.served = reader.position, began
-        self._fitting.forget()
+        self._fitting.forget(self._position)
         self._broken = False
         self._open(self._position)
         return self._version
@@ -298,7 +299,7 @@ class Stream:
             self._stale.clear()
             self._incoming.confirm(group.durable or position)
         is_reopening = self._fitting.is_reopening
-        self._fitting.settle()
+        self._fitting.settle(last.position if self._position is None else self._position)
         if is_reopening and self._position is not None:
             self._drop_stream()
             self._open(self._position)

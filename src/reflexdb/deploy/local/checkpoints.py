@@ -10,7 +10,6 @@ Files are never changed once they have their name, so links share them safely. T
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +17,8 @@ from pathlib import Path
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sync.settings import LEFT_NAME, MEMORY_NAME, SETTINGS_NAME, SyncProcessSettings, replace_file
+from reflexdb.sync.left import Left
+from reflexdb.sync.settings import MEMORY_NAME, SETTINGS_NAME, SyncProcessSettings
 
 NAMES = ("checkpoint.at", "checkpoint")
 """The position first: without its checkpoint it means nothing, and the other way around it is only older."""
@@ -69,21 +69,17 @@ def _link(source: Path, target: Path) -> bool:
     The instance may go on meanwhile. What it remembers of its tables may be newer than the checkpoint, not older;
     tables that it had left as they were at any time while this was done count as such.
     """
-    left = _left(source)
-    if _link_rows(source, target):
-        if left := left | _left(source):
-            replace_file(target / LEFT_NAME, json.dumps(sorted(left)).encode())
-        with contextlib.suppress(OSError):  # without it, the tables are read again
-            shutil.copyfile(source / MEMORY_NAME, target / MEMORY_NAME)
-        return True
-    return False
-
-
-def _left(source: Path) -> set[str]:
     try:
-        return set(json.loads((source / LEFT_NAME).read_bytes()))
-    except FileNotFoundError:
-        return set()
+        left = Left.read(source)
+        if not _link_rows(source, target):
+            return False
+        left.joined(Left.read(source)).write(target)
+    except (OSError, ValueError):  # which tables miss changes is not known
+        _unlink_rows(target)
+        return False
+    with contextlib.suppress(OSError):  # without it, the tables are read again
+        shutil.copyfile(source / MEMORY_NAME, target / MEMORY_NAME)
+    return True
 
 
 def _link_rows(source: Path, target: Path) -> bool:
@@ -92,6 +88,10 @@ def _link_rows(source: Path, target: Path) -> bool:
             with contextlib.suppress(FileNotFoundError):
                 os.link(source / name, target / name)
     except OSError:
-        for name in NAMES:
-            (target / name).unlink(missing_ok=True)
+        _unlink_rows(target)
     return (target / NAMES[1]).exists()
+
+
+def _unlink_rows(target: Path) -> None:
+    for name in NAMES:
+        (target / name).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import URL
 from starlette.testclient import TestClient
@@ -80,6 +81,43 @@ def test_a_build_is_tried_out_and_made_again_to_the_byte(
     monkeypatch.undo()
     check_reused(api, path, shown)
     check_failing(api, path, source, monkeypatch)
+
+
+def test_a_build_is_made_again_with_the_engine_compiled_anew(running: tuple[Api, Control], source: Path) -> None:
+    api, _ = running
+    _, first = provisioned(api, source)
+    found = api.post(f"{first}/verify?engine=fresh", expect=200)
+
+    assert (found["identical"], found["engine"], found["differences"]) == (True, "fresh", [])
+
+
+def test_queries_that_were_asked_decide_what_a_later_build_breaks(running: tuple[Api, Control], source: Path) -> None:
+    api, _ = running
+    path, _ = provisioned(api, source)
+    key = api.post(f"{path}/api-keys", {"name": "web"}, expect=201)["key"]
+    endpoint = api.get(path)["endpointUrl"]
+    for name in ("Ada", "Zoë"):
+        answer = httpx.post(
+            f"{endpoint}/query",
+            content=f'users(name = "{name}") {{ id }}'.encode(),
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        assert answer.status_code == 200, answer.text
+    for statement in ("RENAME COLUMN name TO called", "ADD COLUMN born INTEGER"):
+        change(source, f"ALTER TABLE users {statement}")
+    change(source, "ALTER TABLE posts RENAME COLUMN title TO heading")
+    second = api.post(f"{path}/rebuild")["buildId"]
+    assert api.settled(path.rpartition("/")[2])["status"] == "running"
+    found = api.get(f"{path}/builds/{second}/diff")
+
+    judged = {(each["table"], each["name"]): each["judgement"] for each in found["changes"] if each["breaking"]}
+    assert judged == {
+        ("users", "name"): "breaking for seen queries",
+        ("posts", "title"): "breaking, though no query seen uses it",
+    }
+    [broken] = [each["breaks"] for each in found["changes"] if (each["table"], each["name"]) == ("users", "name")]
+    assert (broken["shapes"], broken["queries"]) == (1, 2)
+    assert (found["breaking"], found["breaksSeenQueries"], found["judgedAgainst"]) == (True, True, "seen_queries")
 
 
 def check_details(shown: dict[str, Any]) -> None:

@@ -137,6 +137,25 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
     assert cli("terminate", running, "--yes").code == 0
 
 
+def test_a_build_is_tried_out_verified_and_weighed(cli: Cli, running: str) -> None:
+    tried: Any = cli("build", "smoke", running, "--json").json()
+    verified = cli("build", "verify", running)
+    disk: Any = cli("disk", running, "--json").json()
+    build: Any = cli("build", "show", running, "#1", "--json").json()
+
+    assert all(each["passed"] for each in tried)
+    assert "users count" in cli("build", "smoke", running, "#1").out
+    assert verified.code == 0, verified.err
+    assert "the same, byte for byte" in verified.out
+    assert [(each["digest"], each["builds"]) for each in disk["images"]] == [(build["image"]["digest"], [1])]
+    assert disk["bytes"] == disk["images"][0]["bytes"] > 100_000
+    shown = cli("disk", running)
+    assert build["image"]["digest"] in shown.out
+    assert f"{disk['bytes']:,} bytes in 1 images" in shown.err
+    assert "no earlier build" in cli("build", "diff", running).err
+    assert cli("terminate", running, "--yes").code == 0
+
+
 def test_a_database_without_builds_has_none_to_show(cli: Cli, database: str) -> None:
     assert cli("build", "show", database).code == Exit.NOT_FOUND
     assert cli("build", "show", database, "#1").code == Exit.NOT_FOUND

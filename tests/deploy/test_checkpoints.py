@@ -101,6 +101,21 @@ def test_a_resumed_database_answers_from_its_checkpoint_before_its_source_does(s
     until(site.healthy)
 
 
+def test_what_a_killed_control_plane_left_of_a_resumed_database_s_checkpoint_goes(site: Site) -> None:
+    site.deploy("one")
+    site.deployer.retire("db", keep_checkpoint=True)
+    left = (kept(site) / "checkpoint").read_bytes()
+    site.deploy("two")
+    site.deployer.close()
+    kept(site).mkdir()
+    (kept(site) / "checkpoint").write_bytes(left)
+
+    site.deployer = site.new_deployer()
+    site.supervise()
+    until(lambda: not kept(site).exists(), "it is removed")
+    assert site.healthy()
+
+
 def test_a_pause_keeps_what_was_served_last(site: Site) -> None:
     port = site.deploy("one").port
     written(site)

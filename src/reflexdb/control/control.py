@@ -110,7 +110,7 @@ class Control:
         self._shapes = Shapes(rooms, self.leases)
         self.comparing = Comparing(rooms, self._shapes)
         self.rollouts = Rollouts(rooms, self.keys, self.leases)
-        worker = Worker(rooms, self.keys, self._stopping, self.rollouts)
+        worker = Worker(rooms, self.keys, self._stopping, self.rollouts, self._shapes)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)
         self._health = Health(rooms, self.keys, self.leases, self.auto_rebuild.seen)
         self._reconciler = Reconciler(rooms, self.actions, worker, images, self._wake, self.leases)

@@ -49,12 +49,12 @@ class Shapes:
         with self._rooms.store.read() as tx:
             serving = deployments.serving_ids(tx)
         for database_id in sorted(filter(self._leases.holds, serving)):
-            self._collect(database_id)
+            self.collect_of(database_id)
 
     def seen(self, database_id: str) -> SeenQueries | None:
         """What is known, its instance asked now; None where no query was ever seen."""
         if self._leases.holds(database_id):
-            self._collect(database_id)
+            self.collect_of(database_id)
         with self._rooms.store.read() as tx:
             rows = query_shapes.of(tx, database_id)
         if not rows:
@@ -63,7 +63,8 @@ class Shapes:
         other = sum(row.queries for row in rows if row.shape is None)
         return SeenQueries(told_apart, other, min(row.first_seen_at for row in rows))
 
-    def _collect(self, database_id: str) -> None:
+    def collect_of(self, database_id: str) -> None:
+        """From one; also before it makes way for another, which was asked nothing yet."""
         try:
             asked = self._rooms.deployer.shapes(database_id)
         except InstanceUnreachable:

@@ -28,6 +28,7 @@ from reflexdb.control.keys import Keys
 from reflexdb.control.origin import origin
 from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, elapsed_s, new_id
+from reflexdb.control.shapes import Shapes
 from reflexdb.control.smoking import smoke_of
 from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
@@ -60,7 +61,7 @@ INTERRUPTED = "the control plane was stopped during the build"
 class Worker:
     """The steps. `stopping` set means: finish the step at hand and leave the rest to the next start."""
 
-    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event, rollouts: Rollouts) -> None:
+    def __init__(self, rooms: Rooms, keys: Keys, stopping: threading.Event, rollouts: Rollouts, seen: Shapes) -> None:
         self._rooms = rooms
         self._keys = keys
         self._stopping = stopping
@@ -70,6 +71,7 @@ class Worker:
         self._cancel = Cancel(rooms, lambda: None)
         self._finish = Finish(rooms, keys)
         self._rollouts = rollouts
+        self._seen = seen
         self._steps: dict[Status, tuple[str, Callable[[JobRow], None]]] = {
             Status.TESTING_CONNECTION: ("test connection", self._test),
             Status.QUEUED: ("build", self._build),
@@ -275,10 +277,10 @@ class Worker:
         self._note_start(job, spec, settings, connection.password_ref)
         self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
-        how = self._rollouts.how(job)
+        how, passed = self._rollouts.how(job), self._telling.deployment(job, spec.deployment_id)
+        self._seen.collect_of(job.database_id)
         try:
             with self._phase(job, "deploy"):
-                passed = self._telling.deployment(job, spec.deployment_id)
                 found = self._rooms.deployer.deploy(spec, note, passed, how)
         except ReflexError as exc:
             if not self._resized(job, settings):
@@ -349,10 +351,10 @@ class Worker:
 
     def _resized(self, job: JobRow, settings: dict[str, Any]) -> bool:
         with self._rooms.store.read() as tx:
-            resized: bool = databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"]
-        return resized
+            return bool(databases.by_id(tx, job.database_id).instance_size != settings["instanceSize"])
 
     def _retire(self, job: JobRow) -> None:
+        self._seen.collect_of(job.database_id)
         self._rooms.deployer.retire(job.database_id, keep_checkpoint=job.action == "pause")
         now = self._rooms.now()
         with self._rooms.store.write() as tx:

@@ -17,6 +17,7 @@ import structlog
 
 from reflexdb.deploy.base import ApiKeySet
 from reflexdb.deploy.local import listening as sockets
+from reflexdb.deploy.local.checkpoints import Kept
 from reflexdb.deploy.local.layout import Layout, Record
 from reflexdb.deploy.local.running import Running, stop_strays
 from reflexdb.model.errors import InstanceUnreachable
@@ -29,10 +30,13 @@ Credentials: TypeAlias = tuple[SourceAddress, ApiKeySet]
 class Database:
     """Shared by the deployer's callers and its keeper."""
 
-    def __init__(self, layout: Layout, database_id: str, credentials: Callable[[], Credentials | None]) -> None:
+    def __init__(
+        self, layout: Layout, kept: Kept, database_id: str, credentials: Callable[[], Credentials | None]
+    ) -> None:
         """`credentials` asks the control plane; None where nobody supervises yet."""
         self.id = database_id
         self.layout = layout
+        self._kept = kept
         self.credentials = credentials
         self.changing = threading.RLock()
         self.lock = threading.RLock()
@@ -81,9 +85,12 @@ class Database:
         return beside
 
     def sweep(self) -> None:
-        """Remove every deployment but the current one and what is beside it, processes first."""
+        """Remove every deployment but the current one and what is beside it, processes first; and what was kept while
+        the database was paused, where it is not."""
         with self.changing:
             self.layout.drop_prepared(self.id)
+            if self.current is not None:
+                self._kept.drop(self.id)
             kept = {each.directory.name for each in (self.current, self.beside) if each is not None}
             for deployment_id in self.layout.deployments(self.id):
                 if deployment_id not in kept:

@@ -244,7 +244,8 @@ class LocalDeployer:
         self._layout.database(database_id)  # refuses what is no id
         with self._lock:
             if database_id not in self._databases:
-                database = Database(self._layout, database_id, lambda: self._ask_credentials(database_id))
+                kept = self._where.kept
+                database = Database(self._layout, kept, database_id, lambda: self._ask_credentials(database_id))
                 self._databases[database_id] = database
             if self._credentials is not None:
                 self._keep(self._databases[database_id])

@@ -99,9 +99,8 @@ class Stream:
         self._verifier.give_up()
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        position = str(server["position"])
-        self._fitting.recall(lambda wanted: self._source().reached(position, wanted))
-        self._position, self._unchecked = position if fits else None, fits
+        self._fitting.recall(lambda wanted: self._source().reached(str(server["position"]), wanted))
+        self._position, self._unchecked = str(server["position"]) if fits else None, fits
         return True
 
     def forget(self) -> None:

@@ -19,6 +19,7 @@ from reflexdb.control.images import Images
 from reflexdb.control.local import open_control
 from reflexdb.control.reconciler import Reconciler
 from reflexdb.control.rooms import Settings
+from reflexdb.control.shapes import Shapes
 from reflexdb.control.site import site_of
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import ALLOWED, GOALS, Action, Desired, Rule, Status, advance
@@ -90,7 +91,8 @@ def actions(api: Api, situation: Situation) -> dict[str, Any]:
 
 def a_reconciler(control: Control) -> Reconciler:
     """To be ticked by hand; what its first tick starts, nobody carries out."""
-    worker = Worker(control.rooms, control.keys, Event(), control.rollouts)
+    shapes = Shapes(control.rooms, control.leases)
+    worker = Worker(control.rooms, control.keys, Event(), control.rollouts, shapes)
     return Reconciler(
         control.rooms,
         control.actions,

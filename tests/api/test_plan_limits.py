@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reflexdb.control.shapes import Shapes
 from reflexdb.control.worker import Worker
 from reflexdb.model.errors import PlanForbids, ReflexError
 from reflexdb.model.lifecycle import Action
@@ -175,7 +176,9 @@ def worker_and_job(shop: Shop, database: str) -> tuple[Worker, jobs.JobRow]:
     with shop.control.rooms.store.read() as tx:
         job = jobs.of_database(tx, database)
     assert job is not None
-    return Worker(shop.control.rooms, shop.control.keys, threading.Event(), shop.control.rollouts), job
+    control = shop.control
+    shapes = Shapes(control.rooms, control.leases)
+    return Worker(control.rooms, control.keys, threading.Event(), control.rollouts, shapes), job
 
 
 def test_a_failed_build_gives_its_credit_back(shop: Shop) -> None:

@@ -14,6 +14,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.images import Images
 from reflexdb.control.leases import Leases
 from reflexdb.control.reconciler import Reconciler
+from reflexdb.control.shapes import Shapes
 from reflexdb.control.site import site_of
 from reflexdb.control.worker import Worker
 from reflexdb.model.lifecycle import Action, Desired, Status
@@ -35,7 +36,7 @@ class Follower:
         self.now = now
         rooms = replace(control.rooms, now=lambda: self.now)
         self.actions = Actions(rooms, Images(rooms), lambda: None)
-        worker = Worker(rooms, control.keys, Event(), control.rollouts)
+        worker = Worker(rooms, control.keys, Event(), control.rollouts, Shapes(rooms, control.leases))
         leases = Leases(rooms)
         leases.join(site_of(rooms.data_dir))
         leases.claim({database})

@@ -163,9 +163,17 @@ def test_a_port_that_somebody_else_was_quicker_to_take_is_given_up(tmp_path: Pat
 
 
 def demo(data: Path, *options: str) -> subprocess.Popen[str]:
-    """The demo as a program."""
+    """The demo as a program, which listens to SIGINT also where the tests were started in the background, whose
+    programs a shell has ignore it."""
     command = [sys.executable, "-m", "reflexdb.cli.main", "demo", "--json", "--data", str(data), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def nothing_runs(data: Path) -> bool:

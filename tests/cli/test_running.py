@@ -137,7 +137,14 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
     assert cli("terminate", running, "--yes").code == 0
 
 
-def test_a_build_is_tried_out_verified_and_weighed(cli: Cli, running: str) -> None:
+def test_a_build_is_tried_out_verified_and_weighed(cli: Cli, database: str, source: Path, name: str) -> None:
+    running = database
+    with (
+        closing(sqlite3.connect(source)) as connection,
+        connection,
+    ):  # a schema, and so an image, that no test had before
+        connection.execute(f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY)')
+    assert cli("provision", running).code == 0
     tried: Any = cli("build", "smoke", running, "--json").json()
     verified = cli("build", "verify", running)
     disk: Any = cli("disk", running, "--json").json()

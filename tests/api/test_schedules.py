@@ -40,7 +40,8 @@ class Follower:
         leases = Leases(rooms)
         leases.join(site_of(rooms.data_dir))
         leases.claim({database})
-        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms), Event(), leases)
+        self._wake = Event()
+        self._reconciler = Reconciler(rooms, self.actions, worker, Images(rooms), self._wake, leases)
         self.situation = Situation(control, database)
         self._control = control
         self.be(Status.RUNNING)
@@ -51,9 +52,13 @@ class Follower:
         self.situation.put(status, served=False)
 
     def look(self, now: datetime) -> Status:
-        """Tick at this time; what it began is carried out."""
+        """Tick at this time, and again where that is asked for: it took the database from whoever had let go of it.
+        What it began is carried out."""
         self.now = now
+        self._wake.clear()
         self._reconciler.tick()
+        if self._wake.is_set():
+            self._reconciler.tick()
         status = self.situation.row().status
         if status is Status.PAUSING:
             self.be(Status.PAUSED)

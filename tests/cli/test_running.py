@@ -138,29 +138,26 @@ def test_what_went_on_is_told(cli: Cli, running: str) -> None:
 
 
 def test_a_build_is_tried_out_verified_and_weighed(cli: Cli, database: str, source: Path, name: str) -> None:
-    running = database
-    with (
-        closing(sqlite3.connect(source)) as connection,
-        connection,
-    ):  # a schema, and so an image, that no test had before
+    # A schema, and so an image, that no test had before.
+    with closing(sqlite3.connect(source)) as connection, connection:
         connection.execute(f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY)')
-    assert cli("provision", running).code == 0
-    tried: Any = cli("build", "smoke", running, "--json").json()
-    verified = cli("build", "verify", running)
-    disk: Any = cli("disk", running, "--json").json()
-    build: Any = cli("build", "show", running, "#1", "--json").json()
+    assert cli("provision", database).code == 0
+    tried: Any = cli("build", "smoke", database, "--json").json()
+    verified = cli("build", "verify", database)
+    disk: Any = cli("disk", database, "--json").json()
+    build: Any = cli("build", "show", database, "#1", "--json").json()
 
     assert all(each["passed"] for each in tried)
-    assert "users count" in cli("build", "smoke", running, "#1").out
+    assert "users count" in cli("build", "smoke", database, "#1").out
     assert verified.code == 0, verified.err
     assert "the same, byte for byte" in verified.out
     assert [(each["digest"], each["builds"]) for each in disk["images"]] == [(build["image"]["digest"], [1])]
     assert disk["bytes"] == disk["images"][0]["bytes"] > 100_000
-    shown = cli("disk", running)
+    shown = cli("disk", database)
     assert build["image"]["digest"] in shown.out
     assert f"{disk['bytes']:,} bytes in 1 images" in shown.err
-    assert "no earlier build" in cli("build", "diff", running).err
-    assert cli("terminate", running, "--yes").code == 0
+    assert "no earlier build" in cli("build", "diff", database).err
+    assert cli("terminate", database, "--yes").code == 0
 
 
 def test_a_database_without_builds_has_none_to_show(cli: Cli, database: str) -> None:

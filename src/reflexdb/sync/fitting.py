@@ -83,16 +83,17 @@ class Fitting:
         self.changed.clear()
         self.settle(position)
 
-    def settle(self, position: str) -> None:
-        """What was owed was read again there, and the stream opened anew."""
+    def settle(self, position: str) -> bool:
+        """What was owed was read again there. Answers whether the stream must be opened anew."""
         self._left = self._left.settle([self.plan.tables[index].name for index in self.owed], position)
         self.owed.clear()
-        self.is_reopening = False
+        is_reopening, self.is_reopening = self.is_reopening, False
         self._note()
+        return is_reopening
 
     def recall(self, reached: Callable[[str], bool]) -> None:
         """What a former process, or this one before, left as it was misses changes since; so does what was read again
-        at a position that the server has not `reached`: it began with a checkpoint from before."""
+        at a position that the server is not beyond (`reached`): it began with a checkpoint from before."""
         try:
             self._left = Left.read(self._directory)
         except (OSError, ValueError):  # which ones is not known

@@ -4,7 +4,8 @@
 
 A table is left while its definition does not fit, and settled with the position at which it was read again. It stays
 in the file then: the server may be started again with a checkpoint from before that position, whose rows lack what the
-table missed. So a table is owed its rows if it is left, or if what the server holds has not reached the position.
+table missed. So a table is owed its rows if it is left, or if what the server holds is not beyond the position: at it
+may be the rows from before too, for a position moves on also where no row does.
 
 Written by a sync process, read by the next one, and by the deployer where it takes a checkpoint to another instance.
 """

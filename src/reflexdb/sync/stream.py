@@ -64,7 +64,6 @@ class Stream:
         self._fitting = Fitting(plan, look, directory)
         self._directory = directory
         self._resumes = resumes
-        """After a lost connection, go on from the position; otherwise read everything again."""
         self._follower: Follower | None = None
         self._stream: Incoming | None = None
         self._broken = False
@@ -99,9 +98,12 @@ class Stream:
         self._verifier.give_up()
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        self._fitting.recall(lambda wanted: self._source().reached(str(server["position"]), wanted))
+        self._fitting.recall(lambda wanted: self._is_beyond(str(server["position"]), wanted))
         self._position, self._unchecked = str(server["position"]) if fits else None, fits
         return True
+
+    def _is_beyond(self, position: str, other: str) -> bool:
+        return self._source().reached(position, other) and not self._source().reached(other, position)
 
     def forget(self) -> None:
         self._drop_stream()
@@ -297,9 +299,7 @@ class Stream:
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
             self._incoming.confirm(group.durable or position)
-        is_reopening = self._fitting.is_reopening
-        self._fitting.settle(last.position if self._position is None else self._position)
-        if is_reopening and self._position is not None:
+        if self._fitting.settle(self._position or last.position) and self._position is not None:
             self._drop_stream()
             self._open(self._position)
 

@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def _own_engine_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the tests of the real engine may share what others compiled."""
-    if request.module.__name__.rpartition(".")[2] != "test_product":
+    if request.module.__name__.rpartition(".")[2] not in {"test_product", "test_codebuild"}:
         monkeypatch.delenv("REFLEXDB_ENGINE_CACHE", raising=False)
 
 

@@ -6,65 +6,28 @@ against a real registry in test_registry.py.
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from reflexdb.build.aws import S3Images, ecr_login
 from reflexdb.build.mirrored import MirroredStore
 from reflexdb.model.errors import ImageDamaged, InvalidRequest, RegistryError, RegistryRefused, RegistryUnreachable
+from tests.servers.aws import Session, make_bucket, needs_moto, running_moto
 from tests.servers.spawn import free_port
 
 from .images import image
 from .test_signing import Keys
 
-needs_moto = pytest.mark.skipif(
-    importlib.util.find_spec("moto") is None or importlib.util.find_spec("boto3") is None,
-    reason="needs moto (pip install 'moto[server]' boto3)",
-)
 BUCKET = "images-of-tests"
-
-
-class Session:
-    """boto3, at the test's server."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def client(self, service_name: str, **options: Any) -> Any:
-        import boto3
-
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
-        return boto3.client(service_name, **{"endpoint_url": self.url, **keys, **options})
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    port, log = free_port(), tmp_path_factory.mktemp("moto") / "log"
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        session, give_up = Session(f"http://127.0.0.1:{port}"), time.monotonic() + 240
-        while True:
-            try:
-                httpx.get(f"{session.url}/moto-api/", trust_env=False, timeout=60)
-                break
-            except httpx.HTTPError:
-                assert process.poll() is None and time.monotonic() < give_up, log.read_text()  # noqa: PT018
-                time.sleep(0.1)
-        session.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    with running_moto(tmp_path_factory.mktemp("moto")) as session:
+        make_bucket(session, BUCKET)
         yield session
-    finally:
-        process.kill()
-        process.wait(20)
 
 
 def silent(_line: str) -> None:

@@ -34,7 +34,7 @@ from reflexdb.api.telemetry import opened
 from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import read_image_place, read_platforms
+from reflexdb.control.image_places import read_images
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import (
     DEFAULT_KEEP_IMAGES,
@@ -143,8 +143,8 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
         payments = read_payments(os.environ, url)
-        elsewhere, platforms = read_image_place(os.environ), read_platforms(os.environ)
-        control = open_control(data_dir, settings, host, chosen.records, payments, telemetry, elsewhere, platforms)
+        images = read_images(os.environ)
+        control = open_control(data_dir, settings, host, chosen.records, payments, telemetry, images)
         _welcome(control, data_dir, url)
         app = create_app(control, chosen.api, telemetry)
         config = uvicorn.Config(

@@ -108,10 +108,10 @@ def build(row: BuildRow, settings: Settings) -> Json:
     return {
         "id": row.id,
         "databaseId": row.database_id,
-        "codebuildId": None,
+        "codebuildId": row.service_id,
         "imageUri": row.image_uri,
         "status": row.status,
-        "logsUrl": f"{settings.base_url}/v1/databases/{row.database_id}/builds/{row.id}/log",
+        "logsUrl": row.logs_url or f"{settings.base_url}/v1/databases/{row.database_id}/builds/{row.id}/log",
         "startedAt": instant(row.started_at),
         "finishedAt": instant(row.finished_at),
         "buildDurationSeconds": row.duration_s,
@@ -129,8 +129,8 @@ def listed_builds(rows: Sequence[tuple[Listed, bool]], database_id: str, setting
         f'{{"id":{_text(row.id)},'
         f'"status":{_text(row.status)},'
         f'"deployable":{"true" if deployable else "false"},'
-        '"codebuildId":null,'
-        f'"logsUrl":{_text(f"{logs}/{row.id}/log")},'
+        f'"codebuildId":{_text(row.service_id)},'
+        f'"logsUrl":{_text(row.logs_url or f"{logs}/{row.id}/log")},'
         f'"createdAt":{_stored(row.created_at)},'
         f'"finishedAt":{_stored(row.finished_at)},'
         f'"buildDurationSeconds":{_number(row.duration_s)},'

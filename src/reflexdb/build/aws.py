@@ -1,9 +1,9 @@
 """AWS as a place for images: S3 as a `Remote`, and the login of ECR, which otherwise is a registry like any other.
 
-Used where the operator names an S3 address or an ECR registry; needs the extra `aws` (boto3). Credentials are found as
-every tool of AWS finds them (environment, profile, role), and never held here. In S3 blobs lie as in an OCI layout, and
-each tag is an object that holds a digest: no object is ever changed in a way that a reader could see half of. It
-refuses to know images.
+Used where the operator names an S3 address or an ECR registry, and by what builds at CodeBuild; needs the extra `aws`
+(boto3). Credentials are found as every tool of AWS finds them (environment, profile, role), and never held here. In S3
+blobs lie as in an OCI layout, and each tag is an object that holds a digest: no object is ever changed in a way that a
+reader could see half of. It refuses to know images.
 """
 
 from __future__ import annotations
@@ -38,14 +38,87 @@ def is_ecr(host: str) -> bool:
     return _ECR.fullmatch(host) is not None
 
 
+class _Session:
+    """boto3's, with limits on waiting that suit a control plane."""
+
+    def __init__(self) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self._session = boto3.session.Session()
+        self._config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
+
+    def client(self, service_name: str, **options: Any) -> Any:
+        return self._session.client(service_name, config=self._config, **options)
+
+
 def boto() -> Clients:
     """Raises InvalidRequest where the extra is not installed."""
     try:
-        import boto3
+        return _Session()
     except ImportError as exc:
-        raise InvalidRequest("images at AWS need boto3; install it (pip install 'reflexdb[aws]')") from exc
-    session: Clients = boto3.session.Session()
-    return session
+        raise InvalidRequest("what is at AWS needs boto3; install it (pip install 'reflexdb[aws]')") from exc
+
+
+class Bucket:
+    """Objects under one address, `s3://bucket/prefix`. For any thread. Every method raises RegistryDenied,
+    RegistryRefused or RegistryUnreachable."""
+
+    def __init__(self, address: str, clients: Clients) -> None:
+        """Raises InvalidRequest."""
+        match = _S3.fullmatch(address)
+        if match is None:
+            raise InvalidRequest(f"{address[:300]!r} is no place in S3: give it as s3://bucket or s3://bucket/prefix")
+        self.address = address
+        self._clients = clients
+        self._bucket = match["bucket"]
+        self._prefix = f"{match['prefix']}/" if match["prefix"] else ""
+        with self._translated("reach"):
+            self._s3 = clients.client("s3")
+
+    def below(self, name: str) -> Bucket:
+        return Bucket(f"{self.address}/{name}", self._clients)
+
+    def size(self, key: str) -> int | None:
+        """None where there is no such object."""
+        with self._translated("look into"):
+            try:
+                return int(self._s3.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"])
+            except Exception as exc:
+                if _code(exc) not in _MISSING:
+                    raise
+                return None
+
+    def put(self, key: str, content: bytes, media_type: str = "application/octet-stream") -> None:
+        with self._translated("write to"):
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=content, ContentType=media_type)
+
+    def get(self, key: str, most: int) -> bytes | None:
+        """None where there is no such object; one of more than `most` bytes is refused."""
+        with self._translated("read from"):
+            try:
+                found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            except Exception as exc:
+                if _code(exc) in _MISSING:
+                    return None
+                raise
+            content: bytes = found["Body"].read(most + 1)
+        if len(content) > most:
+            raise RegistryRefused(f"{self.address} holds more than the {most:,} bytes that were expected")
+        return content
+
+    def clear(self) -> None:
+        """Remove everything below the prefix."""
+        assert self._prefix, "a whole bucket is not ours to clear"
+        with self._translated("clear"):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for entry in page.get("Contents", ()):
+                    self._s3.delete_object(Bucket=self._bucket, Key=entry["Key"])
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        with translated(f"{self.address} ({doing})"):
+            yield
 
 
 class S3Images:
@@ -53,73 +126,40 @@ class S3Images:
 
     def __init__(self, address: str, clients: Clients) -> None:
         """Raises InvalidRequest."""
-        match = _S3.fullmatch(address)
-        if match is None:
-            raise InvalidRequest(f"{address[:300]!r} is no place in S3: give it as s3://bucket or s3://bucket/prefix")
-        self._address = address
-        self._bucket = match["bucket"]
-        self._prefix = f"{match['prefix']}/" if match["prefix"] else ""
-        with self._translated("reach"):
-            self._s3 = clients.client("s3")
+        self._bucket = Bucket(address, clients)
 
     def address(self, digest: str) -> str:
-        return f"{self._address}@{digest}"
+        return f"{self._bucket.address}@{digest}"
 
     def put_blob(self, blob: Blob) -> bool:
-        key = self._blob_key(blob.digest)
-        with self._translated("look into"):
-            try:
-                head = self._s3.head_object(Bucket=self._bucket, Key=key)
-            except Exception as exc:
-                if _code(exc) not in _MISSING:
-                    raise
-            else:
-                if head["ContentLength"] == len(blob.content):
-                    return False
-        with self._translated("write to"):
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=blob.content, ContentType=blob.media_type)
+        key = _blob_key(blob.digest)
+        if self._bucket.size(key) == len(blob.content):
+            return False
+        self._bucket.put(key, blob.content, blob.media_type)
         return True
 
     def put_manifest(self, manifest: Blob, tag: str) -> None:
         self.put_blob(manifest)
-        with self._translated("write to"):
-            self._s3.put_object(Bucket=self._bucket, Key=f"{self._prefix}tags/{tag}", Body=manifest.digest.encode())
+        self._bucket.put(f"tags/{tag}", manifest.digest.encode())
 
     def manifest(self, reference: str) -> bytes | None:
         digest = reference
         if not reference.startswith("sha256:"):
-            named = self._get(f"{self._prefix}tags/{reference}", 100)
+            named = self._bucket.get(f"tags/{reference}", 100)
             if named is None:
                 return None
             digest = named.decode("ascii", "replace")
-        return self._get(self._blob_key(digest), MAX_MANIFEST_BYTES)
+        return self._bucket.get(_blob_key(digest), MAX_MANIFEST_BYTES)
 
     def blob(self, digest: str, size: int) -> bytes:
-        content = self._get(self._blob_key(digest), size)
+        content = self._bucket.get(_blob_key(digest), size)
         if content is None:
-            raise RegistryRefused(f"{self._address} lacks {digest:.100}; push the image again, or rebuild")
+            raise RegistryRefused(f"{self._bucket.address} lacks {digest:.100}; push the image again, or rebuild")
         return content
 
-    def _get(self, key: str, most: int) -> bytes | None:
-        with self._translated("read from"):
-            try:
-                found = self._s3.get_object(Bucket=self._bucket, Key=key)
-            except Exception as exc:
-                if _code(exc) in _MISSING:
-                    return None
-                raise
-            content: bytes = found["Body"].read(most + 1)
-        if len(content) > most:
-            raise RegistryRefused(f"{self._address} holds more than the {most:,} bytes that were expected")
-        return content
 
-    def _blob_key(self, digest: str) -> str:
-        return f"{self._prefix}blobs/sha256/{digest.removeprefix('sha256:')}"
-
-    @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        with _translated(f"{self._address} ({doing})"):
-            yield
+def _blob_key(digest: str) -> str:
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 def ecr_login(host: str, clients: Clients) -> Login | None:
@@ -129,7 +169,7 @@ def ecr_login(host: str, clients: Clients) -> Login | None:
         return None
 
     def log_in() -> Credentials:
-        with _translated(host):
+        with translated(host):
             answer = clients.client("ecr", region_name=match["region"]).get_authorization_token()
             token = answer["authorizationData"][0]["authorizationToken"]
         try:
@@ -149,7 +189,7 @@ def _code(exc: Exception) -> str:
 
 
 @contextmanager
-def _translated(where: str) -> Iterator[None]:
+def translated(where: str) -> Iterator[None]:
     """boto3's errors in our words. Their texts stay out: they may name keys and requests."""
     try:
         yield

@@ -90,12 +90,32 @@ fault."""
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """A build as the service calls it that carries it out."""
+
+    id: str
+    logs_url: str | None
+    """Where a person may look at it; None until the service says."""
+
+
+Begun = Callable[[Service], None]
+"""Hears, before anything is waited for, of the service's build, and again once more is known of it."""
+
+
+def unheard(_service: Service) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     schema: SourceSchema
     config_text: str | None
     """The stored reflexdb.yaml, or None."""
     smoke: Smoke | None = None
     """None: nothing is there to try the server with, so it is not tried."""
+    compute: str | None = None
+    """The compute type that was asked for, where the builder has any; None: the one that the plan stands for."""
+    begun: Begun = unheard
 
 
 class Builder(Protocol):
@@ -104,6 +124,15 @@ class Builder(Protocol):
     def build(
         self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
     ) -> BuildResult: ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A builder whose builds go on elsewhere when the control plane dies."""
+
+    def stop(self, service_id: str) -> None:
+        """End a build that nobody waits for any more; one that has ended is left alone. Raises RegistryError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

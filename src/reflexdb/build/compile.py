@@ -66,6 +66,14 @@ MACHINE_FLAGS = {"x86_64": ("-march=x86-64", "-mtune=generic"), "aarch64": ("-ma
 Progress = Callable[[int, int], None]
 
 
+def sources_sha256(directory: Path = ENGINE_DIRECTORY) -> str:
+    """Of all that the engine is compiled from: its files' names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted([*directory.glob("*.cc"), *directory.glob("*.h")]):
+        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
+
+
 class EngineCompiler:
     """The engine's sources and the cache of their objects."""
 

@@ -7,13 +7,10 @@ same inputs made), `cache/work/` (scratch). It refuses to know databases, source
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +20,17 @@ from reflexdb.build.base import BuildRequest, BuildResult, Check, Image, Log, Pa
 from reflexdb.build.compile import ENGINE_DIRECTORY, FORMAT, EngineCompiler, Progress
 from reflexdb.build.cross import PLATFORMS, check_elf, cross_toolchain, emulator
 from reflexdb.build.emit import emit
-from reflexdb.build.files import TEMPORARY_PREFIX, locked, newest_first, scratch_directory, write_atomically
+from reflexdb.build.files import scratch_directory
 from reflexdb.build.image import SERVER_PATH, ImageParts, assemble, canonical_json
-from reflexdb.build.mirrored import MirroredStore
+from reflexdb.build.phases import Phases
 from reflexdb.build.plan import make_plan
 from reflexdb.build.process import Limits, run
 from reflexdb.build.remote import Remote
+from reflexdb.build.shelf import Shelf
 from reflexdb.build.signing import SigningKeys
-from reflexdb.build.store import DirectoryStore
 from reflexdb.build.toolchain import Toolchain, find_toolchain
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import BuildFailed, Unavailable
+from reflexdb.model.errors import BuildFailed
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.suggest import quoted
 
@@ -41,7 +38,6 @@ ENGINE_CACHE_VARIABLE = "REFLEXDB_ENGINE_CACHE"
 """Names a directory where several data directories share the compiled engine; without it each keeps its own."""
 
 PROGRESS_STEP = 10
-REMEMBERED_IMAGES = 1_000
 MANIFEST_FORMAT = 2
 """Part of every image's key: raise it when the manifest says more of the same inputs."""
 SHOWN = 30
@@ -90,15 +86,15 @@ class LocalBuilder:
         self._engine_dir = engine_dir
         shared = os.environ.get(ENGINE_CACHE_VARIABLE)
         self._engine_cache = Path(shared).absolute() if shared else self._cache / "engine"
-        images = data_dir / "images"
-        self.store = MirroredStore(images, elsewhere, keys) if elsewhere else DirectoryStore(images, keys)
+        self._shelf = Shelf(data_dir, keys, elsewhere)
+        self.store = self._shelf.store
 
     def build(
         self, request: BuildRequest, log: Log, passed: Passed | None = None, check: Check = unchecked
     ) -> BuildResult:
-        phases = _Phases(log, passed, check)
+        phases = Phases(log, passed, check)
         with phases.run("plan"):
-            plan = _plan(request, log)
+            plan = planned(request, log)
         with phases.run("engine"):
             inputs = self._inputs(plan, request, find_toolchain(), check)
             log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
@@ -107,7 +103,7 @@ class LocalBuilder:
         others = [self._other(platform, plan, request, phases, log) for platform in self._platforms if platform != own]
         return BuildResult(image, plan, dict(others))
 
-    def _other(self, platform: str, plan: Plan, request: BuildRequest, phases: _Phases, log: Log) -> tuple[str, Image]:
+    def _other(self, platform: str, plan: Plan, request: BuildRequest, phases: Phases, log: Log) -> tuple[str, Image]:
         """The same plan for another platform, its passes named after it. Its server may not run here, so only that of
         this machine's own platform, made of the same sources, is tried on rows."""
         apart = phases.of(platform)
@@ -119,63 +115,32 @@ class LocalBuilder:
 
     def _inputs(self, plan: Plan, request: BuildRequest, toolchain: Toolchain, check: Check) -> _Inputs:
         engine = EngineCompiler(toolchain, self._engine_cache, self._engine_dir, check)
-        return _Inputs(plan, _sha256(request.config_text), toolchain, engine, request.smoke)
+        return _Inputs(plan, sha256_of(request.config_text), toolchain, engine, request.smoke)
 
-    def _image_of(self, inputs: _Inputs, phases: _Phases, log: Log) -> Image:
+    def _image_of(self, inputs: _Inputs, phases: Phases, log: Log) -> Image:
         with phases.run("reuse"):
-            known = self._known(inputs.key())
+            known = self._shelf.known(inputs.key())
         if known:
             log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
             if inputs.smoke is not None:
                 log("smoke: not run again: its server passed when the image was made")
-            return self._image(known, phases, log, reused=True)
-        digest = self._make(inputs, phases, log)
+            return self._shelf.image(known, phases, log, reused=True)
+        parts = self._parts(inputs, phases, log, self._cache / "work")
+        digest = self._shelf.keep(parts, inputs.key(), phases)
         log(f"done: image {digest}")
-        return self._image(digest, phases, log, reused=False)
-
-    def _known(self, key: str) -> str | None:
-        """The intact image that the same inputs made before."""
-        try:
-            digest = (self._cache / "images" / key).read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return None
-        return digest if self.store.verify(digest) else None
-
-    def _remember(self, key: str, digest: str) -> None:
-        """Keep which image the inputs made; the oldest of very many are forgotten and would be built again."""
-        known = self._cache / "images"
-        known.mkdir(parents=True, exist_ok=True)
-        with locked(self._cache / "images.lock"):
-            for left in known.glob(f"{TEMPORARY_PREFIX}*"):
-                left.unlink(missing_ok=True)
-            write_atomically(known / key, digest.encode("ascii"))
-            for path in newest_first(known)[REMEMBERED_IMAGES:]:
-                path.unlink(missing_ok=True)
+        return self._shelf.image(digest, phases, log, reused=False)
 
     def remake(
         self, plan: Plan, config_text: str | None, directory: Path, log: Log, check: Check = unchecked, *, fresh: bool
     ) -> ImageParts:
         """Make an image of recorded inputs again, in `directory`, and store nothing. What was compiled here before is
         used for the engine alone, after a look at every byte, and with `fresh` not even there. Raises BuildFailed."""
-        phases, toolchain = _Phases(log, None, check), find_toolchain()
+        phases, toolchain = Phases(log, None, check), find_toolchain()
         cache = directory / "engine" if fresh else self._engine_cache
         compiler = EngineCompiler(toolchain, cache, self._engine_dir, check)
-        return self._parts(_Inputs(plan, _sha256(config_text), toolchain, compiler), phases, log, directory / "work")
+        return self._parts(_Inputs(plan, sha256_of(config_text), toolchain, compiler), phases, log, directory / "work")
 
-    def _make(self, inputs: _Inputs, phases: _Phases, log: Log) -> str:
-        parts = self._parts(inputs, phases, log, self._cache / "work")
-        with phases.run("package"):
-            digest = self.store.put(parts)
-        with phases.run("verify"):
-            if not self.store.verify(digest):
-                raise BuildFailed(
-                    "verify",
-                    f"The image {digest} differs on disk from what was written; check the disk and build again.",
-                )
-            self._remember(inputs.key(), digest)
-        return digest
-
-    def _parts(self, inputs: _Inputs, phases: _Phases, log: Log, work: Path) -> ImageParts:
+    def _parts(self, inputs: _Inputs, phases: Phases, log: Log, work: Path) -> ImageParts:
         with phases.run("engine"):
             objects, cached = inputs.engine.objects(_progress(log))
             log(f"engine: {len(objects)} objects {'from the cache' if cached else 'compiled'}")
@@ -199,7 +164,7 @@ class LocalBuilder:
         try:
             inputs.smoke(trial)
         except BuildFailed:
-            (self._cache / "images" / inputs.key()).unlink(missing_ok=True)
+            self._shelf.forget(inputs.key())
             raise
 
     def _compile(self, inputs: _Inputs, unit: str, objects: list[Path], directory: Path, log: Log) -> Path:
@@ -208,62 +173,19 @@ class LocalBuilder:
         _check_answers(binary, inputs, directory, log)
         return binary
 
-    def _image(self, digest: str, phases: _Phases, log: Log, *, reused: bool) -> Image:
-        return Image(digest, self._pushed(digest, phases, log), self.store.size_bytes(digest), reused)
 
-    def _pushed(self, digest: str, phases: _Phases, log: Log) -> str:
-        """Where the image is for others. A registry that fails fails no build: what is here can be deployed."""
-        if self.store.mirrored:
-            try:
-                with phases.run("push"):
-                    return self.store.push(digest, log)
-            except Unavailable as exc:
-                log(f"push: failed, and can be asked for again (`reflexdb build push`): {exc.message}")
-        return self.store.uri(digest)
-
-
-class _Phases:
-    """Log lines around each pass, and the pass's name on whatever the disk refuses in it."""
-
-    def __init__(self, log: Log, passed: Passed | None, check: Check, suffix: str = "") -> None:
-        self._log = log
-        self._passed = passed
-        self.check = check
-        self._suffix = suffix
-
-    def of(self, platform: str) -> _Phases:
-        """The same, with the platform in the name of each pass."""
-        return _Phases(self._log, self._passed, self.check, f" {platform}")
-
-    @contextmanager
-    def run(self, pass_name: str) -> Iterator[None]:
-        name = pass_name + self._suffix
-        self.check()
-        started, failed = time.monotonic(), True
-        try:
-            yield
-            failed = False
-        except OSError as exc:
-            full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
-            reason = "the disk is full; free some space in the data directory" if full else exc.strerror or str(exc)
-            raise BuildFailed(name, f"The build failed in the pass {name}: {reason}.") from exc
-        finally:
-            if self._passed is not None:
-                self._passed(name, time.monotonic() - started, failed)
-        self._log(f"{name}: {time.monotonic() - started:.2f} s")
-
-
-def _plan(request: BuildRequest, log: Log) -> Plan:
+def planned(request: BuildRequest, log: Log) -> Plan:
+    """What a build is to make, said in its log. Raises InvalidConfig, InvalidSchema."""
     config = parse_config(request.config_text) if request.config_text is not None else None
-    planned = make_plan(request.schema, config)
-    for note in planned.notes:
+    made = make_plan(request.schema, config)
+    for note in made.notes:
         log(f"plan: {note}")
-    tables = planned.plan.tables
+    tables = made.plan.tables
     for table in tables:
         log(f"plan: {_table_line(table)}")
     columns = sum(len(table.columns) for table in tables)
-    log(f"plan: {len(tables):,} tables, {columns:,} columns, fingerprint {planned.plan.fingerprint().hex()}")
-    return planned.plan
+    log(f"plan: {len(tables):,} tables, {columns:,} columns, fingerprint {made.plan.fingerprint().hex()}")
+    return made.plan
 
 
 def _progress(log: Log) -> Progress:
@@ -289,7 +211,7 @@ def _table_line(table: PlannedTable) -> str:
     return f"table {name}: {counts}"
 
 
-def _sha256(text: str | None) -> str | None:
+def sha256_of(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

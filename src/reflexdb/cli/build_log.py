@@ -10,6 +10,7 @@ import typer
 from reflexdb.cli import options, output
 from reflexdb.cli.past import BuildArgument, named
 from reflexdb.cli.session import session
+from reflexdb.client import log_path
 
 
 def log(
@@ -27,7 +28,7 @@ def log(
         if follow:
             lines = client.build_log(database_id, build_id)
         else:
-            lines = iter(client.read_log(f"/v1/databases/{database_id}/builds/{build_id}/log"))
+            lines = iter(client.read_log(log_path(database_id, build_id)))
         if as_json:
             output.print_json({"buildId": build_id, "lines": list(lines)})
             return

@@ -15,7 +15,7 @@ from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.progress import progress
 from reflexdb.cli.session import Session, session
 from reflexdb.cli.watch import Wait, log_tail, wait
-from reflexdb.client import ReflexClient
+from reflexdb.client import ReflexClient, log_path
 from reflexdb.client.types import Accepted, Build, Database, InstanceStatus
 
 BUILD_TIMEOUT_S = 1800.0
@@ -82,8 +82,7 @@ def redeploy(
     with shared.client() as client:
         item = resolve.database(client, database)
         chosen = resolve.build(client, item["id"], build) if build else before_active(client, item)
-        logs_url = chosen.get("logsUrl")
-        seen = len(client.read_log(logs_url)) if waiting and logs_url else 0
+        seen = len(client.read_log(log_path(item["id"], chosen["id"]))) if waiting else 0
         accepted = client.redeploy(item["id"], chosen["id"], canary=canary)
     what = Wait(item["id"], "redeploy", "running", timeout, chosen["id"], None, seen)
     finish(shared, item, accepted, what if waiting else None, as_json=as_json)

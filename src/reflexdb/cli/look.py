@@ -11,6 +11,7 @@ from reflexdb.cli import options, output, resolve
 from reflexdb.cli.database import print_databases
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
+from reflexdb.client import log_path
 from reflexdb.client.types import InstanceStatus
 
 FINISHED = frozenset({"succeeded", "failed"})
@@ -83,16 +84,14 @@ def logs(
         if not known:
             raise CommandFailed(Exit.NOT_FOUND, "no builds yet; `reflexdb provision` makes the first")
         chosen = resolve.build(client, item["id"], build) if build else known[0]
-        url = chosen.get("logsUrl")
-        if not url:
-            raise CommandFailed(Exit.NOT_FOUND, f"build {chosen['id']} has no log yet")
+        path = log_path(item["id"], chosen["id"])
 
         def finished() -> bool:
             return not follow or resolve.build(client, item["id"], chosen["id"])["status"] in FINISHED
 
         if as_json:
-            output.print_json({"buildId": chosen["id"], "lines": list(client.follow_log(url, finished))})
+            output.print_json({"buildId": chosen["id"], "lines": list(client.follow_log(path, finished))})
             return
-        for line in client.follow_log(url, finished):
+        for line in client.follow_log(path, finished):
             output.say(line)
             sys.stdout.flush()

@@ -19,7 +19,7 @@ from reflexdb.cli.lifecycle import DEPLOY_TIMEOUT_S, finish, newest_build, tell_
 from reflexdb.cli.progress import progress
 from reflexdb.cli.session import session
 from reflexdb.cli.watch import POLL_S, Wait
-from reflexdb.client import ReflexClient
+from reflexdb.client import ReflexClient, log_path
 from reflexdb.client.types import Database, InstanceStatus
 
 UNDER_WAY = frozenset({"deploying", "resuming", "running"})
@@ -149,10 +149,8 @@ def tell_replication(item: Database, *, paused: bool, as_json: bool) -> None:
 
 def served_log(client: ReflexClient, item: Database, *, waiting: bool) -> tuple[str | None, int]:
     """The build that serves, and how many lines its log has before the action; both are needed to follow it."""
-    history = client.list_builds(item["id"])
-    active = history["activeBuildId"]
-    url = next((each.get("logsUrl") for each in history["builds"] if each["id"] == active), None)
-    return active, len(client.read_log(url)) if waiting and url else 0
+    active = client.list_builds(item["id"])["activeBuildId"]
+    return active, len(client.read_log(log_path(item["id"], active))) if waiting and active else 0
 
 
 def swaps(status: InstanceStatus) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.progress import Progress
-from reflexdb.client import ClientError, ReflexClient
+from reflexdb.client import ClientError, ReflexClient, log_path
 from reflexdb.client.types import InstanceStatus
 
 STABLE = frozenset({"registered", "running", "paused", "failed", "stopped", "terminated"})
@@ -89,14 +89,8 @@ def start_tail(
     build = status["latestBuild"]
     if build is None or (what.build_id is None and build["id"] == what.previous_build):
         return None
-    logs_url = build.get("logsUrl")
-    if what.build_id is not None and build["id"] != what.build_id:
-        with open_client() as client:
-            history = client.list_builds(what.database_id)["builds"]
-        logs_url = next((item.get("logsUrl") for item in history if item["id"] == what.build_id), None)
-    if not logs_url:
-        return None
-    tail = LogTail(open_client, logs_url, show, done, what.log_lines_seen)
+    path = log_path(what.database_id, what.build_id or build["id"])
+    tail = LogTail(open_client, path, show, done, what.log_lines_seen)
     tail.start()
     return tail
 
@@ -108,18 +102,18 @@ class LogTail(threading.Thread):
     def __init__(
         self,
         open_client: Callable[[], ReflexClient],
-        logs_url: str,
+        path: str,
         show: Progress,
         done: threading.Event,
         skip: int,
     ) -> None:
         super().__init__(name="log-tail", daemon=True)
-        self._open_client, self._logs_url, self._show, self._done, self._skip = open_client, logs_url, show, done, skip
+        self._open_client, self._path, self._show, self._done, self._skip = open_client, path, show, done, skip
 
     def run(self) -> None:
         try:
             with self._open_client() as client:
-                for line in client.follow_log(self._logs_url, self._done.is_set, self._skip):
+                for line in client.follow_log(self._path, self._done.is_set, self._skip):
                     self._show.line(without_stamp(line))
         except ClientError as error:
             self._show.line(f"(the log cannot be read: {error.message})")
@@ -135,7 +129,6 @@ def log_tail(client: ReflexClient, database_id: str) -> list[str]:
     """The last lines of the newest build's log, for an error's context; empty where there is none."""
     try:
         builds = client.list_builds(database_id)["builds"]
-        url = builds[0].get("logsUrl") if builds else None
-        return client.read_log(url)[-LOG_TAIL_LINES:] if url else []
+        return client.read_log(log_path(database_id, builds[0]["id"]))[-LOG_TAIL_LINES:] if builds else []
     except ClientError:
         return []

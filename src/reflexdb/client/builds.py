@@ -21,6 +21,11 @@ LOG_POLL_S = 0.4
 LOG_PATIENCE_S = 60.0
 
 
+def log_path(database_id: str, build_id: str) -> str:
+    """Where the control plane itself has a build's log."""
+    return f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/log"
+
+
 class Builds(Calls):
     """Part of `ReflexClient`."""
 
@@ -116,7 +121,7 @@ class Builds(Calls):
         A connection that breaks, and a control plane that is started again, are waited for, up to `patience_s` without
         an answer; then Unreachable is raised.
         """
-        path = f"/v1/databases/{quote(database_id, safe='')}/builds/{quote(build_id, safe='')}/log"
+        path = log_path(database_id, build_id)
         seen, answered = "", time.monotonic()
         while True:
             try:
@@ -135,7 +140,7 @@ class Builds(Calls):
             time.sleep(LOG_POLL_S)
 
     def read_log(self, logs_url: str) -> list[str]:
-        """The log as far as it is now."""
+        """The log as far as it is now. `logs_url` is a `log_path`: the `logsUrl` of a build may be a page elsewhere."""
         with self._http.lines(logs_url) as lines:
             return list(lines)
 

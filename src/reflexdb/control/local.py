@@ -10,9 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from reflexdb.build.local import LocalBuilder
-from reflexdb.build.remote import Remote
 from reflexdb.control.control import Control
+from reflexdb.control.image_places import Images
 from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.control.rooms import Rooms, Settings, utc_now
 from reflexdb.control.signing import Signing
@@ -30,15 +29,14 @@ def open_control(
     records: URL | None = None,
     payments: Payments | None = None,
     watcher: Watcher | None = None,
-    elsewhere: Remote | None = None,
-    platforms: tuple[str, ...] = (),
+    images: Images | None = None,
 ) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL;
-    `elsewhere` where images are kept too; `platforms` what they are built for besides this machine."""
+    `images` who makes them and where they are kept besides."""
     data_dir = data_dir.absolute()
     store, secrets = Store(records or data_dir / "metadata.db"), SecretStore(data_dir)
     signing = Signing(store, secrets, utc_now)
-    builder = LocalBuilder(data_dir, keys=signing, elsewhere=elsewhere, platforms=platforms)
+    builder = (images or Images()).builder(data_dir, signing)
     rooms = Rooms(
         data_dir=data_dir,
         store=store,

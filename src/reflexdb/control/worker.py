@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection as Tx
 
-from reflexdb.build.base import BuildRequest, BuildResult
 from reflexdb.control.build_log import BuildLog, log_path
 from reflexdb.control.cancel import Cancel, refuse_cancelled
 from reflexdb.control.capture import POLL, Capture, options_for
@@ -25,12 +24,11 @@ from reflexdb.control.evidence import signed_provenance
 from reflexdb.control.finish import Finish
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
+from reflexdb.control.making import Making
 from reflexdb.control.origin import origin
 from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, elapsed_s, new_id
 from reflexdb.control.shapes import Shapes
-from reflexdb.control.smoking import smoke_of
-from reflexdb.control.supervised import Supervised
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import InstanceSpec
@@ -46,10 +44,9 @@ from reflexdb.model.errors import (
     SourceMissing,
 )
 from reflexdb.model.lifecycle import Action, Event, Status, advance
-from reflexdb.model.schema import SourceSchema
 from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
-from reflexdb.sources.base import Source, TestResult
+from reflexdb.sources.base import TestResult
 
 log = structlog.get_logger()
 
@@ -67,6 +64,7 @@ class Worker:
         self._stopping = stopping
         self._capture = Capture(rooms)
         self._journal = Journal(rooms)
+        self._making = Making(rooms, self._journal)
         self._telling = Telling(rooms)
         self._cancel = Cancel(rooms, lambda: None)
         self._finish = Finish(rooms, keys)
@@ -126,10 +124,18 @@ class Worker:
             self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
+        self._abandon(job)
 
     def cancel(self, job: JobRow) -> None:
         """The job was called off, and whoever carried it out is gone."""
         self._cancel.end(job)
+        self._abandon(job)
+
+    def _abandon(self, job: JobRow) -> None:
+        if job.build_id is not None:
+            with self._rooms.store.read() as tx:
+                build = builds.by_id(tx, job.build_id)
+            self._making.abandon(build)
 
     def adopt(self, job: JobRow) -> None:
         """The job's deployment serves already: only writing it down was left."""
@@ -202,7 +208,7 @@ class Worker:
             refuse_cancelled(tx, job)
             row = self._advance(tx, job, Event.BUILD_STARTED)
             builds.change(tx, job.build_id, status="in_progress", started_at=started, config_text=row.config_text)
-        result = self._make_image(job)
+        result = self._making.image(job, self._log(job))
         finished = self._rooms.now()
         seconds = elapsed_s(started, finished)
         tier = row.build_compute_override or select_tier(result.plan)
@@ -232,40 +238,6 @@ class Worker:
             self._advance(tx, job, Event.BUILT)
             build = builds.by_id(tx, job.build_id)
         self._telling.built(build, seconds, failed=False)
-
-    def _make_image(self, job: JobRow) -> BuildResult:
-        assert job.build_id is not None
-        build_id, note = job.build_id, self._log(job)
-        limits = Supervised(self._rooms, job)
-        with self._journal.phase(build_id, "introspect"):
-            schema = self._introspect(job, note)
-        with self._rooms.store.write() as tx:
-            refuse_cancelled(tx, job)
-            row = databases.by_id(tx, job.database_id)
-            builds.change(tx, build_id, source_version=schema.server_version)
-        note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
-        request = BuildRequest(schema, row.config_text, smoke_of(self._rooms, build_id, lambda: self._source(job)))
-        result = self._rooms.builder.build(
-            request,
-            note,
-            lambda name, seconds, failed: self._journal.passed(build_id, name, seconds, failed),
-            limits.check,
-        )
-        reused = ", the same as an earlier build's" if result.image.reused else ""
-        note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
-        return result
-
-    def _introspect(self, job: JobRow, note: Callable[[str], None]) -> SourceSchema:
-        row, _ = self._subject(job)
-        note(f"introspect: schema {row.schema_name}")
-        source = self._source(job)
-        try:
-            return source.introspect(row.schema_name)
-        finally:
-            source.close()
-
-    def _source(self, job: JobRow) -> Source:
-        return self._rooms.open_source(source_address(self._rooms, self._subject(job)[1]))
 
     def _deploy(self, job: JobRow) -> None:
         row, connection = self._subject(job)

@@ -59,6 +59,8 @@ class Listed(NamedTuple):
     duration_s: int | None
     compute_type: str | None
     cost_cents: int | None
+    service_id: str | None
+    logs_url: str | None
 
 
 _NUMBERS = ("number", "duration_s", "cost_cents")

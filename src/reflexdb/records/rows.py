@@ -141,6 +141,10 @@ class BuildRow:
     """Of the engine in its image."""
     smoke_tests: tuple[Mapping[str, Any], ...] | None = None
     """Each with name, query, passed, durationMs and message; None where none were run."""
+    service_id: str | None = None
+    """What the service calls it that carries it out, where this machine does not."""
+    logs_url: str | None = None
+    """Where that service shows its log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,10 +168,13 @@ builds = Table(
     Column("other_images", JSON(none_as_null=True)),
     Column("engine_version", String(40)),
     Column("smoke_tests", JSON(none_as_null=True)),
+    Column("service_id", Text),
+    Column("logs_url", Text),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (
     "id", "status", "image_digest", "created_at", "finished_at", "duration_s", "compute_type", "cost_cents",
+    "service_id", "logs_url",
 )  # fmt: skip
 """What a build history shows: all of it is in one index, so that long rows are not read for it."""
 Index("builds_history", builds.c.database_id, builds.c.number, *(builds.c[name] for name in HISTORY))

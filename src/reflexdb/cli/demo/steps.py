@@ -10,7 +10,7 @@ from reflexdb.cli.demo.plane import Plane
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.progress import Progress
 from reflexdb.cli.watch import Wait, wait
-from reflexdb.client import ReflexClient
+from reflexdb.client import ReflexClient, log_path
 from reflexdb.client.types import InstanceStatus
 
 ACTION_TIMEOUT_S = 900.0
@@ -68,8 +68,7 @@ def act(
     previous = builds[0]["id"] if builds else None
     seen = 0
     if build_id is not None:
-        url = next((build.get("logsUrl") for build in builds if build["id"] == build_id), None)
-        seen = len(client.read_log(url)) if url else 0
+        seen = len(client.read_log(log_path(database_id, build_id)))
         client.redeploy(database_id, build_id)
     else:
         build_id = {"provision": client.provision, "rebuild": client.rebuild, "terminate": client.terminate}[action](

@@ -1,0 +1,97 @@
+"""The making of a job's image: the source's schema read, the builder called, and what it says written down as it goes.
+
+Used by the worker, on its thread; also ends a build at a service that nobody waits for any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from reflexdb.build.base import BuildRequest, BuildResult, Log, Service, Stoppable
+from reflexdb.control.cancel import refuse_cancelled
+from reflexdb.control.connections import source_address
+from reflexdb.control.journal import Journal
+from reflexdb.control.rooms import Rooms
+from reflexdb.control.smoking import smoke_of
+from reflexdb.control.supervised import Supervised
+from reflexdb.model.errors import ReflexError
+from reflexdb.model.schema import SourceSchema
+from reflexdb.records import builds, connections, databases
+from reflexdb.records.rows import BuildRow, JobRow
+from reflexdb.sources.base import Source
+
+log = structlog.get_logger()
+
+_MAX_URL_CHARS = 1_000
+"""The records keep it in an index; a longer address is left out."""
+
+
+class Making:
+    def __init__(self, rooms: Rooms, journal: Journal) -> None:
+        self._rooms = rooms
+        self._journal = journal
+
+    def image(self, job: JobRow, note: Log) -> BuildResult:
+        """Raises BuildCancelled, and whatever the source and the builder raise."""
+        assert job.build_id is not None
+        build_id, limits = job.build_id, Supervised(self._rooms, job)
+        with self._journal.phase(build_id, "introspect"):
+            schema = self._introspect(job, note)
+        with self._rooms.store.write() as tx:
+            refuse_cancelled(tx, job)
+            row = databases.by_id(tx, job.database_id)
+            builds.change(tx, build_id, source_version=schema.server_version)
+        note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
+        request = BuildRequest(
+            schema,
+            row.config_text,
+            smoke_of(self._rooms, build_id, lambda: self._source(job)),
+            row.build_compute_override,
+            self._begun(build_id),
+        )
+        result = self._rooms.builder.build(
+            request,
+            note,
+            lambda name, seconds, failed: self._journal.passed(build_id, name, seconds, failed),
+            limits.check,
+        )
+        reused = ", the same as an earlier build's" if result.image.reused else ""
+        note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
+        return result
+
+    def abandon(self, build: BuildRow) -> None:
+        """Whoever waited for this build is gone: it is ended where it runs, too, as far as that can be done."""
+        builder = self._rooms.builder
+        if build.service_id is None or not isinstance(builder, Stoppable):
+            return
+        try:
+            builder.stop(build.service_id)
+        except ReflexError as exc:
+            log.warning("service_build_not_stopped", build=build.id, service_id=build.service_id, error=exc.message)
+
+    def _begun(self, build_id: str) -> Callable[[Service], None]:
+        def begun(service: Service) -> None:
+            url = service.logs_url
+            kept = url if url is not None and len(url) <= _MAX_URL_CHARS else None
+            with self._rooms.store.write() as tx:
+                builds.change(tx, build_id, service_id=service.id, logs_url=kept)
+
+        return begun
+
+    def _introspect(self, job: JobRow, note: Log) -> SourceSchema:
+        with self._rooms.store.read() as tx:
+            name = databases.by_id(tx, job.database_id).schema_name
+        note(f"introspect: schema {name}")
+        source = self._source(job)
+        try:
+            return source.introspect(name)
+        finally:
+            source.close()
+
+    def _source(self, job: JobRow) -> Source:
+        with self._rooms.store.read() as tx:
+            row = databases.by_id(tx, job.database_id)
+            connection = connections.by_id(tx, row.connection_id)
+        return self._rooms.open_source(source_address(self._rooms, connection))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -65,6 +67,40 @@ def test_the_newest_stay_and_what_serves_and_what_is_pinned(api: Api, shelf: She
     assert "is not stored any more" in gone["whyNotDeployable"]
     assert api.get(f"{path}/{shelf.ids[1]}")["pinned"]
     assert shelf.retention.sweep() == []
+
+
+def test_who_wants_to_write_does_not_wait_until_every_image_is_gone(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes its time with every file: the writer comes between two of them, not after the last."""
+    monkeypatch.setattr("reflexdb.control.retention.HOLD_S", 0.0)
+    removed, wrote_after = list[str](), list[int]()
+    images, store = shelf.control.rooms.images, shelf.control.rooms.store
+    remove = images.remove
+
+    def write() -> None:
+        with store.write() as tx:
+            wrote_after.append(len(removed))
+            databases.change(tx, shelf.database, shelf.control.rooms.now(), log_level="debug")
+
+    writer = Thread(target=write)
+
+    def slowly(digest: str) -> None:
+        if not removed:
+            writer.start()
+        time.sleep(0.2)
+        remove(digest)
+        removed.append(digest)
+
+    monkeypatch.setattr(images, "remove", slowly)
+    for name in "fghijklm":
+        shelf.add(name)
+    gone = shelf.retention.sweep()
+    writer.join(30)
+
+    assert gone == removed
+    assert len(removed) == 10
+    assert wrote_after[0] < len(removed)
 
 
 def test_what_is_unpinned_goes_the_next_time(api: Api, shelf: Shelf) -> None:

@@ -8,6 +8,7 @@ their image is no longer stored.
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 
 import structlog
@@ -25,6 +26,10 @@ log = structlog.get_logger()
 
 MAX_PINNED = 100
 """Of one database."""
+HOLD_S = 0.1
+"""So long nobody else writes while images are removed, and a file's time more."""
+PAUSE_S = 0.15
+"""Longer than SQLite's writers sleep between their tries."""
 
 
 class Retention:
@@ -61,14 +66,25 @@ class Retention:
         with self._rooms.store.read() as tx:  # also reads what has to be read of images, before anybody waits for it
             if not self._spare(tx, keep):
                 return []
+        gone: list[str] = []
+        while some := self._removed(keep, {*gone}):
+            gone += some
+            time.sleep(PAUSE_S)
+        return gone
+
+    def _removed(self, keep: int, before: set[str]) -> list[str]:
+        """A few of them: a disk may take its time with each file, and whoever wants to write waits meanwhile."""
+        gone: list[str] = []
         with self._rooms.store.write() as tx:
             if jobs.unfinished(tx):
-                return []
-            gone = sorted(self._spare(tx, keep))
-            for digest in gone:
+                return gone
+            began = time.monotonic()
+            for digest in sorted(self._spare(tx, keep) - before):
                 self._rooms.images.remove(digest)
-        for digest in gone:
-            log.info("image_removed", digest=digest)
+                log.info("image_removed", digest=digest)
+                gone.append(digest)
+                if time.monotonic() - began > HOLD_S:
+                    break
         return gone
 
     def _spare(self, tx: Tx, keep: int) -> set[str]:

@@ -212,6 +212,7 @@ class Worker:
         finished = self._rooms.now()
         seconds = elapsed_s(started, finished)
         tier = row.build_compute_override or select_tier(result.plan)
+        engine = self._rooms.images.document(result.image.digest)["engine"]["version"]
         with self._rooms.store.read() as tx:
             made = builds.by_id(tx, job.build_id)
         statement = signed_provenance(self._rooms, made, row, result.image.digest, finished, reused=result.image.reused)
@@ -231,7 +232,7 @@ class Worker:
                 compute_type=tier,
                 cost_cents=cost_estimate_cents(tier, seconds),
                 provenance=statement,
-                engine_version=self._rooms.images.document(result.image.digest)["engine"]["version"],
+                engine_version=engine,
             )
             if result.image.reused:
                 build_credits.refund(tx, job.build_id, finished)

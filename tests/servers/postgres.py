@@ -1,4 +1,7 @@
-"""A private PostgreSQL with wal_level=logical; durability off, since its data lives as long as the test run."""
+"""A private PostgreSQL with wal_level=logical; nothing waits for the disk, for its data lives as long as the tests.
+
+Commits are flushed, as by default: replication tells none that is not.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,6 @@ def start(home: Path, **options: str) -> tuple[subprocess.Popen[bytes], Server]:
         "max_connections": 200,
         "shared_buffers": "64MB",
         "fsync": "off",
-        "synchronous_commit": "off",
         "full_page_writes": "off",
         "timezone": "Asia/Tokyo",
         "dynamic_shared_memory_type": "mmap",

@@ -133,15 +133,13 @@ def place(request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path:
 
 @contextlib.contextmanager
 def session(place: Place) -> Iterator[Callable[[str], Any]]:
-    """One connection of a client that writes, with commits that are on disk when they are answered."""
+    """One connection of a client that writes."""
     with contextlib.closing(place.database.connect()) as connection, connection.cursor() as cursor:
 
         def run(statement: str) -> Any:
             cursor.execute(statement)
             return cursor.fetchone()[0] if cursor.description else None
 
-        if place.kind == "postgres":
-            run("SET synchronous_commit = on")
         yield run
 
 

@@ -26,7 +26,7 @@ from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 from reflexdb.sources import default_port, open_source
-from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.base import SourceAddress, TestResult
 from reflexdb.sources.mysql.probe import capture_readiness as mysql_readiness
 from reflexdb.sources.postgres.probe import capture_readiness as postgres_readiness
 from tests.servers.plugin import TestDatabase
@@ -71,7 +71,45 @@ def test_a_mariadb_that_can_be_followed_says_so(mariadb_database: TestDatabase) 
     assert "MariaDB" in result.server_version
     assert result.capture is not None
     assert (result.capture.log_bin, result.capture.format, result.capture.server_id) == (True, "ROW", 4711)
-    assert (result.capture.ready, result.capture.issues) == (True, ())
+    assert result.capture.ready
+    assert of_server(result) == []
+
+
+def of_server(result: TestResult) -> list[str]:
+    """What is wrong with the server, and not with tables that other tests make there."""
+    assert result.capture is not None
+    return [each for each in result.capture.issues if "primary key" not in each]
+
+
+@pytest.mark.parametrize("kind", ["mysql", "postgres"])
+def test_a_table_without_a_primary_key_is_named_with_what_mends_it(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"reflexdb.sources.{'mysql' if kind == 'mysql' else 'postgres'}.probe.MAX_NAMED", 10_000)
+    monkeypatch.setattr("reflexdb.sources.keyless.MAX_NAMED", 10_000)
+    database: TestDatabase = request.getfixturevalue("mariadb_database" if kind == "mysql" else "postgres_database")
+    quote, address = ("`", mysql_address) if kind == "mysql" else ('"', postgres_address)
+    hostile = "it's; -- %s"
+    for name in ("bare", hostile):
+        database.execute(f"CREATE TABLE {quote}{name}{quote} (id int)")
+    database.execute("CREATE TABLE keyed (id int PRIMARY KEY)")
+    if kind == "postgres":
+        database.execute("CREATE TABLE parts (id int) PARTITION BY RANGE (id)")
+        database.execute("CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (9)")
+    result = open_source(address(database)).test()
+
+    assert result.capture is not None
+    assert result.capture.ready, "the other tables can be followed"
+    mine = [each for each in result.capture.issues if database.schema in each]
+    told = " ".join(mine)
+    for name in ("bare", hostile, *(["parts"] if kind == "postgres" else [])):
+        assert f".{quote}{name}{quote} ADD PRIMARY KEY (...);" in told
+    assert len(mine) == (3 if kind == "postgres" else 2)
+    monkeypatch.setattr("reflexdb.sources.keyless.MAX_NAMED", 1)
+    fewer = open_source(address(database)).test().capture
+    assert fewer is not None
+    assert fewer.issues[-1].startswith("More tables have no primary key")
+    assert len([each for each in fewer.issues if "has no primary key" in each]) == 1
 
 
 def test_a_postgres_that_can_be_followed_says_so(postgres_database: TestDatabase) -> None:

@@ -7,14 +7,23 @@ that puts it right; none of it stops the source from being polled.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from pymysql.connections import Connection
 
 from reflexdb.sources.base import ChangeCaptureReadiness, TestResult
+from reflexdb.sources.keyless import MAX_NAMED, notes
 from reflexdb.sources.mysql.binlog.preflight import VARIABLES, judge
+from reflexdb.sources.mysql.connect import quoted
 
 SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
+_KEYLESS = """
+    SELECT t.table_schema, t.table_name FROM information_schema.tables t
+    LEFT JOIN information_schema.table_constraints c ON c.table_schema = t.table_schema
+    AND c.table_name = t.table_name AND c.constraint_type = 'PRIMARY KEY'
+    WHERE t.table_type = 'BASE TABLE' AND t.table_schema NOT IN %s AND c.constraint_name IS NULL
+    ORDER BY t.table_schema, t.table_name LIMIT %s"""
 
 
 def probe(connection: Connection[Any]) -> TestResult:
@@ -40,7 +49,11 @@ def probe(connection: Connection[Any]) -> TestResult:
         cursor.execute("SELECT CURRENT_USER()")
         row = cursor.fetchone()
         user = str(row[0]) if row else ""
-    return TestResult(latency_ms, schemas, size, version, capture_readiness(variables, grants, user, version))
+        cursor.execute(_KEYLESS, (SYSTEM_SCHEMAS, MAX_NAMED + 1))
+        keyless = [(f"{schema}.{name}", f"{quoted(schema)}.{quoted(name)}") for schema, name in cursor.fetchall()]
+    found = capture_readiness(variables, grants, user, version)
+    readiness = replace(found, issues=(*found.issues, *notes(keyless)))
+    return TestResult(latency_ms, schemas, size, version, readiness)
 
 
 def capture_readiness(variables: dict[str, str], grants: list[str], user: str, version: str) -> ChangeCaptureReadiness:

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from reflexdb.model.errors import SourceError
 from reflexdb.sources.base import ChangeCaptureReadiness, TestResult
+from reflexdb.sources.keyless import MAX_NAMED, notes
 from reflexdb.sources.postgres.connect import Place, quoted
 
 DATABASES_MAX = 100
 """Databases whose schemas are listed; each takes a connection."""
+_KEYLESS = r"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND n.nspname NOT LIKE 'pg\_%%' AND n.nspname <> 'information_schema' AND has_schema_privilege(n.oid, 'USAGE')
+    AND has_table_privilege(c.oid, 'SELECT')
+    AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+    ORDER BY n.nspname, c.relname LIMIT %s"""
 
 
 def probe(connection: psycopg.Connection[Any], connect: Callable[[str], psycopg.Connection[Any]]) -> TestResult:
@@ -29,26 +38,36 @@ def probe(connection: psycopg.Connection[Any], connect: Callable[[str], psycopg.
         "SELECT datname, pg_database_size(oid) FROM pg_database "
         "WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY datname"
     ).fetchall()
-    schemas: list[str] = []
+    schemas, keyless = list[str](), list[tuple[str, str]]()
     for name, _ in databases[:DATABASES_MAX]:
-        schemas += _schemas(name, connect)
+        there, without = _schemas(name, connect)
+        schemas += there
+        keyless += without
     size = sum(size for _, size in databases) / 1e9
     version = f"PostgreSQL {row[0] if row else ''}"
-    readiness = capture_readiness(*facts(lambda statement: connection.execute(statement).fetchall()))
+    found = capture_readiness(*facts(lambda statement: connection.execute(statement).fetchall()))
+    readiness = replace(found, issues=(*found.issues, *notes(keyless)))
     return TestResult(latency_ms, tuple(sorted(schemas)), size, version, readiness)
 
 
-def _schemas(database: str, connect: Callable[[str], psycopg.Connection[Any]]) -> list[str]:
+def _schemas(
+    database: str, connect: Callable[[str], psycopg.Connection[Any]]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Of one database: its schemas, and the tables without a primary key in them."""
     try:
         connection = connect(database)
     except SourceError:  # refused by pg_hba.conf, or dropped meanwhile
-        return []
+        return [], []
     with connection:
         rows = connection.execute(
             r"SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' "
             "AND has_schema_privilege(oid, 'USAGE')"
         ).fetchall()
-    return [Place(database, schema).name for (schema,) in rows]
+        keyless = connection.execute(_KEYLESS, (MAX_NAMED + 1,)).fetchall()
+    shown = [
+        (f"{Place(database, schema).name}.{table}", f"{quoted(schema)}.{quoted(table)}") for schema, table in keyless
+    ]
+    return [Place(database, schema).name for (schema,) in rows], shown
 
 
 def facts(ask: Callable[[str], list[tuple[Any, ...]]]) -> tuple[dict[str, str], int, bool, str]:

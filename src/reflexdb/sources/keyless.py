@@ -1,0 +1,21 @@
+"""What a connection test says of tables that can't be followed row by row: the same words for every kind of server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MAX_NAMED = 20
+"""Tables that are named in one test; a server may have thousands."""
+
+
+def notes(tables: Sequence[tuple[str, str]]) -> list[str]:
+    """Of each table without a primary key its name for people and, quoted, for a statement; nothing stands in the way
+    of following the others. At most MAX_NAMED + 1 need be given."""
+    found = [
+        f"Table {shown!r} has no primary key: each change to it reads it again whole. Run: ALTER TABLE {quoted} ADD "
+        "PRIMARY KEY (...);"
+        for shown, quoted in tables[:MAX_NAMED]
+    ]
+    if len(tables) > MAX_NAMED:
+        found.append("More tables have no primary key; the log of a build names those of its schema.")
+    return found

@@ -22,6 +22,7 @@ from reflexdb.control.control import Control
 from reflexdb.control.images import Images
 from reflexdb.control.leases import Leases
 from reflexdb.control.rooms import new_id
+from reflexdb.control.site import site_of
 from reflexdb.deploy.base import Deployed, Observation
 from reflexdb.model.lifecycle import Status
 from reflexdb.model.schema import Backend
@@ -42,7 +43,10 @@ class Watched:
         self.source, self.database, self._control = source, database, control
         rooms = replace(control.rooms, now=lambda: self.now)
         actions = Actions(rooms, Images(rooms), lambda: None)
-        self.auto = AutoRebuild(rooms, actions, Leases(rooms))
+        leases = Leases(rooms)
+        leases.join(site_of(rooms.data_dir))
+        leases.claim({database})
+        self.auto = AutoRebuild(rooms, actions, leases)
         self.situation = Situation(control, database)
         self.situation.put(Status.RUNNING)
         self.serve(self.situation.build)

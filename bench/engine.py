@@ -122,7 +122,7 @@ def write_rows(work: Path, scale: Scale) -> Plan:
 
 
 def link(plan: Plan, work: Path) -> Path:
-    compiler = EngineCompiler(find_toolchain(), CACHE)
+    compiler = EngineCompiler(find_toolchain(work / "scratch"), CACHE)
     objects, _ = compiler.objects()
     (work / "schema.gen.cc").write_text(emit(plan))
     program = work / "engine"

@@ -30,7 +30,9 @@ def build(compiler: EngineCompiler, directory: Path) -> Path:
 
 
 def test_the_binary_is_static_stripped_and_names_no_path(tmp_path: Path, engine_dir: Path) -> None:
-    binary = build(EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir), tmp_path / "work")
+    binary = build(
+        EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir), tmp_path / "work"
+    )
     headers = subprocess.run(["readelf", "-lSW", binary], capture_output=True, text=True, check=True).stdout
 
     assert "INTERP" not in headers
@@ -43,7 +45,9 @@ def test_the_binary_is_static_stripped_and_names_no_path(tmp_path: Path, engine_
 
 def test_the_binary_is_hardened(tmp_path: Path, engine_dir: Path) -> None:
     """At an address of its own each time, nothing writable and executable, tables of addresses read-only."""
-    binary = build(EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir), tmp_path / "work")
+    binary = build(
+        EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir), tmp_path / "work"
+    )
     headers = subprocess.run(["readelf", "-hldW", binary], capture_output=True, text=True, check=True).stdout
     stack = next(line for line in headers.splitlines() if "GNU_STACK" in line)
 
@@ -63,7 +67,7 @@ def test_every_object_guards_its_stack_and_checks_its_buffers(tmp_path: Path, en
         "int copying(const char* from, size_t size) {\n"
         "  char to[64];\n  std::memcpy(to, from, size);\n  return write(1, to, sizeof to) < 0;\n}\n"
     )
-    objects, _ = EngineCompiler(find_toolchain(), tmp_path / "cache", engine).objects()
+    objects, _ = EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine).objects()
     copying = next(path for path in objects if path.stem == "copying")
     symbols = subprocess.run(["readelf", "-sW", copying], capture_output=True, text=True, check=True).stdout
 
@@ -73,7 +77,7 @@ def test_every_object_guards_its_stack_and_checks_its_buffers(tmp_path: Path, en
 
 def test_the_engine_is_compiled_once_and_again_when_it_changes(tmp_path: Path, engine_dir: Path) -> None:
     mine = shutil.copytree(engine_dir, tmp_path / "engine")
-    toolchain, cache = find_toolchain(), tmp_path / "cache"
+    toolchain, cache = find_toolchain(tmp_path / "scratch"), tmp_path / "cache"
     first = EngineCompiler(toolchain, cache, mine)
     assert first.objects()[1] is False
     assert first.objects()[1] is True
@@ -85,7 +89,7 @@ def test_the_engine_is_compiled_once_and_again_when_it_changes(tmp_path: Path, e
 
 
 def test_a_damaged_cache_is_made_again(tmp_path: Path, engine_dir: Path) -> None:
-    compiler = EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir)
+    compiler = EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir)
     (path,), _ = compiler.objects()
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"?")
@@ -97,7 +101,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, engine_dir: Path) -> None
 
 
 def test_builds_at_once_compile_the_engine_once(tmp_path: Path, engine_dir: Path) -> None:
-    compilers = [EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir) for _ in range(3)]
+    compilers = [EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         cached = [known for _, known in pool.map(lambda compiler: compiler.objects(), compilers)]
 
@@ -110,7 +114,7 @@ def test_only_the_newest_engines_are_kept(tmp_path: Path, engine_dir: Path) -> N
     for age in range(6):
         (cache / f"old{age}").mkdir(parents=True)
         os.utime(cache / f"old{age}", (1_000 - age, 1_000 - age))
-    compiler = EngineCompiler(find_toolchain(), cache, engine_dir)
+    compiler = EngineCompiler(find_toolchain(tmp_path / "scratch"), cache, engine_dir)
     compiler.objects()
 
     assert {path.name for path in cache.iterdir() if path.is_dir()} == {compiler.key, "old0", "old1", "old2"}
@@ -121,7 +125,7 @@ def test_a_compiler_error_is_told_by_its_first_line(tmp_path: Path, engine_dir: 
     (mine / "broken.cc").write_text('#include "schema.h"\nint f() { return nonsense; }\n')
 
     with pytest.raises(BuildFailed, match=r"compiling broken.cc: .*error: 'nonsense' was not declared") as caught:
-        EngineCompiler(find_toolchain(), tmp_path / "cache", mine).objects()
+        EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", mine).objects()
     assert caught.value.step == "engine"
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
@@ -131,7 +135,7 @@ def test_a_symbol_that_is_missing_fails_the_link(tmp_path: Path, engine_dir: Pat
     (mine / "main.cc").write_text("int missing();\nint main() { return missing(); }\n")
 
     with pytest.raises(BuildFailed, match="undefined reference") as caught:
-        build(EngineCompiler(find_toolchain(), tmp_path / "cache", mine), tmp_path / "work")
+        build(EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", mine), tmp_path / "work")
     assert caught.value.step == "link"
 
 
@@ -139,12 +143,12 @@ def test_without_a_compiler_the_error_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(BuildFailed, match="apt-get install g\\+\\+") as caught:
-        find_toolchain()
+        find_toolchain(tmp_path / "scratch")
     assert caught.value.step == "compile"
 
     monkeypatch.setenv("CXX", "/nowhere/c++ -m32")
     with pytest.raises(BuildFailed, match="/nowhere/c\\+\\+"):
-        find_toolchain()
+        find_toolchain(tmp_path / "scratch")
 
 
 def test_a_compiler_that_does_not_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +157,7 @@ def test_a_compiler_that_does_not_answer_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("CXX", str(tmp_path / "c++"))
 
     with pytest.raises(BuildFailed, match="does not answer --version"):
-        find_toolchain()
+        find_toolchain(tmp_path / "scratch")
 
 
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
@@ -182,11 +186,11 @@ def test_a_compiler_in_trouble_is_explained(
     monkeypatch.setattr(compiling, "LIMITS", Limits(wall_s=1.0))
 
     with pytest.raises(BuildFailed, match=sentence):
-        EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir).objects()
+        EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir).objects()
 
 
 def test_a_build_waits_for_another_process_that_makes_the_same_engine(tmp_path: Path, engine_dir: Path) -> None:
-    compiler = EngineCompiler(find_toolchain(), tmp_path / "cache", engine_dir)
+    compiler = EngineCompiler(find_toolchain(tmp_path / "scratch"), tmp_path / "cache", engine_dir)
     compiler.objects()
     done = threading.Event()
 

@@ -40,7 +40,9 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def compiler(engine_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineCompiler:
-    return EngineCompiler(find_toolchain(), tmp_path_factory.mktemp("cache"), engine_dir)
+    return EngineCompiler(
+        find_toolchain(tmp_path_factory.mktemp("scratch")), tmp_path_factory.mktemp("cache"), engine_dir
+    )
 
 
 def dumped(plan: Plan, compiler: EngineCompiler, directory: Path) -> list[str]:

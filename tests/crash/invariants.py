@@ -23,6 +23,7 @@ from reflexdb.control.rooms import DEFAULT_KEEP_IMAGES
 from tests.api.api import Api
 from tests.api.plane import processes_in
 from tests.crash.house import PEOPLE, House
+from tests.crash.nursery import elsewhere_of
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -200,6 +201,8 @@ def _of_files(house: House, status: dict[str, Any]) -> Iterator[str]:
         shape = _HASH.sub("<hash>", _UUID.sub("<id>", path))
         if shape not in allowed:
             yield f"a file that should not be: {path}"
+    for path in everything_in(elsewhere_of(house.data)):
+        yield f"a temporary file outside of the data directory: {path}"
     if status["instance"]:
         home = house.data / "instances" / house.database
         if sorted(path.name for path in home.iterdir()) != sorted(["current", status["instance"]["id"]]):

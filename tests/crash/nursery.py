@@ -80,6 +80,11 @@ class Child:
         os.close(self._descriptor)
 
 
+def elsewhere_of(data: Path) -> Path:
+    """What the system's directory for temporary files is to a control plane on `data`."""
+    return data.parent / "elsewhere"
+
+
 def main() -> None:
     sys.dont_write_bytecode = True
     _warm_up()
@@ -123,6 +128,10 @@ def _be_a_control_plane(data: Path, fate: Path, records: str | None) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for wanted, descriptor in ((0, nothing), (1, output), (2, output)):
         os.dup2(descriptor, wanted)
+    elsewhere = elsewhere_of(data)
+    elsewhere.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(elsewhere)
+    tempfile.tempdir = None
     try:
         Fate(fate).install()
         run(data, "127.0.0.1", 0, min_sync_interval_s=1, records=records)

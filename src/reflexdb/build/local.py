@@ -96,7 +96,7 @@ class LocalBuilder:
         with phases.run("plan"):
             plan = planned(request, log)
         with phases.run("engine"):
-            inputs = self._inputs(plan, request, find_toolchain(), check)
+            inputs = self._inputs(plan, request, find_toolchain(self._cache / "work"), check)
             log(f"engine: {inputs.toolchain.version}, {inputs.toolchain.machine}")
         image = self._image_of(inputs, phases, log)
         own = f"linux/{inputs.toolchain.architecture}"
@@ -135,7 +135,7 @@ class LocalBuilder:
     ) -> ImageParts:
         """Make an image of recorded inputs again, in `directory`, and store nothing. What was compiled here before is
         used for the engine alone, after a look at every byte, and with `fresh` not even there. Raises BuildFailed."""
-        phases, toolchain = Phases(log, None, check), find_toolchain()
+        phases, toolchain = Phases(log, None, check), find_toolchain(directory / "work")
         cache = directory / "engine" if fresh else self._engine_cache
         compiler = EngineCompiler(toolchain, cache, self._engine_dir, check)
         return self._parts(_Inputs(plan, sha256_of(config_text), toolchain, compiler), phases, log, directory / "work")

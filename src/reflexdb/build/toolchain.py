@@ -11,11 +11,10 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
+from reflexdb.build.files import scratch_directory
 from reflexdb.build.process import Limits, Outcome, run
 from reflexdb.model.errors import BuildFailed
 
@@ -55,10 +54,16 @@ class Toolchain:
         return "\n".join((self.version, self.machine, self.libraries, *self.command[1:]))
 
 
-def find_toolchain() -> Toolchain:
-    """Raises BuildFailed("compile") where there is none or it does not run."""
+_Description = tuple[str, str, tuple[Path, ...], tuple[tuple[str, str], ...]]
+"""Version, machine, libraries and their versions."""
+_KNOWN: dict[tuple[tuple[str, ...], tuple[int, ...]], _Description] = {}
+
+
+def find_toolchain(scratch: Path) -> Toolchain:
+    """`scratch` is where the compiler is asked, below which nothing stays. Raises BuildFailed("compile") where there is
+    none or it does not run."""
     command = _command()
-    version, machine, libraries, runtime = _describe(command, _signature(Path(command[0])))
+    version, machine, libraries, runtime = _described(command, scratch)
     archives = {path.name: _content(path) for path in libraries}
     sums = {name: hashlib.sha256(content) for name, content in archives.items()}
     combined = hashlib.sha256(b"".join(each.digest() for each in sums.values())).hexdigest()
@@ -71,14 +76,17 @@ def _signature(program: Path) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=8)
-def _describe(
-    command: tuple[str, ...], _signature: tuple[int, ...]
-) -> tuple[str, str, tuple[Path, ...], tuple[tuple[str, str], ...]]:
-    """Version, machine, libraries and their versions. Asked once for a compiler that stays the same: each question is a
-    process."""
-    with tempfile.TemporaryDirectory(prefix="reflexdb-toolchain-") as scratch:
-        directory = Path(scratch)
+def _described(command: tuple[str, ...], scratch: Path) -> _Description:
+    """Asked once for a compiler that stays the same: each question is a process."""
+    key = (command, _signature(Path(command[0])))
+    known = _KNOWN.get(key)
+    if known is None:
+        known = _KNOWN[key] = _describe(command, scratch)
+    return known
+
+
+def _describe(command: tuple[str, ...], scratch: Path) -> _Description:
+    with scratch_directory(scratch) as directory:
         version = _ask(command, "--version", directory)
         machine = _ask(command, "-dumpmachine", directory)
         answers = [_run(command, f"-print-file-name={name}", directory).output.strip() for name in STATIC_LIBRARIES]

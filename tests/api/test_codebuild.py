@@ -152,7 +152,7 @@ def with_change(source: Path) -> None:
         ({"REFLEXDB_CODEBUILD_PROJECT": "x1"}, "REFLEXDB_CODEBUILD_PROJECT and REFLEXDB_CODEBUILD_TASKS go together"),
         (
             {"REFLEXDB_CODEBUILD_PROJECT": "a/b", "REFLEXDB_CODEBUILD_TASKS": "s3://bucket/x"},
-            "REFLEXDB_CODEBUILD_PROJECT: 'a/b' is no name of a CodeBuild project",
+            "REFLEXDB_CODEBUILD_TASKS: 'a/b' is no name of a CodeBuild project",
         ),
         (
             {"REFLEXDB_CODEBUILD_PROJECT": "ab", "REFLEXDB_CODEBUILD_TASKS": "https://bucket"},
@@ -173,4 +173,13 @@ def test_a_project_that_can_not_be_meant_is_refused_at_the_start(
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with pytest.raises(InvalidRequest, match=told):
+        read_images(given)
+
+
+def test_a_region_that_nobody_named_is_missed_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    given = {"REFLEXDB_CODEBUILD_PROJECT": "builds", "REFLEXDB_CODEBUILD_TASKS": "s3://bucket/x"}
+    with pytest.raises(InvalidRequest, match="NoRegionError; set AWS_DEFAULT_REGION"):
         read_images(given)

@@ -69,8 +69,15 @@ class Project:
     pace: Pace = Pace()
 
     def __post_init__(self) -> None:
+        """Raises InvalidRequest; nothing is asked of AWS."""
         if not _PROJECT.fullmatch(self.name):
             raise InvalidRequest(f"{self.name[:200]!r} is no name of a CodeBuild project")
+        Errand(self.tasks, self.clients)
+        try:
+            with translated("CodeBuild"):
+                self.clients.client("codebuild")
+        except RegistryError as exc:
+            raise InvalidRequest(f"{exc.message}; set AWS_DEFAULT_REGION, or a region in AWS's configuration") from exc
 
 
 class CodeBuild:
@@ -251,8 +258,8 @@ class _Run:
         failed = status != "SUCCEEDED"
         self._phases.heard(f"codebuild {name}", float(phase.get("durationInSeconds") or 0), failed=failed)
         if failed:
-            said = [str(each.get("message")) for each in phase.get("contexts", ()) if each.get("message")]
-            self._contexts += [f"{name}: {each[:500]}" for each in said]
+            said = (" ".join(str(each.get("message") or "").split()) for each in phase.get("contexts", ()))
+            self._contexts += [f"{name}: {each[:500]}" for each in said if each]
 
     def _heard_of(self, build: dict[str, Any]) -> None:
         logs = build.get("logs") or {}

@@ -14,7 +14,6 @@ from typing import TypeVar
 from reflexdb.build.aws import S3Images, boto, ecr_login, is_ecr
 from reflexdb.build.codebuild import CodeBuild, Project
 from reflexdb.build.cross import parse_platforms
-from reflexdb.build.errand import Errand
 from reflexdb.build.local import LocalBuilder
 from reflexdb.build.registry import Credentials, Login, Place, Registry
 from reflexdb.build.remote import Remote
@@ -88,9 +87,7 @@ def _project(environment: Mapping[str, str]) -> Project | None:
         raise InvalidRequest(f"{PROJECT} and {TASKS} go together: set both or none")
     if not name or not tasks:
         return None
-    clients = _named(PROJECT, boto)
-    _named(TASKS, lambda: Errand(tasks, clients))
-    return _named(PROJECT, lambda: Project(name, tasks, clients))
+    return _named(f"{PROJECT}, {TASKS}", lambda: Project(name, tasks, boto()))
 
 
 def _login(environment: Mapping[str, str]) -> Login:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,25 +22,23 @@ from reflexdb.control.rooms import Settings
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.records import builds, databases, jobs
 from tests.api.api import UNHURRIED, Api, sqlite_connection, until
-from tests.servers.aws import Machines, Session, make_bucket, make_project, needs_moto, running_moto
+from tests.servers.aws import Machines, needs_moto, running_machines
 
 pytestmark = needs_moto
 BUCKET = "tasks-of-a-plane"
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with running_moto(tmp_path_factory.mktemp("moto")) as session:
-        make_bucket(session, BUCKET)
-        make_project(session)
-        yield session
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with running_machines(tmp_path_factory.mktemp("moto"), BUCKET) as machines:
+        yield machines
 
 
 @pytest.fixture
-def machines(aws: Session, tmp_path: Path) -> Iterator[Machines]:
-    machines = Machines(aws, directory=tmp_path)
-    yield machines
-    machines.end()
+def machines(service: Machines) -> Iterator[Machines]:
+    """None has run yet, and they run what they should."""
+    with closing(replace(service, known={})) as machines:
+        yield machines
 
 
 def opened(data: Path, records: URL | None, machines: Machines) -> Control:

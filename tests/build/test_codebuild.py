@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from reflexdb.build.codebuild import CodeBuild, Pace, Project
 from reflexdb.build.errand import Errand, Task
 from reflexdb.build.local import LocalBuilder
 from reflexdb.model.errors import BuildCancelled, BuildFailed, InvalidRequest
-from tests.servers.aws import PROJECT, Machines, Session, make_bucket, make_project, needs_moto, running_moto
+from tests.servers.aws import PROJECT, Machines, needs_moto, running_machines
 from tests.servers.spawn import free_port
 
 from .images import image, small_plan
@@ -37,18 +38,16 @@ from reflexdb.build.errand import Errand
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with running_moto(tmp_path_factory.mktemp("moto")) as session:
-        make_bucket(session, BUCKET)
-        make_project(session)
-        yield session
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with running_machines(tmp_path_factory.mktemp("moto"), BUCKET) as machines:
+        yield machines
 
 
 @pytest.fixture
-def machines(aws: Session, tmp_path: Path) -> Iterator[Machines]:
-    machines = Machines(aws, directory=tmp_path)
-    yield machines
-    machines.end()
+def machines(service: Machines) -> Iterator[Machines]:
+    """None has run yet, and they run what they should."""
+    with closing(replace(service, known={})) as machines:
+        yield machines
 
 
 def builder(machines: Machines, tmp_path: Path, project: str = PROJECT) -> CodeBuild:
@@ -60,8 +59,8 @@ def acts(machines: Machines, code: str) -> None:
     machines.program = [sys.executable, "-c", ACTING + code]
 
 
-def left(aws: Session) -> list[str]:
-    return [each["Key"] for each in aws.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+def left(machines: Machines) -> list[str]:
+    return [each["Key"] for each in machines.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
 def test_an_image_is_made_elsewhere_tried_and_signed_here(machines: Machines, tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ def test_an_image_is_made_elsewhere_tried_and_signed_here(machines: Machines, tm
     assert sum(line.startswith("codebuild: made sha256:") for line in said) == 1
     [machine] = machines.known.values()
     assert machine.asked["computeTypeOverride"] == "BUILD_GENERAL1_LARGE"
-    assert left(machines.session) == []
+    assert left(machines) == []
 
     again = made.build(request, said.append)
     assert again.image.reused
@@ -101,7 +100,7 @@ def test_a_build_that_fails_there_fails_here_with_the_same_words(machines: Machi
     with pytest.raises(BuildFailed, match=r"The C\+\+ compiler said no\.") as told:
         builder(machines, tmp_path).build(BuildRequest(blog(), None), print)
     assert told.value.step == "compile"
-    assert left(machines.session) == []
+    assert left(machines) == []
 
 
 def test_a_machine_that_says_nothing_is_told_of_with_what_codebuild_says(machines: Machines, tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_whoever_calls_it_off_ends_it_there_too(machines: Machines, tmp_path: Pa
     [machine] = machines.known.values()
     assert machine.stopped
     assert any(line.startswith("codebuild: stopped ") for line in said)
-    assert left(machines.session) == []
+    assert left(machines) == []
 
 
 def test_one_that_nobody_waits_for_can_be_stopped(machines: Machines, tmp_path: Path) -> None:
@@ -196,9 +195,9 @@ def test_what_is_no_name_of_a_project_is_refused(machines: Machines) -> None:
             Project(name, f"s3://{BUCKET}", machines)
 
 
-def test_a_task_comes_back_as_it_was_put(aws: Session) -> None:
+def test_a_task_comes_back_as_it_was_put(machines: Machines) -> None:
     task = Task(small_plan("quoted \" 'names' \u2028"), 'version: 1 # "\n')
-    errand = Errand(f"s3://{BUCKET}/two", aws)
+    errand = Errand(f"s3://{BUCKET}/two", machines)
     errand.put_task(task)
     assert errand.task() == task
     assert errand.image() is None
@@ -206,21 +205,21 @@ def test_a_task_comes_back_as_it_was_put(aws: Session) -> None:
     errand.put_image(parts)
     assert errand.image() == parts
     for content in (b"", b"[]", b'{"step": 1}', b"{" * 10_000):
-        aws.client("s3").put_object(Bucket=BUCKET, Key="two/outcome.json", Body=content)
+        machines.client("s3").put_object(Bucket=BUCKET, Key="two/outcome.json", Body=content)
         with pytest.raises(BuildFailed):
             errand.image()
-    S3Images(f"s3://{BUCKET}/other", aws).put_blob(parts.layer)
+    S3Images(f"s3://{BUCKET}/other", machines).put_blob(parts.layer)
     errand.clear()
-    assert [key.partition("/")[0] for key in left(aws)] == ["other"]
-    S3Images(f"s3://{BUCKET}/other", aws)
-    Errand(f"s3://{BUCKET}/other", aws).clear()
+    assert [key.partition("/")[0] for key in left(machines)] == ["other"]
+    S3Images(f"s3://{BUCKET}/other", machines)
+    Errand(f"s3://{BUCKET}/other", machines).clear()
 
 
-def test_nothing_of_a_source_is_in_a_task(aws: Session) -> None:
+def test_nothing_of_a_source_is_in_a_task(machines: Machines) -> None:
     """A plan has names and types; no address, no user, no row."""
-    errand = Errand(f"s3://{BUCKET}/three", aws)
+    errand = Errand(f"s3://{BUCKET}/three", machines)
     errand.put_task(Task(small_plan(), None))
-    content = aws.client("s3").get_object(Bucket=BUCKET, Key="three/task.json")["Body"].read()
+    content = machines.client("s3").get_object(Bucket=BUCKET, Key="three/task.json")["Body"].read()
     errand.clear()
     assert b"password" not in content
     assert os.fsencode(str(Path.cwd())) not in content

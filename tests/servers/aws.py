@@ -64,6 +64,15 @@ def running_moto(directory: Path) -> Iterator[Session]:
         process.wait(20)
 
 
+@contextmanager
+def running_machines(directory: Path, bucket: str) -> Iterator[Machines]:
+    """A server with a bucket and a project, whose builds run in `directory`."""
+    with running_moto(directory) as session:
+        make_bucket(session, bucket)
+        make_project(session)
+        yield Machines(session, directory=directory)
+
+
 def make_bucket(session: Session, name: str) -> None:
     session.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
@@ -101,7 +110,7 @@ class Machines:
         real = self.session.client(service_name, **options)
         return _Service(self, real) if service_name == "codebuild" else real
 
-    def end(self) -> None:
+    def close(self) -> None:
         for machine in self.known.values():
             machine.process.kill()
             machine.process.wait(20)

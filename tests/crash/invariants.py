@@ -195,7 +195,7 @@ def _of_files(house: House, status: dict[str, Any]) -> Iterator[str]:
     allowed = set(_KNOWN_FILES)
     if status["instance"]:
         allowed |= {"instances/<id>", *(f"instances/<id>/{name}" for name in _INSTANCE)}
-    if status["database"]["status"] == "paused":
+    if status["database"]["status"] in ("paused", "failed") and not status["instance"]:  # a resume that failed, too
         allowed |= {f"checkpoints/{name}" for name in _PAUSED}
     for path in everything_in(house.data):
         shape = _HASH.sub("<hash>", _UUID.sub("<id>", path))

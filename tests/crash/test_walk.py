@@ -71,7 +71,8 @@ def at_peace(house: House, api: Api) -> str:
         until(house.at_rest, "rest")
         until(peace, "peace", REST_LIMIT_S)
     except AssertionError as exc:
-        raise AssertionError("; ".join(found) or "no rest") from exc
+        told = api.get(f"/databases/{house.database}")
+        raise AssertionError(f"{told['status']} ({told['lastError']}): {'; '.join(found) or 'no rest'}") from exc
     status: str = api.get(f"/databases/{house.database}")["status"]
     return status
 

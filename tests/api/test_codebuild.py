@@ -96,6 +96,7 @@ def test_builds_are_shown_with_the_services_id_and_log_and_end_there_when_nobody
             assert api.settled(database)["status"] == "terminated"
         finally:
             control.stop()
+            control.rooms.deployer.stop_all()
     control.rooms.store.close()
 
 
@@ -136,6 +137,7 @@ def test_what_a_dead_control_plane_began_there_is_stopped_by_the_next(
             api.settled(database)
         finally:
             control.stop()
+            control.rooms.deployer.stop_all()
     control.rooms.store.close()
 
 

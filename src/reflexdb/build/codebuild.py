@@ -33,7 +33,7 @@ from reflexdb.build.remote import Remote
 from reflexdb.build.shelf import Shelf
 from reflexdb.build.signing import SigningKeys
 from reflexdb.model.compute import select_tier
-from reflexdb.model.errors import BuildFailed, InvalidRequest, RegistryError, RegistryUnreachable
+from reflexdb.model.errors import BuildFailed, InvalidRequest, RegistryError, RegistryRefused, RegistryUnreachable
 from reflexdb.model.plan import Plan
 
 STEP = "codebuild"
@@ -242,7 +242,10 @@ class _Run:
 
     def _asked(self) -> dict[str, Any]:
         with translated(f"CodeBuild ({self._id})"):
-            [found] = self._builds.batch_get_builds(ids=[self._id])["builds"]
+            known = self._builds.batch_get_builds(ids=[self._id])["builds"]
+        if not known:
+            raise RegistryRefused(f"CodeBuild does not know {self._id} any more; build again")
+        found = known[0]
         self._heard_of(found)
         for phase in found.get("phases", ()):
             self._phase(phase)

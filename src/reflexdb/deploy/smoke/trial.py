@@ -20,7 +20,7 @@ from reflexdb.build.base import Check, SmokeTest, Trial
 from reflexdb.build.process import Limits, started
 from reflexdb.deploy.local.logs import last_words
 from reflexdb.deploy.smoke.questions import Question, Wrong, questions
-from reflexdb.model.errors import BuildFailed, InstanceUnreachable, ReflexError
+from reflexdb.model.errors import BuildCancelled, BuildFailed, InstanceUnreachable, ReflexError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.sample import Sample
 from reflexdb.sync import feed
@@ -108,7 +108,7 @@ def _loaded(channel: PrivateChannel, trial: Trial, sample: Sample, taken_at: dat
     rows, problem = sum(each.rows for each in sample), None
     try:
         _load(channel, trial.plan, sample, taken_at, trial.check)
-    except InstanceUnreachable:
+    except (InstanceUnreachable, BuildCancelled, BuildFailed):  # none of them is the server's answer
         raise
     except ReflexError as exc:
         problem = exc.message

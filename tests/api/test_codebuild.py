@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,35 +14,23 @@ from sqlalchemy import URL
 from reflexdb.api.app import create_app
 from reflexdb.build.codebuild import Pace, Project
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import Images, read_images
+from reflexdb.control.image_places import ImagePlaces, read_image_places
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import Settings
 from reflexdb.model.errors import InvalidRequest
 from reflexdb.records import builds, databases, jobs
 from tests.api.api import UNHURRIED, Api, sqlite_connection, until
-from tests.servers.aws import Machines, needs_moto, running_machines
+from tests.servers.aws import BUCKET, Machines, machines, needs_moto, service
+
+__all__ = ["machines", "service"]
 
 pytestmark = needs_moto
-BUCKET = "tasks-of-a-plane"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with running_machines(tmp_path_factory.mktemp("moto"), BUCKET) as machines:
-        yield machines
-
-
-@pytest.fixture
-def machines(service: Machines) -> Iterator[Machines]:
-    """None has run yet, and they run what they should."""
-    with closing(replace(service, known={})) as machines:
-        yield machines
 
 
 def opened(data: Path, records: URL | None, machines: Machines) -> Control:
     project = Project("reflexdb-builds", f"s3://{BUCKET}/plane", machines, Pace(ask_s=0.1))
     settings = Settings(base_url="http://127.0.0.1:8400", min_sync_interval_s=1)
-    return open_control(data, settings, "127.0.0.1", records, images=Images(project=project))
+    return open_control(data, settings, "127.0.0.1", records, images=ImagePlaces(project=project))
 
 
 def test_builds_are_shown_with_the_services_id_and_log_and_end_there_when_nobody_waits(
@@ -174,7 +160,7 @@ def test_a_project_that_can_not_be_meant_is_refused_at_the_start(
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with pytest.raises(InvalidRequest, match=told):
-        read_images(given)
+        read_image_places(given)
 
 
 def test_a_region_that_nobody_named_is_missed_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,4 +169,4 @@ def test_a_region_that_nobody_named_is_missed_at_the_start(monkeypatch: pytest.M
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     given = {"REFLEXDB_CODEBUILD_PROJECT": "builds", "REFLEXDB_CODEBUILD_TASKS": "s3://bucket/x"}
     with pytest.raises(InvalidRequest, match="NoRegionError; set AWS_DEFAULT_REGION"):
-        read_images(given)
+        read_image_places(given)

@@ -17,7 +17,7 @@ from reflexdb.api.app import create_app
 from reflexdb.build.image import Blob
 from reflexdb.build.store import DirectoryStore
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import Images, read_images
+from reflexdb.control.image_places import ImagePlaces, read_image_places
 from reflexdb.control.local import open_control
 from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import Settings, new_id
@@ -133,7 +133,7 @@ def environment(tmp_path: Path, server: RunningRegistry) -> dict[str, str]:
 def mirrored(tmp_path: Path, server: RunningRegistry, records: URL | None) -> Iterator[Control]:
     directory = tmp_path / "mirrored"
     directory.mkdir()
-    images = read_images(environment(tmp_path, server))
+    images = read_image_places(environment(tmp_path, server))
     control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", records, images=images)
     yield control
     control.rooms.store.close()
@@ -228,7 +228,7 @@ def provisioned(plane: Plane, tmp_path: Path) -> tuple[str, Api]:
 )
 def test_a_registry_that_can_not_be_meant_is_refused_at_the_start(given: dict[str, str], told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
-        read_images(given)
-    assert read_images({}) == Images()
+        read_image_places(given)
+    assert read_image_places({}) == ImagePlaces()
     with pytest.raises(InvalidRequest, match="REFLEXDB_PLATFORMS: 'arm' is no platform"):
-        read_images({"REFLEXDB_PLATFORMS": "arm"})
+        read_image_places({"REFLEXDB_PLATFORMS": "arm"})

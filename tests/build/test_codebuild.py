@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +12,21 @@ import pytest
 
 from reflexdb.build.aws import S3Images
 from reflexdb.build.base import BuildRequest, Service, Stoppable, Trial
-from reflexdb.build.codebuild import CodeBuild, Pace, Project
+from reflexdb.build.codebuild import CodeBuild, Pace, Project, _held_against
 from reflexdb.build.errand import Errand, Task
+from reflexdb.build.image import LAYER_TYPE, Blob
 from reflexdb.build.local import LocalBuilder
 from reflexdb.model.errors import BuildCancelled, BuildFailed, InvalidRequest
-from tests.servers.aws import PROJECT, Machines, needs_moto, running_machines
+from tests.servers.aws import BUCKET, PROJECT, Machines, machines, needs_moto, service
 from tests.servers.spawn import free_port
 
 from .images import image, small_plan
 from .schemas import blog, schema, table
 from .test_signing import Keys
 
+__all__ = ["machines", "service"]
+
 pytestmark = needs_moto
-BUCKET = "tasks-of-tests"
 QUICK = Pace(ask_s=0.1, patience_s=5)
 ACTING = """
 import sys
@@ -35,19 +35,6 @@ from tests.build.images import image
 from reflexdb.build.aws import boto
 from reflexdb.build.errand import Errand
 """
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with running_machines(tmp_path_factory.mktemp("moto"), BUCKET) as machines:
-        yield machines
-
-
-@pytest.fixture
-def machines(service: Machines) -> Iterator[Machines]:
-    """None has run yet, and they run what they should."""
-    with closing(replace(service, known={})) as machines:
-        yield machines
 
 
 def builder(machines: Machines, tmp_path: Path, project: str = PROJECT) -> CodeBuild:
@@ -131,6 +118,13 @@ def test_an_image_of_something_else_is_neither_tried_nor_signed(machines: Machin
         made.build(BuildRequest(blog(), "version: 1", tried.append), print)
     assert not tried
     assert not list((tmp_path / "data").glob("images/**/*sha256*/*"))
+
+
+def test_what_is_no_image_of_a_server_is_said_to_be_none() -> None:
+    plan, whole = small_plan(), image()
+    for layer in (b"", b"no tar at all" * 100):
+        with pytest.raises(BuildFailed, match="What came back is no image of a server; look at the project's"):
+            _held_against(replace(whole, layer=Blob(LAYER_TYPE, layer)), plan, BuildRequest(blog(), None))
 
 
 def test_whoever_calls_it_off_ends_it_there_too(machines: Machines, tmp_path: Path) -> None:

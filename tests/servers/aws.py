@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,7 @@ needs_moto = pytest.mark.skipif(
     reason="needs moto (pip install 'moto[server]' boto3)",
 )
 REGION = "eu-west-1"
+BUCKET = "tasks-of-tests"
 PROJECT = "reflexdb-builds"
 _ACCESS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
 
@@ -62,15 +63,6 @@ def running_moto(directory: Path) -> Iterator[Session]:
     finally:
         process.kill()
         process.wait(20)
-
-
-@contextmanager
-def running_machines(directory: Path, bucket: str) -> Iterator[Machines]:
-    """A server with a bucket and a project, whose builds run in `directory`."""
-    with running_moto(directory) as session:
-        make_bucket(session, bucket)
-        make_project(session)
-        yield Machines(session, directory=directory)
 
 
 def make_bucket(session: Session, name: str) -> None:
@@ -198,3 +190,20 @@ def _made(create: Any, **names: str) -> None:
     except Exception as exc:
         if type(exc).__name__ != "ResourceAlreadyExistsException":
             raise
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """A server with a bucket and a project."""
+    directory = tmp_path_factory.mktemp("moto")
+    with running_moto(directory) as session:
+        make_bucket(session, BUCKET)
+        make_project(session)
+        yield Machines(session, directory=directory)
+
+
+@pytest.fixture
+def machines(service: Machines) -> Iterator[Machines]:
+    """None has run yet, and they run what they should."""
+    with closing(replace(service, known={})) as machines:
+        yield machines

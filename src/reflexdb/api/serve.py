@@ -34,7 +34,7 @@ from reflexdb.api.telemetry import opened
 from reflexdb.api.wire import protocol
 from reflexdb.control.billing_config import read_payments, read_plans
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import read_images
+from reflexdb.control.image_places import read_image_places
 from reflexdb.control.local import open_control
 from reflexdb.control.rooms import (
     DEFAULT_KEEP_IMAGES,
@@ -143,7 +143,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
         payments = read_payments(os.environ, url)
-        images = read_images(os.environ)
+        images = read_image_places(os.environ)
         control = open_control(data_dir, settings, host, chosen.records, payments, telemetry, images)
         _welcome(control, data_dir, url)
         app = create_app(control, chosen.api, telemetry)

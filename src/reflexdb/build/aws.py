@@ -70,14 +70,10 @@ class Bucket:
         if match is None:
             raise InvalidRequest(f"{address[:300]!r} is no place in S3: give it as s3://bucket or s3://bucket/prefix")
         self.address = address
-        self._clients = clients
         self._bucket = match["bucket"]
         self._prefix = f"{match['prefix']}/" if match["prefix"] else ""
         with self._translated("reach"):
             self._s3 = clients.client("s3")
-
-    def below(self, name: str) -> Bucket:
-        return Bucket(f"{self.address}/{name}", self._clients)
 
     def size(self, key: str) -> int | None:
         """None where there is no such object."""

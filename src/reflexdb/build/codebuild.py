@@ -14,9 +14,9 @@ import platform
 import re
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import TarError
 from typing import Any
 
 import reflexdb
@@ -47,6 +47,7 @@ phases:
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MAX_LINE_CHARS = 2_000
+_LOOK = "look at the project's environment and at who may write to the tasks' bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +105,17 @@ class CodeBuild:
             raise BuildFailed(STEP, f"{exc.message}.") from exc
 
     def stop(self, service_id: str) -> None:
-        with translated(f"CodeBuild (stop {service_id:.200})"):
-            self._clients.client("codebuild").stop_build(id=service_id)
+        _stop(self._clients, service_id)
 
     def _built(self, plan: Plan, request: BuildRequest, phases: Phases, log: Log) -> BuildResult:
         key = self._key(plan, request)
-        with phases.run("reuse"):
-            known = self._shelf.known(key)
-        if known:
-            log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
-            return BuildResult(self._shelf.image(known, phases, log, reused=True), plan)
+        known = self._shelf.reused(key, phases, log)
+        if known is not None:
+            return BuildResult(known, plan)
         parts = self._made(plan, request, phases, log)
         with phases.run("smoke"):
             self._try_out(plan, request, parts, phases, log)
-        digest = self._shelf.keep(parts, key, phases)
-        log(f"done: image {digest}")
-        return BuildResult(self._shelf.image(digest, phases, log, reused=False), plan)
+        return BuildResult(self._shelf.keep(parts, key, phases, log), plan)
 
     def _key(self, plan: Plan, request: BuildRequest) -> str:
         """Everything that decides an image's bytes; of the compiler, the image that the project has it from."""
@@ -189,7 +185,7 @@ class _Run:
         self._seen: set[str] = set()
         self._contexts: list[str] = []
         self._id = ""
-        self._url: str | None = None
+        self._told: Service | None = None
 
     def start(self, address: str, token: str, compute: str) -> None:
         with translated(f"the CodeBuild project {self._project.name}"):
@@ -266,10 +262,10 @@ class _Run:
 
     def _heard_of(self, build: dict[str, Any]) -> None:
         logs = build.get("logs") or {}
-        url = logs.get("deepLink")
-        if self._url is None or url not in {None, self._url}:
-            self._begun(Service(self._id, url))
-            self._url = url or ""
+        service = Service(self._id, logs.get("deepLink"))
+        if self._told is None or (service != self._told and service.logs_url is not None):
+            self._begun(service)
+            self._told = service
         if self._lines is None and logs.get("groupName") and logs.get("streamName"):
             self._lines = _Lines(self._clients.client("logs"), logs["groupName"], logs["streamName"], self._log)
 
@@ -285,12 +281,16 @@ class _Run:
 
     def _stop(self) -> None:
         try:
-            with translated(f"CodeBuild (stop {self._id})"):
-                self._builds.stop_build(id=self._id)
+            _stop(self._clients, self._id)
         except RegistryError as exc:
             self._log(f"codebuild: {self._id} could not be stopped and may go on: {exc.message}")
         else:
             self._log(f"codebuild: stopped {self._id}")
+
+
+def _stop(clients: Clients, service_id: str) -> None:
+    with translated(f"CodeBuild (stop {service_id:.200})"):
+        clients.client("codebuild").stop_build(id=service_id)
 
 
 class _Lines:
@@ -330,27 +330,18 @@ class _Lines:
 
 
 def _held_against(parts: ImageParts, plan: Plan, request: BuildRequest) -> None:
-    """Raises BuildFailed where the image is of another plan, configuration, version or machine than was asked for."""
-    document: dict[str, Any] = {}
-    with suppress(KeyError, ValueError):
+    """Raises BuildFailed where the image is of another plan, configuration, version or machine than was asked for, or
+    none of ours."""
+    try:
         document = json_of(parts)
-    wanted = {
-        "plan": canonical_json(plan.to_json()),
-        "config_sha256": canonical_json(sha256_of(request.config_text)),
-        "engine version": canonical_json(reflexdb.__version__),
-        "machine": canonical_json(_ARCHITECTURES.get(platform.machine(), platform.machine())),
-    }
-    engine = document.get("engine")
-    found = {
-        "plan": canonical_json(document.get("plan")),
-        "config_sha256": canonical_json(document.get("config_sha256")),
-        "engine version": canonical_json(engine.get("version") if isinstance(engine, dict) else None),
-        "machine": canonical_json(parts.architecture),
-    }
-    other = [name for name in wanted if wanted[name] != found[name]]
+        pairs = {
+            "plan": (canonical_json(plan.to_json()), canonical_json(document["plan"])),
+            "config_sha256": (sha256_of(request.config_text), document["config_sha256"]),
+            "engine version": (reflexdb.__version__, document["engine"]["version"]),
+            "machine": (_ARCHITECTURES.get(platform.machine(), platform.machine()), parts.architecture),
+        }
+    except (KeyError, TypeError, ValueError, RecursionError, TarError) as exc:
+        raise BuildFailed(STEP, f"What came back is no image of a server; {_LOOK}.") from exc
+    other = [name for name, (wanted, found) in pairs.items() if wanted != found]
     if other:
-        raise BuildFailed(
-            STEP,
-            f"The image that came back is not what was asked for ({', '.join(other)}); look at the project's "
-            "environment and at who may write to the tasks' bucket.",
-        )
+        raise BuildFailed(STEP, f"The image that came back is not what was asked for ({', '.join(other)}); {_LOOK}.")

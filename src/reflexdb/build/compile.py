@@ -68,10 +68,19 @@ Progress = Callable[[int, int], None]
 
 def sources_sha256(directory: Path = ENGINE_DIRECTORY) -> str:
     """Of all that the engine is compiled from: its files' names and contents."""
-    digest = hashlib.sha256()
-    for path in sorted([*directory.glob("*.cc"), *directory.glob("*.h")]):
-        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(_digests(directory)).encode("ascii")).hexdigest()
+
+
+def _sources(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.cc") if not path.stem.endswith("_test"))
+
+
+def _digests(directory: Path) -> list[str]:
+    """Of everything that an engine is compiled from, each name and its content's digest after it."""
+    found: list[str] = []
+    for path in sorted([*_sources(directory), *directory.glob("*.h")]):
+        found += [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
+    return found
 
 
 class EngineCompiler:
@@ -84,7 +93,7 @@ class EngineCompiler:
         self._toolchain = toolchain
         self._cache = cache
         self.directory = sources
-        self._sources = sorted(path for path in sources.glob("*.cc") if not path.stem.endswith("_test"))
+        self._sources = _sources(sources)
         musl = toolchain.machine.endswith("-musl")  # cross.py's targets, whose baseline the compiler knows
         self._cross = musl
         self._flags = (*COMPILE_FLAGS, *(() if musl else MACHINE_FLAGS.get(toolchain.machine.partition("-")[0], ())))
@@ -95,9 +104,7 @@ class EngineCompiler:
 
     def _key(self) -> str:
         digest = hashlib.sha256()
-        parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *self._link_flags]
-        for path in sorted({*self._sources, *self.directory.glob("*.h")}):
-            parts += [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
+        parts = [str(FORMAT), self._toolchain.identity(), *self._flags, *self._link_flags, *_digests(self.directory)]
         digest.update(json.dumps(parts).encode("ascii"))
         return digest.hexdigest()
 

@@ -56,7 +56,8 @@ class Errand:
         if content is None:
             raise BuildFailed("task", f"There is nothing to build at {self.address}.")
         document = _read(content)
-        there, here = ({name: document.get(name) for name in _program()}, _program())
+        here = _program()
+        there = {name: document.get(name) for name in here}
         if there != here:
             raise BuildFailed(
                 "task",

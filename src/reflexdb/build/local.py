@@ -118,17 +118,13 @@ class LocalBuilder:
         return _Inputs(plan, sha256_of(request.config_text), toolchain, engine, request.smoke)
 
     def _image_of(self, inputs: _Inputs, phases: Phases, log: Log) -> Image:
-        with phases.run("reuse"):
-            known = self._shelf.known(inputs.key())
-        if known:
-            log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
+        known = self._shelf.reused(inputs.key(), phases, log)
+        if known is not None:
             if inputs.smoke is not None:
                 log("smoke: not run again: its server passed when the image was made")
-            return self._shelf.image(known, phases, log, reused=True)
+            return known
         parts = self._parts(inputs, phases, log, self._cache / "work")
-        digest = self._shelf.keep(parts, inputs.key(), phases)
-        log(f"done: image {digest}")
-        return self._shelf.image(digest, phases, log, reused=False)
+        return self._shelf.keep(parts, inputs.key(), phases, log)
 
     def remake(
         self, plan: Plan, config_text: str | None, directory: Path, log: Log, check: Check = unchecked, *, fresh: bool

@@ -28,16 +28,24 @@ class Shelf:
         images = data_dir / "images"
         self.store = MirroredStore(images, elsewhere, keys) if elsewhere else DirectoryStore(images, keys)
 
-    def known(self, key: str) -> str | None:
+    def reused(self, key: str, phases: Phases, log: Log) -> Image | None:
         """The intact image that the same inputs made before."""
+        with phases.run("reuse"):
+            known = self._known(key)
+        if known is None:
+            return None
+        log(f"reuse: nothing changed since the image {known} was made; its bytes were verified")
+        return self._image(known, phases, log, reused=True)
+
+    def _known(self, key: str) -> str | None:
         try:
             digest = (self._cache / "images" / key).read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             return None
         return digest if self.store.verify(digest) else None
 
-    def keep(self, parts: ImageParts, key: str, phases: Phases) -> str:
-        """Store an image that inputs with this key made, and return its digest. Raises BuildFailed."""
+    def keep(self, parts: ImageParts, key: str, phases: Phases, log: Log) -> Image:
+        """Store an image that inputs with this key made, and push it. Raises BuildFailed."""
         with phases.run("package"):
             digest = self.store.put(parts)
         with phases.run("verify"):
@@ -47,13 +55,14 @@ class Shelf:
                     f"The image {digest} differs on disk from what was written; check the disk and build again.",
                 )
             self._remember(key, digest)
-        return digest
+        log(f"done: image {digest}")
+        return self._image(digest, phases, log, reused=False)
 
     def forget(self, key: str) -> None:
         """What these inputs made is to be made again."""
         (self._cache / "images" / key).unlink(missing_ok=True)
 
-    def image(self, digest: str, phases: Phases, log: Log, *, reused: bool) -> Image:
+    def _image(self, digest: str, phases: Phases, log: Log, *, reused: bool) -> Image:
         return Image(digest, self._pushed(digest, phases, log), self.store.size_bytes(digest), reused)
 
     def _remember(self, key: str, digest: str) -> None:

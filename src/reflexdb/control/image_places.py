@@ -31,7 +31,7 @@ TASKS = "REFLEXDB_CODEBUILD_TASKS"
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class ImagePlaces:
     """What the operator chose; without anything, images are made and kept here."""
 
     elsewhere: Remote | None = None
@@ -44,16 +44,15 @@ class Images:
         return LocalBuilder(data_dir, keys=keys, elsewhere=self.elsewhere, platforms=self.platforms)
 
 
-def read_images(environment: Mapping[str, str]) -> Images:
+def read_image_places(environment: Mapping[str, str]) -> ImagePlaces:
     """Raises InvalidRequest with the variable's name."""
-    chosen = Images(read_image_place(environment), read_platforms(environment), _project(environment))
+    chosen = ImagePlaces(_elsewhere(environment), _platforms(environment), _project(environment))
     if chosen.project is not None and chosen.platforms:
         raise InvalidRequest(f"{PLATFORMS} is for images that are made here; unset it or {PROJECT}")
     return chosen
 
 
-def read_image_place(environment: Mapping[str, str]) -> Remote | None:
-    """Raises InvalidRequest with the variable's name."""
+def _elsewhere(environment: Mapping[str, str]) -> Remote | None:
     text = environment.get(REGISTRY)
     if not text:
         return None
@@ -76,8 +75,7 @@ def _named(variable: str, read: Callable[[], _Read]) -> _Read:
         raise InvalidRequest(f"{variable}: {exc.message}") from exc
 
 
-def read_platforms(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Raises InvalidRequest with the variable's name."""
+def _platforms(environment: Mapping[str, str]) -> tuple[str, ...]:
     return _named(PLATFORMS, lambda: parse_platforms(environment.get(PLATFORMS, "")))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from reflexdb.control.control import Control
-from reflexdb.control.image_places import Images
+from reflexdb.control.image_places import ImagePlaces
 from reflexdb.control.payments import NoPayments, Payments
 from reflexdb.control.rooms import Rooms, Settings, utc_now
 from reflexdb.control.signing import Signing
@@ -29,14 +29,14 @@ def open_control(
     records: URL | None = None,
     payments: Payments | None = None,
     watcher: Watcher | None = None,
-    images: Images | None = None,
+    images: ImagePlaces | None = None,
 ) -> Control:
     """Control on a directory, not started. `host` is the address that instances listen on; `records` a PostgreSQL;
     `images` who makes them and where they are kept besides."""
     data_dir = data_dir.absolute()
     store, secrets = Store(records or data_dir / "metadata.db"), SecretStore(data_dir)
     signing = Signing(store, secrets, utc_now)
-    builder = (images or Images()).builder(data_dir, signing)
+    builder = (images or ImagePlaces()).builder(data_dir, signing)
     rooms = Rooms(
         data_dir=data_dir,
         store=store,

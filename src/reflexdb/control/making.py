@@ -19,7 +19,7 @@ from reflexdb.control.supervised import Supervised
 from reflexdb.model.errors import ReflexError
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import builds, connections, databases
-from reflexdb.records.rows import BuildRow, JobRow
+from reflexdb.records.rows import ConnectionRow, DatabaseRow, JobRow
 from reflexdb.sources.base import Source
 
 log = structlog.get_logger()
@@ -61,10 +61,14 @@ class Making:
         note(f"built: image {result.image.digest}, {result.image.size_bytes} bytes{reused}")
         return result
 
-    def abandon(self, build: BuildRow) -> None:
+    def abandon(self, build_id: str) -> None:
         """Whoever waited for this build is gone: it is ended where it runs, too, as far as that can be done."""
         builder = self._rooms.builder
-        if build.service_id is None or not isinstance(builder, Stoppable):
+        if not isinstance(builder, Stoppable):
+            return
+        with self._rooms.store.read() as tx:
+            build = builds.by_id(tx, build_id)
+        if build.service_id is None:
             return
         try:
             builder.stop(build.service_id)
@@ -81,17 +85,21 @@ class Making:
         return begun
 
     def _introspect(self, job: JobRow, note: Log) -> SourceSchema:
-        with self._rooms.store.read() as tx:
-            name = databases.by_id(tx, job.database_id).schema_name
-        note(f"introspect: schema {name}")
+        row, _ = subject_of(self._rooms, job)
+        note(f"introspect: schema {row.schema_name}")
         source = self._source(job)
         try:
-            return source.introspect(name)
+            return source.introspect(row.schema_name)
         finally:
             source.close()
 
     def _source(self, job: JobRow) -> Source:
-        with self._rooms.store.read() as tx:
-            row = databases.by_id(tx, job.database_id)
-            connection = connections.by_id(tx, row.connection_id)
+        _, connection = subject_of(self._rooms, job)
         return self._rooms.open_source(source_address(self._rooms, connection))
+
+
+def subject_of(rooms: Rooms, job: JobRow) -> tuple[DatabaseRow, ConnectionRow]:
+    """A job's database and the connection to its source, as they are now."""
+    with rooms.store.read() as tx:
+        row = databases.by_id(tx, job.database_id)
+        return row, connections.by_id(tx, row.connection_id)

@@ -24,7 +24,7 @@ from reflexdb.control.evidence import signed_provenance
 from reflexdb.control.finish import Finish
 from reflexdb.control.journal import Journal
 from reflexdb.control.keys import Keys
-from reflexdb.control.making import Making
+from reflexdb.control.making import Making, subject_of
 from reflexdb.control.origin import origin
 from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, elapsed_s, new_id
@@ -44,7 +44,7 @@ from reflexdb.model.errors import (
     SourceMissing,
 )
 from reflexdb.model.lifecycle import Action, Event, Status, advance
-from reflexdb.records import build_credits, builds, connections, databases, deployments, jobs
+from reflexdb.records import build_credits, builds, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
 from reflexdb.sources.base import TestResult
 
@@ -124,18 +124,13 @@ class Worker:
             self._fail_build(tx, builds.by_id(tx, job.build_id), error=INTERRUPTED, error_code="interrupted")
             jobs.change(tx, job.id, build_id=build_id, attempt=job.attempt + 1, owner=None)
             self._advance(tx, job, Event.INTERRUPTED)
-        self._abandon(job)
+        self._making.abandon(job.build_id)
 
     def cancel(self, job: JobRow) -> None:
         """The job was called off, and whoever carried it out is gone."""
         self._cancel.end(job)
-        self._abandon(job)
-
-    def _abandon(self, job: JobRow) -> None:
         if job.build_id is not None:
-            with self._rooms.store.read() as tx:
-                build = builds.by_id(tx, job.build_id)
-            self._making.abandon(build)
+            self._making.abandon(job.build_id)
 
     def adopt(self, job: JobRow) -> None:
         """The job's deployment serves already: only writing it down was left."""
@@ -172,7 +167,7 @@ class Worker:
         return deploying and job.cancel_asked_at is not None and job.from_status == Status.RUNNING.value
 
     def _test(self, job: JobRow) -> None:
-        row, connection = self._subject(job)
+        row, connection = subject_of(self._rooms, job)
         note = self._log(job)
         note(f"test connection: {connection.backend} at {connection.host}, schema {row.schema_name}")
         with self._phase(job, "test connection"):
@@ -241,7 +236,7 @@ class Worker:
         self._telling.built(build, seconds, failed=False)
 
     def _deploy(self, job: JobRow) -> None:
-        row, connection = self._subject(job)
+        row, connection = subject_of(self._rooms, job)
         assert job.build_id is not None
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id)
@@ -357,11 +352,6 @@ class Worker:
         with self._rooms.store.read() as tx:
             job = jobs.by_id(tx, job_id)
             return job, databases.by_id(tx, job.database_id)
-
-    def _subject(self, job: JobRow) -> tuple[DatabaseRow, ConnectionRow]:
-        with self._rooms.store.read() as tx:
-            row = databases.by_id(tx, job.database_id)
-            return row, connections.by_id(tx, row.connection_id)
 
     def _log(self, job: JobRow) -> Callable[[str], None]:
         if job.build_id is None:

@@ -8,14 +8,18 @@ MAX_NAMED = 20
 """Tables that are named in one test; a server may have thousands."""
 
 
+def note(shown: str, quoted: str) -> str:
+    """Of a table's name for people and, quoted, for a statement."""
+    return (
+        f"Table {shown!r} has no primary key, so that every change reads it again. Run: ALTER TABLE {quoted} ADD "
+        "PRIMARY KEY (...);"
+    )
+
+
 def notes(tables: Sequence[tuple[str, str]]) -> list[str]:
     """Of each table without a primary key its name for people and, quoted, for a statement; nothing stands in the way
     of following the others. At most MAX_NAMED + 1 need be given."""
-    found = [
-        f"Table {shown!r} has no primary key: each change to it reads it again whole. Run: ALTER TABLE {quoted} ADD "
-        "PRIMARY KEY (...);"
-        for shown, quoted in tables[:MAX_NAMED]
-    ]
+    found = [note(shown, quoted) for shown, quoted in tables[:MAX_NAMED]]
     if len(tables) > MAX_NAMED:
         found.append("More tables have no primary key; the log of a build names those of its schema.")
     return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
+from reflexdb.sources import keyless
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import quoted
 from reflexdb.sources.postgres.probe import blocking, facts, settings_warnings
@@ -69,11 +70,7 @@ def warnings(catalog: Catalog) -> Iterator[str]:
         )
     for table in catalog.keyless():
         if table in streamed:
-            name = f"{quoted(catalog.place.schema)}.{quoted(table)}"
-            yield (
-                f"Table {table!r} has no primary key, so that every change reads it again. Run: ALTER TABLE {name} "
-                "ADD PRIMARY KEY (...);"
-            )
+            yield keyless.note(table, f"{quoted(catalog.place.schema)}.{quoted(table)}")
 
 
 def is_complete(catalog: Catalog, publication: str) -> bool:

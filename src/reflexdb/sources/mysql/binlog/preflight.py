@@ -14,6 +14,7 @@ from pymysql.connections import Connection
 
 from reflexdb.model.errors import SourceError
 from reflexdb.model.plan import Plan
+from reflexdb.sources import keyless
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.mysql.binlog.catalog import Server, server_of
 from reflexdb.sources.mysql.binlog.client import BinlogClient, Dump, columns_of
@@ -264,10 +265,7 @@ def _table_warnings(connection: Connection[Any], plan: Plan) -> list[str]:
         if table not in planned:
             continue
         if not keys:
-            found.append(
-                f"Table {table!r} has no primary key, so that every change reads it again. Run: ALTER TABLE "
-                f"{quoted(schema)}.{quoted(table)} ADD PRIMARY KEY (...);"
-            )
+            found.append(keyless.note(table, f"{quoted(schema)}.{quoted(table)}"))
         if str(engine or "").lower() not in ("innodb", "", "rocksdb"):
             found.append(
                 f"Table {table!r} has engine {engine}, which takes no part in transactions. Run: ALTER TABLE "

@@ -157,7 +157,8 @@ def stamp(time_: datetime) -> str:
 @contextmanager
 def served(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "reflexdb", "serve", "--data", str(data), "--port", "0", "--ephemeral"],
+        [sys.executable, "-m", "reflexdb", "serve", "--data", str(data), "--port", "0", "--ephemeral",
+         "--rate-limit", "100000"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -164,13 +164,40 @@ def test_a_build_that_the_records_say_is_stale_is_only_cancelled_as_it_was_seen(
     assert api("POST", path, headers={"If-Match": stale}).status_code == 412
 
 
-def test_a_compiler_that_runs_is_ended_and_leaves_nothing_and_the_old_instance_serves(
-    plane: Plane, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """While the first file is there the compiler does not end; the second appears when it has begun."""
     hang, seen, compiler = tmp_path / "hang", tmp_path / "seen", tmp_path / "compiler"
     compiler.write_text(COMPILER.format(hang=hang, seen=seen))
     compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CXX", str(compiler))
+    return hang, seen
+
+
+def test_a_control_plane_ends_though_it_compiles_and_the_next_start_goes_on(
+    plane: Plane, source: Path, hanging: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang, seen = hanging
+    hang.touch()
+    with monkeypatch.context() as empty:
+        empty.setenv("REFLEXDB_ENGINE_CACHE", str(tmp_path / "cache"))
+        api = plane.start()
+    database: str = api.post("/connections", sqlite_connection(str(source)), expect=201)["database"]["id"]
+    api.post(f"/databases/{database}/provision")
+    until(seen.exists, "the compiler")
+    status = plane.end()
+    until(lambda: not processes_in(plane.data), "the compiler's end")
+    hang.unlink()
+    api = plane.start()
+
+    assert (status, api.settled(database)["status"]) == (0, "running")
+    assert [each["status"] for each in api.get(f"/databases/{database}/builds")["builds"]] == ["succeeded", "failed"]
+
+
+def test_a_compiler_that_runs_is_ended_and_leaves_nothing_and_the_old_instance_serves(
+    plane: Plane, source: Path, hanging: tuple[Path, Path]
+) -> None:
+    hang, seen = hanging
     api = plane.start()
     database: str = api.post("/connections", sqlite_connection(str(source)), expect=201)["database"]["id"]
     api.post(f"/databases/{database}/provision")

@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from reflexdb.model.errors import SystemError_
 from reflexdb.records import accounts, audit, builds, connections, databases, deployments, jobs
+from reflexdb.records.billing_tables import billing
 from reflexdb.records.builds import BuildFilter
-from reflexdb.records.columns import metadata
 from reflexdb.records.store import Store
 from tests.control.schemas import address, declared, schema
 
@@ -59,7 +59,7 @@ def add_database(tx: Connection, database_id: str, name: str, customer_id: str =
 def test_migrations_arrive_at_the_tables(tmp_path: Path, where: Path | URL, records_kind: str) -> None:
     Store(where).close()
     with declared(tmp_path, where) as other:
-        metadata.create_all(create_engine(address(other)))
+        billing.metadata.create_all(create_engine(address(other)))
 
         assert schema(where) == schema(other)
 

@@ -116,6 +116,7 @@ def run(
             builds=builds or BuildLimits(),
         )
         _run(data_dir, host, port, chosen, ephemeral=ephemeral)
+        _leave_what_takes_longer()
     except (CannotServe, ReflexError, OSError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
         raise SystemExit(CANNOT_SERVE) from exc
@@ -157,6 +158,15 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             server_header=False,
         )
         _serve(control, config, listener, data_dir / "control.json", url, ephemeral=ephemeral)
+
+
+def _leave_what_takes_longer() -> None:
+    """Everything is in order, and the next start does again what has not ended by now. The interpreter would wait for
+    it: for a minute of compiling, for a source that does not answer."""
+    if threading.active_count() > 1 and threading.current_thread() is threading.main_thread():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _rollouts() -> RolloutSettings:

@@ -135,7 +135,9 @@ _alive = databases.c.deleted_at.is_(None)
 unique_among(_alive, "databases_name", databases.c.connection_id, databases.c.name)
 unique_among(_alive, "databases_binlog_server_id", databases.c.binlog_server_id)
 unique_among(_alive, "databases_custom_domain", databases.c.custom_domain)
-Index("databases_of_customer", databases.c.customer_id, databases.c.created_at, databases.c.id)
+_LISTED = ("customer_id", "created_at", "id", "updated_at", "connection_id", "deleted_at")
+"""All that a list asks of a database to see whether it changed: the index answers it without the rows."""
+Index("databases_of_customer", *(databases.c[name] for name in _LISTED))
 for _name, _column in (("desired", databases.c.desired_state), ("scheduled", databases.c.pause_schedule)):
     _some = text(f"{_column.name} IS NOT NULL")
     Index(f"databases_{_name}", databases.c.id, sqlite_where=_some, postgresql_where=_some)

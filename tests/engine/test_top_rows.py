@@ -42,6 +42,28 @@ def test_a_limit_takes_the_first_rows_of_the_whole_order(cli: Cli, storage: Stor
         assert cli.rows(f"kinds(ORDER BY {column}{how} LIMIT 9 OFFSET 5) {{ id }}") == whole[5:14]
 
 
+@pytest.mark.parametrize("storage", [Storage.I16, Storage.I64, Storage.U64, Storage.F32, Storage.F64, Storage.DECIMAL])
+@pytest.mark.parametrize("null_share", [0.0, 0.1, 0.999])
+def test_rows_of_many_blocks_are_turned_away_rightly(cli: Cli, storage: Storage, null_share: float) -> None:
+    dice, column = random.Random(f"{storage.name} {null_share}"), storage.name.lower()
+    rows = kinds(storage, 3_000)
+    for row in rows:
+        if dice.random() < null_share:
+            row[column] = None
+        elif storage is not Storage.DECIMAL and dice.random() < 0.9:
+            row[column] = dice.randrange(0, 30_000)
+    cli.load({"kinds": rows})
+    for how in ("", " DESC", " NULLS FIRST", " DESC NULLS LAST"):
+        whole = cli.rows(f"kinds(ORDER BY {column}{how}) {{ id }}")
+        assert len(whole) == 3_000
+        for limit in (1, 7, 100, 2_990):
+            assert cli.rows(f"kinds(ORDER BY {column}{how} LIMIT {limit}) {{ id }}") == whole[:limit]
+            later = cli.rows(f"kinds(id >= 'k0100' ORDER BY {column}{how} LIMIT {limit}) {{ id }}")
+            assert later == [row for row in whole if row["id"] >= "k0100"][:limit]
+        turned = cli.rows(f"kinds(ORDER BY {column}{how}, id DESC) {{ id }}")
+        assert cli.rows(f"kinds(ORDER BY {column}{how}, id DESC LIMIT 9) {{ id }}") == turned[:9]
+
+
 def test_the_order_is_that_of_the_values_with_ties_in_key_order(cli: Cli) -> None:
     rows = kinds(Storage.I64)
     cli.load({"kinds": rows})

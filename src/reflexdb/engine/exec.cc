@@ -212,9 +212,14 @@ class Executor {
   template <typename Wanted>
   void scan_in_order(const PlanSelection& selection, Taker* taker, Wanted wanted) {
     if (!selection.order.empty()) {
-      TopRows top(snapshot_.table(selection.table), selection, &scratch_.top);
-      scan(selection).rows([&](uint32_t row) {
-        if (wanted(row)) top.add(row);
+      const Table& table = snapshot_.table(selection.table);
+      TopRows top(table, selection, &scratch_.top);
+      scan(selection).blocks(0, [&](uint32_t first, uint32_t words, Filter::Mask& found) {
+        top.screen(first, std::min(words * 64, table.rows - first), found);
+        for_each_row(first, words, found, [&](uint32_t row) {
+          if (wanted(row)) top.add(row);
+          return true;
+        });
         return true;
       });
       if (!ticker_.expired()) take_top(&top, taker);

@@ -16,6 +16,18 @@
 
 namespace reflex {
 
+// Calls `take` with each row whose bit is set, from row `first` on, until it answers false, which is then
+// answered.
+template <typename Take>
+bool for_each_row(uint32_t first, uint32_t words, const Filter::Mask& found, Take take) {
+  for (uint32_t w = 0; w < words; ++w) {
+    for (uint64_t left = found[w]; left != 0; left &= left - 1) {
+      if (!take(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return false;
+    }
+  }
+  return true;
+}
+
 class Scan {
  public:
   // Borrows all; `profile` may be null.
@@ -59,17 +71,12 @@ class Scan {
   template <typename Take>
   void by_number(uint32_t from, Take take) {
     blocks(from, [&](uint32_t first, uint32_t words, const Filter::Mask& found) {
-      for (uint32_t w = 0; w < words; ++w) {
-        for (uint64_t left = found[w]; left != 0; left &= left - 1) {
-          if (!take(first + w * 64 + static_cast<uint32_t>(std::countr_zero(left)))) return false;
-        }
-      }
-      return true;
+      return for_each_row(first, words, found, take);
     });
   }
 
   // Calls `visit` with the first row of each block, how many words its mask has, and the mask of those that
-  // match, until it answers false.
+  // match, which is the visitor's, until it answers false.
   template <typename Visit>
   void blocks(uint32_t from, Visit visit) {
     const uint64_t begin = from - from % Filter::kBlock;

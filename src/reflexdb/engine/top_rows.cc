@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
+#include <limits>
 
+#include "block.h"
 #include "key.h"
 #include "rows.h"
 
@@ -61,6 +64,63 @@ uint64_t ascending_key(const Cell& cell, Storage storage) {
   }
 }
 
+// The values that come no later than a bound: those inside `operand`, or where `outside`, all others.
+struct NoLater {
+  bool known = false;  // false: nothing is turned away
+  bool outside = false;
+  Operand operand;
+};
+
+template <typename T>
+NoLater integers_no_later(T bound, bool descending) {
+  const T low = descending ? bound : std::numeric_limits<T>::min();
+  const T high = descending ? std::numeric_limits<T>::max() : bound;
+  using Bits = std::make_unsigned_t<T>;
+  NoLater found;
+  found.known = true;
+  found.operand.low = static_cast<Bits>(low);
+  found.operand.span = static_cast<Bits>(static_cast<Bits>(high) - static_cast<Bits>(low));
+  return found;
+}
+
+// NaN is larger than any number, and inside no range: it comes first of all, or after every other bound.
+template <typename T>
+NoLater floats_no_later(T bound, bool descending) {
+  constexpr T kLowest = -std::numeric_limits<T>::infinity();
+  NoLater found;
+  if (std::isnan(bound) || (descending && bound == kLowest)) return found;
+  found.known = true;
+  found.outside = descending;
+  found.operand.low_float = static_cast<double>(kLowest);
+  found.operand.high_float = static_cast<double>(descending ? std::nextafter(bound, kLowest) : bound);
+  return found;
+}
+
+NoLater no_later(const Cell& bound, Storage storage, bool descending) {
+  const auto& [chunk, i] = bound;
+  switch (storage) {
+    case Storage::kBool:
+      return integers_no_later(chunk.get<uint8_t>(i), descending);
+    case Storage::kI16:
+      return integers_no_later(chunk.get<int16_t>(i), descending);
+    case Storage::kI32:
+    case Storage::kDate:
+      return integers_no_later(chunk.get<int32_t>(i), descending);
+    case Storage::kI64:
+    case Storage::kDatetime:
+    case Storage::kTimestamp:
+      return integers_no_later(chunk.get<int64_t>(i), descending);
+    case Storage::kU64:
+      return integers_no_later(chunk.get<uint64_t>(i), descending);
+    case Storage::kF32:
+      return floats_no_later(chunk.get<float>(i), descending);
+    case Storage::kF64:
+      return floats_no_later(chunk.get<double>(i), descending);
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
 TopRows::TopRows(const Table& table, const PlanSelection& selection, Room* room)
@@ -100,6 +160,29 @@ void TopRows::add(uint32_t row) {
   std::pop_heap(begin, room_.end(), less);
   room_.back() = entry;
   std::push_heap(begin, room_.end(), less);
+}
+
+void TopRows::screen(uint32_t first, uint32_t count, uint64_t* mask) const {
+  if (wanted_ == 0 || size() < wanted_) return;
+  const uint32_t words = (count + 63) / 64;
+  const Cell bound = first_.cell(room_[base_].row);
+  const auto [chunk, in_chunk] = first_.cell(first);
+  const auto valid = [&](uint32_t w) {
+    return chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w];
+  };
+  if (!bound.chunk.has(bound.i)) {
+    for (uint32_t w = 0; nulls_first_ && w < words; ++w) mask[w] &= ~valid(w);
+    return;
+  }
+  const NoLater wanted = no_later(bound, first_.storage, descending_);
+  uint64_t inside[kPageRows / 64];
+  if (!wanted.known || !test_values(wanted.operand, first_.storage, chunk, in_chunk, count, false, inside)) {
+    return;
+  }
+  for (uint32_t w = 0; w < words; ++w) {
+    const uint64_t early = wanted.outside ? ~inside[w] : inside[w];
+    mask[w] &= nulls_first_ ? early | ~valid(w) : early & valid(w);
+  }
 }
 
 void TopRows::finish() {

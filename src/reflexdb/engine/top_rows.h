@@ -2,8 +2,9 @@
 // holds no more than are wanted, so that LIMIT costs no sorting of what is not answered.
 //
 // Each row is kept with a number that orders it by the first column of ORDER BY, as far as 64 bits can; most
-// rows are turned away by comparing that alone. Belongs to one query; heaps of nested selections lie one
-// above the other in the same room.
+// rows are turned away by comparing that alone, and once there are enough, blocks of rows at the speed of a
+// filter, where that column holds numbers, dates or times. Belongs to one query; heaps of nested selections
+// lie one above the other in the same room.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,9 @@ class TopRows {
   TopRows& operator=(const TopRows&) = delete;
 
   void add(uint32_t row);
+  // Clears the bits of rows that `add` would turn away by their first value, of the `count` rows from `first`
+  // on; those it leaves may be turned away still. Requires: they lie in one aligned run of kPageRows rows.
+  void screen(uint32_t first, uint32_t count, uint64_t* mask) const;
   // Puts what was kept in order. Call once, after the last row.
   void finish();
   size_t size() const { return room_.size() - base_; }

@@ -83,6 +83,11 @@ oracle: compiler $(STAMP) ## ask made-up queries of ReflexDB and of the database
 fuzz: $(STAMP) ## look for inputs that harm the engine, FUZZ_S seconds for each target (needs clang++ with libFuzzer): make fuzz FUZZ_S=3600
 	@$(PY) -m tests.fuzz.run $(FUZZ_S)
 
+.PHONY: cross
+cross: compiler $(STAMP) ## compile the whole engine for arm64 and ask it, emulated (installs ziglang; needs Debian's qemu-user-static)
+	@$(PY) -m pip --disable-pip-version-check --no-input --quiet install ziglang==0.17.1
+	@REFLEXDB_CROSS=whole $(PY) -m pytest tests/build/test_cross.py tests/build/test_cross_whole.py $(PYTEST_ARGS)
+
 .PHONY: crash
 crash: compiler $(STAMP) ## kill the control plane before every single step of every action and look at what the next one makes of it
 	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)

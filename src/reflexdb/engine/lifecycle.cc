@@ -57,13 +57,25 @@ socklen_t parse_address(std::string_view text, sockaddr_storage* out) {
   return sizeof v6;
 }
 
-constexpr int kReturnedBytes = 128 << 10;
 constexpr int64_t kTrimEveryMs = 10'000;
+
+#ifdef __GLIBC__
+constexpr int kReturnedBytes = 128 << 10;
+
+// Parts of a column are larger than this, and so go back to the system with the snapshot that held them. By
+// itself the C library would raise the bound with the first that is freed.
+void return_large_pieces() { mallopt(M_MMAP_THRESHOLD, kReturnedBytes); }
+void return_unused() { malloc_trim(0); }
+#else
+// musl, which servers for other machines are linked with, has a bound of that size and never raises it.
+void return_large_pieces() {}
+void return_unused() {}
+#endif
 
 // Gives what lies unused between smaller pieces back to the system, now and then.
 void trim_memory(int64_t* last_ms) {
   if (monotonic_ms() - *last_ms < kTrimEveryMs) return;
-  malloc_trim(0);
+  return_unused();
   *last_ms = monotonic_ms();
 }
 
@@ -77,9 +89,7 @@ bool is_listening(int fd) {
 
 int prepare_process() {
   signal(SIGPIPE, SIG_IGN);
-  // Parts of a column are larger than this, and so go back to the system with the snapshot that held them. By
-  // itself the C library would raise the bound with the first that is freed.
-  mallopt(M_MMAP_THRESHOLD, kReturnedBytes);
+  return_large_pieces();
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

@@ -90,6 +90,8 @@ struct Chunk {
   size_t room_next = 0;  // size of the last owner
 
   bool has(uint32_t i) const { return valid.empty() || bit(valid, i); }
+  // Of the 64 rows from row `i` on, a multiple of 64, those that have a value.
+  uint64_t valid_word(uint32_t i) const { return valid.empty() ? ~uint64_t{0} : valid[i / 64]; }
   bool escaped(uint32_t i) const { return !escape.empty() && bit(escape, i); }
 
   template <typename T>

@@ -154,7 +154,7 @@ bool Filter::test_texts(const Pred& pred, const Column& column, uint32_t first, 
   }
   for (uint32_t w = 0; w * 64 < count; ++w) {
     uint64_t word = 0;
-    uint64_t left = active[w] & (chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w]);
+    uint64_t left = active[w] & chunk.valid_word(in_chunk + w * 64);
     for (; left != 0; left &= left - 1) {
       const auto i = static_cast<uint32_t>(std::countr_zero(left));
       const std::string_view text = chunk.text(in_chunk + w * 64 + i);
@@ -318,8 +318,7 @@ void Filter::test_block(const Pred& pred, const Table& table, uint32_t first, ui
     if (test_values(operands_[pred.operand], column.storage, chunk, in_chunk, count, pred.negated, out) ||
         test_texts(pred, column, first, count, active, out)) {
       for (uint32_t w = 0; w < words; ++w) {
-        const uint64_t valid = chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w];
-        out[w] &= valid & active[w];
+        out[w] &= chunk.valid_word(in_chunk + w * 64) & active[w];
       }
       return;
     }

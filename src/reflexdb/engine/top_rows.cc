@@ -167,11 +167,8 @@ void TopRows::screen(uint32_t first, uint32_t count, uint64_t* mask) const {
   const uint32_t words = (count + 63) / 64;
   const Cell bound = first_.cell(room_[base_].row);
   const auto [chunk, in_chunk] = first_.cell(first);
-  const auto valid = [&](uint32_t w) {
-    return chunk.valid.empty() ? ~uint64_t{0} : chunk.valid[in_chunk / 64 + w];
-  };
   if (!bound.chunk.has(bound.i)) {
-    for (uint32_t w = 0; nulls_first_ && w < words; ++w) mask[w] &= ~valid(w);
+    for (uint32_t w = 0; nulls_first_ && w < words; ++w) mask[w] &= ~chunk.valid_word(in_chunk + w * 64);
     return;
   }
   const NoLater wanted = no_later(bound, first_.storage, descending_);
@@ -181,7 +178,8 @@ void TopRows::screen(uint32_t first, uint32_t count, uint64_t* mask) const {
   }
   for (uint32_t w = 0; w < words; ++w) {
     const uint64_t early = wanted.outside ? ~inside[w] : inside[w];
-    mask[w] &= nulls_first_ ? early | ~valid(w) : early & valid(w);
+    const uint64_t valid = chunk.valid_word(in_chunk + w * 64);
+    mask[w] &= nulls_first_ ? early | ~valid : early & valid;
   }
 }
 

@@ -267,7 +267,7 @@ def test_a_command_that_is_none_is_refused_and_the_next_one_works(
             assert b'"ok": false' in client.recv(4096)
     os.close(descriptor)
 
-    assert command(place.directory, "status")["state"] == "ok"
+    until(lambda: command(place.directory, "status")["state"] == "ok")
 
 
 def test_the_command_socket_is_for_its_owner_only(place: Place, server: FeedServer) -> None:

@@ -7,6 +7,7 @@ next control plane finds them as they were; killed after, it finds the new curre
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from reflexdb.deploy.base import Observation
 from reflexdb.deploy.local import pair
@@ -42,7 +43,7 @@ def exchange(database: Database, deployment_id: str) -> Observation:
         if current is None or beside is None or not ours or not beside.alive():
             raise DeployFailed("handover", "the instance that should take over does not run any more")
         try:
-            status = beside.status()
+            status = _status_of_what_takes_over(beside)
             if status["status"] != "ok":
                 raise DeployFailed("probe", f"its health is {status['status']}: {status['reason']}")
             beside.smoke()
@@ -81,6 +82,14 @@ def look(database: Database) -> Observation | None:
     with database.lock:
         beside = database.beside
     return observe(beside.directory, beside.record) if beside is not None else None
+
+
+def _status_of_what_takes_over(beside: Running) -> dict[str, Any]:
+    """Raises DeployFailed: a killed process closes its sockets an instant before it is gone."""
+    try:
+        return beside.status()
+    except InstanceUnreachable as exc:
+        raise DeployFailed("handover", f"the instance that should take over does not answer: {exc.message}") from exc
 
 
 def _change_places(database: Database, current: Running, beside: Running) -> None:

@@ -142,6 +142,7 @@ bench-following: compiler $(STAMP) ## from a commit at MariaDB and PostgreSQL un
 
 .PHONY: bench-rollback
 bench-rollback: compiler $(STAMP) ## how long a redeploy takes, with a checkpoint and without: make bench-rollback BENCH_ARGS='--mb 100'
+	@tools/install-test-servers.sh
 	@$(PY) -m bench.rollback $(BENCH_ARGS)
 
 .PHONY: clean

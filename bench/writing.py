@@ -39,7 +39,7 @@ def write(login: Login, what: str, arguments: tuple[float, ...]) -> list[tuple[f
     if what == "prepare":
         _prepare(login)
         return []
-    with _connected(login, "bench") as (connection, cursor):
+    with connected(login, "bench") as (connection, cursor):
         cursor.execute("SELECT n FROM items WHERE id = 0")
         marker = int(cursor.fetchone()[0])
         writes = _steady(*arguments) if what == "steady" else _backlog(*arguments)
@@ -68,21 +68,27 @@ def _backlog(transactions: float, rows: float) -> Iterator[tuple[int, int]]:
         yield first, first + int(rows) - 1
 
 
-def _prepare(login: Login) -> None:
-    with _connected(login, None) as (connection, cursor):
+def create(login: Login) -> None:
+    """The empty database `bench`."""
+    with connected(login, None) as (connection, cursor):
         if login.backend == "postgres":
             connection.autocommit = True
         cursor.execute("CREATE DATABASE bench")
+
+
+def _prepare(login: Login) -> None:
+    create(login)
     made = [(number, f"name of {number}", number / 7, "2026-01-01 00:00:00", 0) for number in range(ROWS + 1)]
     moment = "datetime" if login.backend == "mysql" else "timestamp"
-    with _connected(login, "bench") as (connection, cursor):
+    with connected(login, "bench") as (connection, cursor):
         cursor.execute(_TABLE.format(moment=moment))
         cursor.executemany("INSERT INTO items (id, name, price, made, n) VALUES (%s, %s, %s, %s, %s)", made)
         connection.commit()
 
 
 @contextlib.contextmanager
-def _connected(login: Login, database: str | None) -> Iterator[tuple[Any, Any]]:
+def connected(login: Login, database: str | None) -> Iterator[tuple[Any, Any]]:
+    """A connection and a cursor of it."""
     given: dict[str, Any] = {"host": login.host, "port": login.port, "user": login.user}
     if login.backend == "mysql":
         password = login.password.encode()  # PyMySQL would encode text as latin1

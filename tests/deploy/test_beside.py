@@ -123,7 +123,7 @@ def test_what_has_died_beside_is_not_put_in_place_and_the_current_one_serves_on(
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     until(lambda: beside(site).health == "unreachable")
-    with pytest.raises(DeployFailed, match="should take over does not (run|answer)"):
+    with pytest.raises(DeployFailed, match=r"should take over does not (run|answer)"):
         site.deployer.exchange("db", "d2")
 
     assert beside(site).health == "unreachable"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import itertools
 import json
 import os
 import signal
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +30,8 @@ def written(site: Site) -> None:
     until(lambda: (site.directory() / "checkpoint").exists(), "a checkpoint")
 
 
-def logged(directory: Path, action: str) -> list[dict[str, Any]]:
-    lines = (directory / "server.log").read_text().splitlines()
+def logged(directory: Path, action: str, name: str = "server.log") -> list[dict[str, Any]]:
+    lines = (directory / name).read_text().splitlines()
     return [line for line in map(json.loads, lines) if line["action"] == action]
 
 
@@ -75,6 +80,45 @@ def test_a_new_deployment_of_the_same_plan_begins_with_the_checkpoint_of_the_old
     assert site.entries() == ["current", "two"]
 
 
+def test_a_new_deployment_reads_nothing_where_the_old_one_serves_the_same_snapshot(site: Site) -> None:
+    site.deploy("one")
+    written(site)
+    port = site.deploy("two").port
+    known = logged(site.directory(), "rows_known", "sync.log")
+    read = logged(site.directory(), "swapped", "sync.log")
+    execute(site.file, "INSERT INTO people VALUES (3, 'Zoë')")
+
+    assert [line["tables"] for line in known] == [3]
+    assert read == []
+    until(lambda: len(site.query(port)) == 3, "a change is seen")
+
+
+def test_rows_that_are_written_while_deployments_follow_each_other_are_never_missing(site: Site) -> None:
+    port = site.deploy("one").port
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count(10):
+            execute(site.file, f"INSERT INTO people VALUES ({number}, 'new')")
+            if ended.wait(0.15):
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for name in ("two", "three", "four", "five"):
+            written(site)
+            before = len(site.query(port))
+            site.deploy(name)
+            assert len(site.query(port)) >= before
+    finally:
+        ended.set()
+        writer.join()
+    with contextlib.closing(sqlite3.connect(site.file)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM people").fetchone()
+    until(lambda: len(site.query(port)) == count, "all that was written is there")
+
+
 def test_a_checkpoint_of_the_old_deployment_is_not_served_in_place_of_fresher_rows(site: Site) -> None:
     site.deploy("one")
     written(site)
@@ -113,7 +157,7 @@ def test_what_a_killed_control_plane_left_of_a_resumed_database_s_checkpoint_goe
     site.deployer = site.new_deployer()
     site.supervise()
     until(lambda: not kept(site).exists(), "it is removed")
-    assert site.healthy()
+    until(site.healthy)
 
 
 def test_a_pause_keeps_what_was_served_last(site: Site) -> None:
@@ -162,3 +206,21 @@ def test_a_checkpoint_of_another_source_is_not_offered(site: Site) -> None:
 
     assert "Beginning with the last checkpoint" not in site.lines
     assert site.query(port) == []
+
+
+def test_a_checkpoint_that_is_broken_while_it_is_served_costs_a_restart_and_no_row(site: Site) -> None:
+    execute(site.file, *(f"INSERT INTO people VALUES ({number}, '{'x' * 90}{number}')" for number in range(10, 5_000)))
+    site.supervise()
+    site.deploy("one")
+    written(site)
+    port = site.deploy("two").port
+    whole = site.query(port, "people { * }")
+    server = site.process(Role.SERVER)
+    os.truncate(site.directory() / "checkpoint", 0)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        site.query(port, "people { * }")
+    site.awaited(Role.SERVER, other_than=server)
+    until(site.healthy)
+
+    assert site.query(port, "people { * }") == whole
+    assert logged(site.directory(), "checkpoint_put_aside")

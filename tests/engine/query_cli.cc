@@ -152,14 +152,14 @@ class Session {
     for (size_t at = sizeof head; at + sizeof(reflex::BlockHead) <= all.size();) {
       reflex::BlockHead block;
       std::memcpy(&block, all.data() + at, sizeof block);
-      if (at + sizeof block + block.size > all.size()) break;
-      char about[32];
-      std::memcpy(about, &block, 16);
-      std::memcpy(about + 16, head.id.data(), 16);
-      block.sum = reflex::checksum(all.data() + at + sizeof block, block.size,
-                                   reflex::checksum(about, sizeof about, 0));
+      const size_t begin = (at + sizeof block + reflex::kBlockAlign - 1) & ~(reflex::kBlockAlign - 1);
+      if (begin > all.size() || block.size > all.size() - begin) break;
+      char about[40];
+      std::memcpy(about, &block, 24);
+      std::memcpy(about + 24, head.id.data(), 16);
+      block.sum = reflex::checksum(all.data() + begin, block.size, reflex::checksum(about, sizeof about, 0));
       std::memcpy(all.data() + at, &block, sizeof block);
-      at += sizeof block + block.size;
+      at = begin + block.size;
     }
     std::rewind(file);
     std::fwrite(all.data(), 1, all.size(), file);

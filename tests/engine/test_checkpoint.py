@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,24 @@ from hypothesis import strategies as st
 
 from tests.engine.changing import Model, answers, apply
 from tests.engine.harness import Cli
-from tests.engine.plans import PLAN
+from tests.engine.plans import PLAN, USERS
 
 pytestmark = pytest.mark.timeout(1200)
 
-HEAD_BYTES, BLOCK_HEAD_BYTES = 80, 24
+HEAD_BYTES, BLOCK_HEAD_BYTES, ALIGN, OWN_BLOCK_BYTES = 80, 32, 64, 65_536
+
+
+def content_at(block: int) -> int:
+    """Where the content of a block begins whose head is there."""
+    return -(-(block + BLOCK_HEAD_BYTES) // ALIGN) * ALIGN
+
+
+def block_sizes(data: bytes) -> Iterator[int]:
+    at = HEAD_BYTES
+    while at < len(data):
+        (size,) = struct.unpack_from("<Q", data, at)
+        yield size
+        at = content_at(at) + size
 
 
 def open_file(cli: Cli, path: Path, cap: int = 0) -> tuple[int, str]:
@@ -104,6 +118,35 @@ def test_rows_of_several_chunks_and_blocks_come_back(
         other.close()
 
 
+def test_what_stays_in_the_file_is_changed_and_written_again_like_any_other(
+    cli: Cli, program: Path, tmp_path: Path
+) -> None:
+    model = Model(random.Random(11))
+    for number in range(9_000):
+        model.insert(USERS, model.fresh(USERS, 4_000) | {"id": number, "name": f"name {number}"})
+    model.take_log()
+    cli.load(model.listed())
+    path = saved(cli, tmp_path / "c")
+    data = path.read_bytes()
+    other = Cli(program, PLAN)
+    try:
+        assert open_file(other, path)[0] == 0
+        assert max(block_sizes(data)) > OWN_BLOCK_BYTES
+        assert saved(other, tmp_path / "again").read_bytes() == data
+        path.unlink()
+        for _ in range(3):
+            for _ in range(200):
+                model.change(9_500)
+            log = model.take_log()
+            apply(cli, log)
+            apply(other, log)
+
+            assert answers(other) == answers(cli)
+        assert saved(other, tmp_path / "b").read_bytes() == saved(cli, tmp_path / "a").read_bytes()
+    finally:
+        other.close()
+
+
 def test_an_empty_snapshot_comes_back(cli: Cli, tmp_path: Path) -> None:
     cli.load({})
     assert open_file(cli, saved(cli, tmp_path / "c")) == (0, "")
@@ -164,7 +207,7 @@ def test_every_single_flipped_bit_is_noticed(cli: Cli, tmp_path: Path) -> None:
     data = path.read_bytes()
     before = answers(cli)
     dice = random.Random(9)
-    places = [*range(HEAD_BYTES + BLOCK_HEAD_BYTES), *dice.sample(range(len(data)), 300)]
+    places = [*range(content_at(HEAD_BYTES)), *dice.sample(range(len(data)), 300)]
     for at in places:
         path.write_bytes(data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :])
         assert open_file(cli, path)[0] == 1, at
@@ -189,9 +232,9 @@ def test_blocks_in_another_order_left_out_or_of_another_file_are_noticed(
     data = saved(cli, tmp_path / "c").read_bytes()
     head, at, blocks = data[:HEAD_BYTES], HEAD_BYTES, []
     while at < len(data):
-        size = BLOCK_HEAD_BYTES + struct.unpack_from("<I", data, at)[0]
-        blocks.append(data[at : at + size])
-        at += size
+        end = content_at(at) + struct.unpack_from("<Q", data, at)[0]
+        blocks.append(data[at:end])
+        at = end
     assert len(blocks) > 4
     swapped = [blocks[1], blocks[0], *blocks[2:]]
     for parts in (swapped, blocks[1:], blocks[:-1], [*blocks, blocks[-1]], [*blocks[:2], *blocks[3:]]):
@@ -210,7 +253,7 @@ def test_content_that_lies_behind_right_checksums_harms_nothing(cli: Cli, tmp_pa
     for _ in range(150):
         mutant = bytearray(data)
         for _ in range(dice.randint(1, 3)):
-            at = dice.randrange(HEAD_BYTES + BLOCK_HEAD_BYTES, len(data) - 8)
+            at = dice.randrange(content_at(HEAD_BYTES), len(data) - 8)
             if dice.random() < 0.5:
                 mutant[at] ^= 1 << dice.randrange(8)
             else:

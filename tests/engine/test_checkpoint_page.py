@@ -14,7 +14,7 @@ from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 from tests.engine.harness import ENGINE, Cli, build
 from tests.engine.plans import column, table
-from tests.engine.test_checkpoint import BLOCK_HEAD_BYTES, HEAD_BYTES, open_file, saved
+from tests.engine.test_checkpoint import HEAD_BYTES, content_at, open_file, saved
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -78,12 +78,12 @@ def test_the_pages_bytes_are_what_the_server_writes(example: Cli, tmp_path: Path
 
 def test_the_pages_sums_are_as_the_page_says() -> None:
     data = page_bytes()
-    size, last, number, total = struct.unpack_from("<IIQQ", data, HEAD_BYTES)
-    content = data[HEAD_BYTES + BLOCK_HEAD_BYTES :]
-    about = struct.pack("<IIQ", size, last, number) + data[56:72]
+    size, last, spare, number, total = struct.unpack_from("<QIIQQ", data, HEAD_BYTES)
+    content = data[content_at(HEAD_BYTES) :]
+    about = struct.pack("<QIIQ", size, last, spare, number) + data[56:72]
 
     assert struct.unpack_from("<Q", data, 72)[0] == checksum(data[:72])
-    assert (size, last, number) == (len(content), 1, 0)
+    assert (size, last, spare, number) == (len(content), 1, 0, 0)
     assert total == checksum(content, checksum(about))
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.engine.changing import Model, apply
 from tests.engine.harness import Cli
 from tests.engine.plans import PLAN, POSTS
-from tests.engine.test_checkpoint import BLOCK_HEAD_BYTES, HEAD_BYTES, open_file, saved
+from tests.engine.test_checkpoint import HEAD_BYTES, content_at, open_file, saved
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -153,7 +153,7 @@ def test_codes_that_lead_nowhere_are_refused_behind_right_checksums(cli: Cli, tm
     path.write_bytes(mutant)
     cli.do("Y", str(path).encode())
 
-    assert at > HEAD_BYTES + BLOCK_HEAD_BYTES
+    assert at > content_at(HEAD_BYTES)
     assert open_file(cli, path)[0] == 1
 
 

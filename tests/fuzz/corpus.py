@@ -18,6 +18,7 @@ from tests.engine import harness
 from tests.engine.changing import Model
 from tests.engine.harness import bodies
 from tests.engine.plans import PLAN
+from tests.engine.test_checkpoint import HEAD_BYTES, content_at
 from tests.engine.test_hostile import QUERIES
 from tests.engine.test_http_parser import ACCEPTED, CHUNKED, REFUSED, REFUSED_CHUNKS
 from tests.engine.test_language import WORLD
@@ -26,7 +27,6 @@ CORPUS = Path(__file__).with_name("corpus")
 ROWS = CORPUS / "feed" / "rows.input"
 COMPILED = Path(__file__).parents[2] / ".pytest_cache" / "d" / "engine"
 """Pytest's, where the driver is likely to be."""
-HEAD_BYTES, BLOCK_HEAD_BYTES = 80, 24
 LONGEST = 5_000
 MOMENT = datetime(2026, 4, 15, 12, tzinfo=UTC)
 MORE_QUERIES = (
@@ -78,18 +78,18 @@ def checkpoints() -> Iterator[tuple[str, bytes]]:
             path = Path(folder) / "file"
             cli.do("S", str(path).encode())
             cli.close()
-            blocks = path.read_bytes()[HEAD_BYTES:]
-            yield name, b"\1" + content(blocks)
+            data = path.read_bytes()
+            yield name, b"\1" + content(data)
             if not most:
-                yield f"{name} as blocks", b"\0" + blocks
+                yield f"{name} as blocks", b"\0" + data[HEAD_BYTES:]
 
 
-def content(blocks: bytes) -> bytes:
-    joined = b""
-    while blocks:
-        (size,) = struct.unpack_from("<I", blocks)
-        joined += blocks[BLOCK_HEAD_BYTES : BLOCK_HEAD_BYTES + size]
-        blocks = blocks[BLOCK_HEAD_BYTES + size :]
+def content(data: bytes) -> bytes:
+    joined, at = b"", HEAD_BYTES
+    while at < len(data):
+        begin = content_at(at)
+        at = begin + struct.unpack_from("<Q", data, at)[0]
+        joined += data[begin:at]
     return joined
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +20,11 @@ from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.model.schema import Backend, SourceSchema
 from reflexdb.model.storage import Storage
 from reflexdb.sources.base import TestResult
-from reflexdb.sync import feed
+from reflexdb.sync import commands, feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.drift import drift
 from reflexdb.sync.mode import Interrupted
+from reflexdb.sync.orders import Orders
 from reflexdb.sync.poll import Poll
 from reflexdb.sync.spool import Spool
 from tests.sync.feed_server import FeedServer
@@ -204,3 +208,97 @@ def test_a_new_column_or_table_at_the_source_is_no_drift() -> None:
 
     assert drift(PLAN, same) == []
     assert drift(PLAN, narrower) == ["column 'n' of table 'numbers' was i64 and is now TEXT"]
+
+
+@contextmanager
+def former(directory: Path, known: dict[str, Any] | None) -> Iterator[Path]:
+    """A sync process of another instance, as far as it is asked what it knows."""
+    directory.mkdir()
+    listening = commands.listen(directory)
+
+    def serve() -> None:
+        with suppress(OSError):
+            commands.serve(listening, Orders(directory), lambda: known)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield directory
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listening.close()
+
+
+class Watched(Scripted):
+    """One that can say whether anything was committed."""
+
+    now = "1"
+
+    def state(self) -> str | None:
+        return self.now
+
+
+RESTORED = {"version": 1, "restored": True}
+
+
+def read_by_a_new_one(bench: Bench, known: dict[str, Any] | None, tmp_path: Path) -> list[str]:
+    source = Watched(tokens={"people": "1", "numbers": "1"})
+    with former(tmp_path / "former", known) as directory:
+        poll = Poll(PLAN, source.open, tmp_path, former=directory)
+        poll.found(RESTORED, same=False)
+    poll.refresh(bench.channel, lambda: True, thorough=False)
+    return source.read_tables
+
+
+def told(source: Watched, bench: Bench, tmp_path: Path) -> Any:
+    """What one that has read everything says."""
+    poll = Poll(PLAN, source.open, tmp_path)
+    bench.server.version = 0
+    poll.load(bench.channel, lambda: True)
+    return json.loads(json.dumps(poll.known()))
+
+
+def test_what_the_former_instance_knows_of_the_same_snapshot_is_not_read_again(bench: Bench, tmp_path: Path) -> None:
+    known = told(Watched(tokens={"people": "1", "numbers": "1"}), bench, tmp_path)
+
+    assert read_by_a_new_one(bench, known, tmp_path) == []
+    assert bench.server.confirms == 1
+
+
+def test_what_may_have_changed_since_is_read_and_compared(bench: Bench, tmp_path: Path) -> None:
+    source = Watched(tokens={"people": "1", "numbers": "0"})
+    known = told(source, bench, tmp_path)
+
+    assert read_by_a_new_one(bench, known, tmp_path) == ["numbers"]
+    assert bench.server.confirms == 1
+
+
+@pytest.mark.parametrize("change", ["state", "version", "tables", "nothing known"])
+def test_what_is_not_certain_is_read(bench: Bench, tmp_path: Path, change: str) -> None:
+    source = Watched(tokens={"people": "1", "numbers": "1"})
+    known = told(source, bench, tmp_path)
+    if change == "state":
+        known["tables"] = [table | {"unchanged": False} for table in known["tables"]]
+    if change == "version":
+        known["version"] = 2
+    if change == "tables":
+        known["tables"].pop()
+
+    assert read_by_a_new_one(bench, None if change == "nothing known" else known, tmp_path) == ["people", "numbers"]
+
+
+def test_a_commit_after_the_last_reading_is_told(bench: Bench, tmp_path: Path) -> None:
+    source = Watched(tokens={"people": "1", "numbers": "1"})
+    poll = Poll(PLAN, source.open, tmp_path)
+    poll.load(bench.channel, lambda: True)
+    before = poll.known()
+    source.now = "2"
+    after = poll.known()
+    poll.forget()
+
+    assert [[table["unchanged"] for table in known["tables"]] for known in (before, after) if known] == [
+        [True, True],
+        [False, False],
+    ]
+    assert poll.known() is None

@@ -131,7 +131,7 @@ bool bits_fit(const Bits& bits, uint32_t rows) { return bits.empty() || bits.siz
 
 // All rows have a code, and every code an entry; or there are none of this width.
 template <typename Code>
-bool codes_fit(const std::vector<Code>& codes, const Chunk& chunk, uint32_t rows) {
+bool codes_fit(const Array<Code>& codes, const Chunk& chunk, uint32_t rows) {
   uint32_t largest = 0;
   for (const Code code : codes) largest = std::max<uint32_t>(largest, code);
   return codes.empty() || (codes.size() == rows && largest < chunk.entries());
@@ -195,6 +195,7 @@ void read_column(In* in, Storage storage, uint32_t rows, Column* column) {
   for (size_t c = 0; c < chunks_of(rows) && in->good(); ++c) {
     auto chunk = std::make_shared<Chunk>();
     chunk_parts(*in, *chunk);
+    chunk->lender = in->lender();
     in->require(is_sound(*chunk, fixed_width(storage), rows_in_chunk(rows, c)));
     column->chunks.push_back(std::move(chunk));
   }

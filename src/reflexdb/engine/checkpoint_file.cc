@@ -1,5 +1,6 @@
 #include "checkpoint_file.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 namespace reflex {
 namespace {
@@ -28,13 +30,14 @@ uint64_t step(uint64_t lane, uint64_t value, uint64_t factor) {
 }
 
 uint64_t block_sum(const BlockHead& head, const CheckpointId& id, const char* data) {
-  char about[16 + sizeof(CheckpointId)];
-  std::memcpy(about, &head.size, 4);
-  std::memcpy(about + 4, &head.last, 4);
-  std::memcpy(about + 8, &head.number, 8);
-  std::memcpy(about + 16, id.data(), id.size());
+  char about[offsetof(BlockHead, sum) + sizeof(CheckpointId)];
+  std::memcpy(about, &head, offsetof(BlockHead, sum));
+  std::memcpy(about + offsetof(BlockHead, sum), id.data(), id.size());
   return checksum(data, head.size, checksum(about, sizeof about, 0));
 }
+
+// From the end of a block's head to its content.
+size_t padding(uint64_t at) { return static_cast<size_t>((kBlockAlign - at % kBlockAlign) % kBlockAlign); }
 
 uint64_t head_sum(const CheckpointHead& head) { return checksum(&head, offsetof(CheckpointHead, sum), 0); }
 
@@ -81,18 +84,33 @@ void CheckpointWriter::put(const void* data, size_t size) {
 }
 
 void CheckpointWriter::end_block(bool last) {
+  put_block(block_.get(), used_, last);
+  used_ = 0;
+}
+
+void CheckpointWriter::put_block(const char* data, size_t size, bool last) {
+  constexpr char kZeros[kBlockAlign] = {};
   BlockHead head;
-  head.size = static_cast<uint32_t>(used_);
+  head.size = size;
   head.last = last ? 1 : 0;
   head.number = number_++;
-  head.sum = block_sum(head, id_, block_.get());
+  head.sum = block_sum(head, id_, data);
   put(&head, sizeof head);
-  put(block_.get(), used_);
-  if (!failed_ && !last && !go_on_(used_)) {
-    failed_ = true;
-    error_ = ECANCELED;
+  put(kZeros, padding(bytes_));
+  for (size_t done = 0; done < size && !failed_;) {
+    const size_t piece = std::min(size - done, kBlockBytes);
+    put(data + done, piece);
+    done += piece;
+    if (!failed_ && !last && !go_on_(piece)) {
+      failed_ = true;
+      error_ = ECANCELED;
+    }
   }
-  used_ = 0;
+}
+
+void CheckpointWriter::write_own_block(const void* data, size_t size) {
+  if (used_ > 0) end_block(false);
+  if (!failed_) put_block(static_cast<const char*>(data), size, false);
 }
 
 void CheckpointWriter::write(const void* data, size_t size) {
@@ -117,27 +135,23 @@ bool CheckpointWriter::finish(std::string* error) {
   return !failed_;
 }
 
-CheckpointReader::CheckpointReader(int fd) : fd_(fd), block_(new char[kBlockBytes]) {
+MappedFile::MappedFile(int fd) {
   struct stat found{};
-  if (fstat(fd, &found) == 0 && found.st_size > 0) file_left_ = static_cast<uint64_t>(found.st_size);
+  if (fstat(fd, &found) != 0 || found.st_size <= 0) return;
+  const auto size = static_cast<size_t>(found.st_size);
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED) return;
+  madvise(data, size, MADV_WILLNEED);
+  bytes_ = {static_cast<const char*>(data), size};
 }
 
-bool CheckpointReader::get(void* to, size_t size) {
-  char* at = static_cast<char*>(to);
-  if (size > file_left_) return false;
-  file_left_ -= size;
-  while (size > 0) {
-    const ssize_t n = ::read(fd_, at, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    at += n;
-    size -= static_cast<size_t>(n);
-  }
-  return true;
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
 
 bool CheckpointReader::open(const CheckpointHead& wanted, std::string* error) {
-  if (!get(&head_, sizeof head_) || head_.magic != wanted.magic) {
+  if (rest_.size() >= sizeof head_) std::memcpy(&head_, rest_.data(), sizeof head_);
+  if (rest_.size() < sizeof head_ || head_.magic != wanted.magic) {
     *error = "it is not a checkpoint";
   } else if (head_.byte_order != wanted.byte_order) {
     *error = "it is of a machine with another order of bytes";
@@ -150,6 +164,7 @@ bool CheckpointReader::open(const CheckpointHead& wanted, std::string* error) {
   } else if (head_.hashes != wanted.hashes) {
     *error = "it is of a server that was compiled otherwise";
   } else {
+    rest_ = rest_.subspan(sizeof head_);
     return true;
   }
   return false;
@@ -159,29 +174,45 @@ bool CheckpointReader::next_block() {
   BlockHead head;
   if (failed_ || last_) return false;
   failed_ = true;
-  if (!get(&head, sizeof head) || head.size > kBlockBytes || head.last > 1 || head.number != number_)
+  if (rest_.size() < sizeof head) return false;
+  std::memcpy(&head, rest_.data(), sizeof head);
+  rest_ = rest_.subspan(sizeof head);
+  const size_t gap = padding(file_->bytes().size() - rest_.size());
+  if (rest_.size() < gap || head.size > rest_.size() - gap) return false;
+  const bool zeros = std::ranges::all_of(rest_.first(gap), [](char c) { return c == 0; });
+  rest_ = rest_.subspan(gap);
+  if (!zeros || head.number != number_ || head.last > 1 || head.spare != 0) return false;
+  if ((head.size == 0) > (head.last == 1) || head.sum != block_sum(head, head_.id, rest_.data()))
     return false;
-  if ((head.size == 0) > (head.last == 1) || !get(block_.get(), head.size)) return false;
-  if (head.sum != block_sum(head, head_.id, block_.get())) return false;
   failed_ = false;
   ++number_;
   last_ = head.last == 1;
-  at_ = 0;
-  size_ = head.size;
-  return size_ > 0;
+  block_ = rest_.first(head.size);
+  rest_ = rest_.subspan(head.size);
+  return !block_.empty();
 }
 
 bool CheckpointReader::read(void* to, size_t size) {
   char* at = static_cast<char*>(to);
-  return pieces(size, [&at](const char* data, size_t piece) {
-    std::memcpy(at, data, piece);
+  while (size > 0) {
+    if (block_.empty() && !next_block()) return false;
+    const size_t piece = std::min(size, block_.size());
+    std::memcpy(at, block_.data(), piece);
+    block_ = block_.subspan(piece);
     at += piece;
-  });
+    size -= piece;
+  }
+  return true;
+}
+
+const void* CheckpointReader::own_block(size_t size) {
+  if (!block_.empty() || !next_block() || block_.size() != size) return nullptr;
+  return std::exchange(block_, {}).data();
 }
 
 bool CheckpointReader::at_end() {
-  if (at_ == size_ && !last_) next_block();  // a last one without content may follow
-  return !failed_ && last_ && at_ == size_ && file_left_ == 0;
+  if (block_.empty() && !last_) next_block();  // a last one without content may follow
+  return !failed_ && last_ && block_.empty() && rest_.empty();
 }
 
 }  // namespace reflex

@@ -7,9 +7,12 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "array.h"
 #include "checkpoint_file.h"
 #include "paged.h"
 
@@ -30,6 +33,16 @@ class Out {
   void part(const std::vector<T>& values) {
     part(static_cast<uint64_t>(values.size()));
     raw(values.data(), values.size() * sizeof(T));
+  }
+  template <typename T>
+  void part(const Array<T>& values) {
+    part(static_cast<uint64_t>(values.size()));
+    const size_t bytes = values.size() * sizeof(T);
+    if (bytes >= kOwnBlockBytes) {
+      to_.write_own_block(values.data(), bytes);
+    } else {
+      raw(values.data(), bytes);
+    }
   }
   template <typename T, uint32_t kShift>
   void part(const Paged<T, kShift>& pages) {
@@ -68,18 +81,22 @@ class In {
     values.resize(count);
     good_ = from_.read(values.data(), count * sizeof(T));
   }
-  // Without filling it with zeros first.
+  // A long one stays in the file.
   template <typename T>
-    requires(sizeof(T) == 1)
-  void part(std::vector<T>& values) {
-    values.clear();
-    const uint64_t count = this->count(1);
-    if (!good_ || count == 0) return;
-    values.reserve(count);
-    good_ = from_.pieces(count, [&values](const char* data, size_t size) {
-      const T* at = reinterpret_cast<const T*>(data);
-      values.insert(values.end(), at, at + size);
-    });
+  void part(Array<T>& values) {
+    const uint64_t count = this->count(sizeof(T));
+    if (!good_) return;
+    if (count * sizeof(T) < kOwnBlockBytes) {
+      std::vector<T> own(count);
+      good_ = from_.read(own.data(), count * sizeof(T));
+      values = std::move(own);
+      return;
+    }
+    const void* data = from_.own_block(count * sizeof(T));
+    good_ = data != nullptr;
+    if (!good_) return;
+    values.borrow(static_cast<const T*>(data), count);
+    borrowed_ = true;
   }
   template <typename T, uint32_t kShift>
   void part(Paged<T, kShift>& pages) {
@@ -104,6 +121,9 @@ class In {
     return good_ ? value : 0;
   }
 
+  // Who keeps what was borrowed since the last call; nobody where nothing was.
+  std::shared_ptr<const void> lender() { return std::exchange(borrowed_, false) ? from_.file() : nullptr; }
+
   // From now on, arrays of pages have at most so many entries.
   void set_most(uint64_t entries) { most_ = entries; }
   uint64_t left() const { return from_.left(); }
@@ -114,6 +134,7 @@ class In {
   Edit& edit_;
   uint64_t most_ = 0;
   bool good_ = true;
+  bool borrowed_ = false;
 };
 
 }  // namespace reflex::checkpoint

@@ -91,13 +91,14 @@ bool Checkpointer::ending() {
 }
 
 void Checkpointer::run() noexcept {
-  setpriority(PRIO_PROCESS, 0, kNice);  // on Linux of this thread alone
   try {
     restore();
   } catch (const std::exception& problem) {
     log_event(LogLevel::kError, "checkpoint_not_loaded", {{"reason", problem.what()}});
   }
   instance_.checkpoints.set_loaded();
+  setpriority(PRIO_PROCESS, 0,
+              kNice);  // on Linux of this thread alone; nobody waits for what it does from now on
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait_for(lock, std::chrono::milliseconds(kLookMs), [this] { return end_; });

@@ -122,14 +122,14 @@ void ColumnBuilder::append(const ColumnBatch& batch) {
 void ColumnBuilder::mark(Chunk* chunk, uint32_t i, bool has) { set_bit(&chunk->valid, i, has, true); }
 
 void ColumnBuilder::put_text(Chunk* chunk, std::string_view text) {
-  chunk->bytes.insert(chunk->bytes.end(), text.begin(), text.end());
+  chunk->bytes.append(text.begin(), text.end());
   if (is_text(storage_)) set_bit(&chunk->escape, chunk->rows, needs_escape(text), false);
 }
 
 void ColumnBuilder::end_text(Chunk* chunk) {
   const uint64_t end = chunk->bytes.size();
   if (chunk->wide_offsets.empty() && end > std::numeric_limits<uint32_t>::max()) {
-    chunk->wide_offsets.assign(chunk->offsets.begin(), chunk->offsets.end());
+    chunk->wide_offsets = std::vector<uint64_t>(chunk->offsets.begin(), chunk->offsets.end());
     chunk->offsets.clear();
   }
   if (chunk->wide_offsets.empty()) {
@@ -145,11 +145,11 @@ void ColumnBuilder::append_range(const ColumnBatch& batch, uint32_t from, uint32
   if (width_ != 0) {
     const size_t at = chunk.fixed.size();
     const size_t count = static_cast<size_t>(to - from) * width_;
-    chunk.fixed.insert(chunk.fixed.end(), batch.fixed + static_cast<size_t>(from) * width_,
-                       batch.fixed + static_cast<size_t>(from) * width_ + count);
+    const uint8_t* values = batch.fixed + static_cast<size_t>(from) * width_;
+    chunk.fixed.append(values, values + count);
     for (uint32_t i = from; i < to && batch.valid != nullptr; ++i) {
       if (!batch.has(i))
-        std::memset(chunk.fixed.data() + at + static_cast<size_t>(i - from) * width_, 0, width_);
+        std::memset(chunk.fixed.edit() + at + static_cast<size_t>(i - from) * width_, 0, width_);
       mark(&chunk, chunk.rows + (i - from), batch.has(i));
     }
     chunk.rows += to - from;
@@ -171,10 +171,10 @@ void ColumnBuilder::append_row(const Column& from, uint32_t row) {
   mark(&chunk, chunk.rows, source.has(i));
   if (width_ != 0) {
     const uint8_t* value = source.fixed.data() + static_cast<size_t>(i) * width_;
-    chunk.fixed.insert(chunk.fixed.end(), value, value + width_);
+    chunk.fixed.append(value, value + width_);
   } else {
     const std::string_view text = source.text(i);
-    chunk.bytes.insert(chunk.bytes.end(), text.begin(), text.end());
+    chunk.bytes.append(text.begin(), text.end());
     set_bit(&chunk.escape, chunk.rows, source.escaped(i), false);
     end_text(&chunk);
   }

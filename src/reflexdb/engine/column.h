@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "array.h"
 #include "schema.h"
 
 namespace reflex {
@@ -71,18 +72,19 @@ struct Chunk {
 
   uint32_t rows = 0;
   std::unique_ptr<Pages> pages;  // null: the values are here; else in a row's page or, without one, in `base`
-  std::vector<uint8_t> fixed;    // rows * width; zero where null
-  std::vector<uint32_t> offsets;       // rows + 1 into `bytes`; with codes, entries + 1
-  std::vector<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
-  std::vector<char> bytes;
-  std::vector<uint8_t> codes;           // a dictionary's: each row's entry, where there are at most 256
-  std::vector<uint16_t> wide_codes;     // instead of `codes`, where there are more
+  Array<uint8_t> fixed;          // rows * width; zero where null
+  Array<uint32_t> offsets;       // rows + 1 into `bytes`; with codes, entries + 1
+  Array<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
+  Array<char> bytes;
+  Array<uint8_t> codes;                 // a dictionary's: each row's entry, where there are at most 256
+  Array<uint16_t> wide_codes;           // instead of `codes`, where there are more
   Bits valid;                           // empty: every row has a value
   Bits escape;                          // empty: no value needs escaping
   std::vector<std::string_view> views;  // instead of `offsets` and `bytes` in a page: into `owners`
   std::vector<std::shared_ptr<const void>> owners;
   uint64_t held = 0;  // bytes that `owners` keep, besides those of the chunk that the page is part of
   std::shared_ptr<const Chunk> base;
+  std::shared_ptr<const void> lender;  // of arrays that are borrowed
   // While it is being written:
   uint64_t edit = 0;     // that made it
   char* room = nullptr;  // in the last owner

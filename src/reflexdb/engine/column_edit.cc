@@ -51,7 +51,7 @@ std::shared_ptr<Chunk> page_of(const Chunk* base, uint32_t number, uint32_t widt
   if (width != 0) {
     page->fixed.resize(static_cast<size_t>(kPageRows) * width);
     if (have != 0)
-      std::memcpy(page->fixed.data(), base->fixed.data() + static_cast<size_t>(first) * width,
+      std::memcpy(page->fixed.edit(), base->fixed.data() + static_cast<size_t>(first) * width,
                   static_cast<size_t>(have) * width);
   } else {
     page->views.resize(kPageRows);
@@ -214,9 +214,9 @@ void write(Column* column, uint32_t row, bool has, std::string_view value, bool 
     page.views[i] = has ? keep(&page, value, edit) : std::string_view("", 0);
     write_bit(&page.escape, i, has && escaped, false);
   } else if (has) {
-    std::memcpy(page.fixed.data() + static_cast<size_t>(i) * width, value.data(), width);
+    std::memcpy(page.fixed.edit() + static_cast<size_t>(i) * width, value.data(), width);
   } else {
-    std::memset(page.fixed.data() + static_cast<size_t>(i) * width, 0, width);
+    std::memset(page.fixed.edit() + static_cast<size_t>(i) * width, 0, width);
   }
 }
 

@@ -74,7 +74,7 @@ void share_values(Chunk* chunk) {
   if (width == 2) {
     chunk->wide_codes = std::move(wide);
   } else {
-    chunk->codes.assign(wide.begin(), wide.end());
+    chunk->codes = std::vector<uint8_t>(wide.begin(), wide.end());
   }
 }
 

@@ -1,4 +1,7 @@
-"""Which kinds of source there are. `open_source` and `follower` are the only ways in; they connect to nothing yet."""
+"""Which kinds of source there are. `open_source` and `follower` are the only ways in; they connect to nothing yet.
+
+A kind is imported where it is asked for: a sync process, which a deployment waits for, needs one driver of three.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,6 @@ from reflexdb.model.errors import InvalidRequest
 from reflexdb.model.schema import Backend
 from reflexdb.sources.base import Source, SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
-from reflexdb.sources.mysql.binlog.follower import MySQLFollower
-from reflexdb.sources.mysql.source import MySQLSource
-from reflexdb.sources.postgres.follow import PostgresFollower
-from reflexdb.sources.postgres.source import PostgresSource
-from reflexdb.sources.sqlite.source import SQLiteSource
 
 _DEFAULT_PORTS = {Backend.MYSQL: 3306, Backend.POSTGRES: 5432, Backend.MSSQL: 1433, Backend.SQLITE: None}
 
@@ -25,10 +23,16 @@ def open_source(address: SourceAddress) -> Source:
     with first use.
     """
     if address.backend is Backend.SQLITE:
+        from reflexdb.sources.sqlite.source import SQLiteSource
+
         return SQLiteSource(address)
     if address.backend is Backend.MYSQL:
+        from reflexdb.sources.mysql.source import MySQLSource
+
         return MySQLSource(address)
     if address.backend is Backend.POSTGRES:
+        from reflexdb.sources.postgres.source import PostgresSource
+
         return PostgresSource(address)
     raise InvalidRequest(
         f"Sources of kind {address.backend.value!r} cannot be read yet; use mysql, postgres or sqlite."
@@ -38,7 +42,11 @@ def open_source(address: SourceAddress) -> Source:
 def follower(address: SourceAddress, schema: str, options: FollowOptions) -> Follower | None:
     """What follows the changes of a schema at this address; None for a kind that has no stream of them."""
     if address.backend is Backend.MYSQL:
+        from reflexdb.sources.mysql.binlog.follower import MySQLFollower
+
         return MySQLFollower(address, options.server_id)
     if address.backend is Backend.POSTGRES:
+        from reflexdb.sources.postgres.follow import PostgresFollower
+
         return PostgresFollower(address, schema, options)
     return None

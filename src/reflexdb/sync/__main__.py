@@ -102,7 +102,7 @@ def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     definitions.start()
     threading.Thread(target=_run_or_die, args=(loop,), name="sync", daemon=True).start()
     try:
-        commands.serve(listening, orders)
+        commands.serve(listening, orders, mode.known)
     finally:
         (directory / commands.SOCKET_NAME).unlink(missing_ok=True)
 

@@ -53,6 +53,11 @@ class Mode(Protocol):
         Raises Interrupted where there is something that `refresh` should bring in now."""
         ...
 
+    def known(self) -> dict[str, Any] | None:
+        """What the sync process of an instance that begins with this one's checkpoint may use; None where there is
+        nothing. From any thread."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """What SYNC_STATUS says besides state and last error."""
         ...

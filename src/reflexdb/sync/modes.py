@@ -21,7 +21,7 @@ from reflexdb.sync.watch import Watch
 def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Callable[[], None]) -> Mode:
     """Connects to nothing yet. `redefined` hears at once of a definition that changed, where the source tells."""
     if settings.mode == Poll.name or _follower(settings, directory) is None:
-        return Poll(settings.plan, lambda: open_source(settings.address), directory, _watch(settings))
+        return Poll(settings.plan, lambda: open_source(settings.address), directory, _watch(settings), settings.former)
 
     def open_follower() -> Follower:
         found = _follower(settings, directory)

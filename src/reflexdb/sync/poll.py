@@ -2,6 +2,9 @@
 
 A table whose change token is the same is not read; one whose frames have the same digest is read but not sent. Where
 nothing changed at all the server is only told that its snapshot is still true. Knows no intervals: the loop does.
+
+A server that begins with the checkpoint of another instance has that one's rows. Where that one still serves the very
+same snapshot, what its sync process knows of the tables is true here too, and they need not be read.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import ReflexError, SourceError
+from reflexdb.model.errors import InstanceUnreachable, ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
-from reflexdb.sources.base import SnapshotReader, Source
+from reflexdb.sources.base import SnapshotReader, Source, Watchable
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.commands import command
 from reflexdb.sync.drift import SchemaChanged, drift
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
@@ -33,14 +37,31 @@ class _Mark:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was true when the last reading ended; another thread may look at it."""
+
+    version: int
+    marks: list[_Mark]
+    source: Source | None
+
+
 class Poll:
     """See Mode."""
 
     name = "poll"
 
     def __init__(
-        self, plan: Plan, open_source: Callable[[], Source], directory: Path, watch: Watch | None = None
+        self,
+        plan: Plan,
+        open_source: Callable[[], Source],
+        directory: Path,
+        watch: Watch | None = None,
+        former: Path | None = None,
     ) -> None:
+        self._former = former
+        """Of the instance whose checkpoint the server may have begun with."""
+        self._known: _Known | None = None
         self._watch = watch
         """Where the source can say cheaply that nothing was committed."""
         self._plan = plan
@@ -58,10 +79,50 @@ class Poll:
         self._version = int(server["version"])
         if not same:
             self.forget()
+        if server.get("restored") and not self._marks:
+            self._inherit()
         return bool(server.get("restored"))
 
     def forget(self) -> None:
-        self._marks = []
+        self._marks, self._known = [], None
+
+    def known(self) -> dict[str, Any] | None:
+        known = self._known
+        if known is None:
+            return None
+        state = known.source.state() if isinstance(known.source, Watchable) else None
+        tables = [
+            {"digest": mark.digest.hex(), "unchanged": mark.token is not None and mark.token == state}
+            for mark in known.marks
+        ]
+        return {"version": known.version, "tables": tables}
+
+    def _inherit(self) -> None:
+        """What the former instance knows of the snapshot that both have. Our word for the source's state is from before
+        it was asked, and what it says is from after: what it calls unchanged has not changed since."""
+        if self._former is None or (state := self._state()) is None:
+            return
+        try:
+            known = command(self._former, "known").get("known")
+            if known is None or known["version"] != self._version or len(known["tables"]) != len(self._plan.tables):
+                return
+            self._marks = [
+                _Mark(state if told["unchanged"] else None, bytes.fromhex(told["digest"])) for told in known["tables"]
+            ]
+        except InstanceUnreachable:
+            return
+        self._log.info("rows_known", tables=sum(mark.token is not None for mark in self._marks))
+
+    def _state(self) -> str | None:
+        try:
+            if self._source is None:
+                self._source = self._open_source()
+        except SourceError:
+            return None
+        return self._source.state() if isinstance(self._source, Watchable) else None
+
+    def _keep(self, marks: list[_Mark]) -> None:
+        self._marks, self._known = marks, _Known(self._version, marks, self._source)
 
     @property
     def follows(self) -> bool:
@@ -88,7 +149,7 @@ class Poll:
             with sending:
                 marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
                 version = self._commit(sending)
-        self._marks = marks
+            self._keep(marks)
         return version
 
     def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
@@ -105,7 +166,7 @@ class Poll:
                 version = self._commit(sending) if sending.begun else None
                 if version is None:
                     sending.confirm()
-        self._marks = marks
+            self._keep(marks)
         return version
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ class SyncProcessSettings:
     log_level: str = "info"
     follow: FollowOptions | None = None
     """How a mode that follows presents itself at the source; without, there is only polling."""
+    former: Path | None = None
+    """Directory of the instance whose checkpoint this one begins with."""
 
     def save(self, directory: Path) -> None:
         document: dict[str, Any] = {
@@ -55,6 +57,8 @@ class SyncProcessSettings:
         if self.follow is not None:
             document |= {"followName": self.follow.name, "serverId": self.follow.server_id}
             document |= {"followPublication": self.follow.publication}
+        if self.former is not None:
+            document["former"] = str(self.former)
         replace_file(directory / SETTINGS_NAME, json.dumps(document).encode())
 
     @classmethod
@@ -73,6 +77,7 @@ class SyncProcessSettings:
                 safety_net_s=document["safetyNetS"],
                 log_level=document["logLevel"],
                 follow=_follow(document),
+                former=Path(document["former"]) if "former" in document else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidRequest(f"{directory / SETTINGS_NAME} cannot be read as sync's settings: {exc!r}") from exc

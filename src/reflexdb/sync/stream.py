@@ -38,6 +38,8 @@ from reflexdb.sync.spool import Spool
 from reflexdb.sync.transaction import WAKE_S, Incoming, Part
 from reflexdb.sync.verify import Verifier
 
+FIRST_WAKE_S = 0.02
+"""Of a stream that was just opened: somebody may be waiting for a new instance to say that it is up to date."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
 JOIN_S = 15.0
@@ -108,6 +110,9 @@ class Stream:
     def forget(self) -> None:
         self._drop_stream()
         self._position = None
+
+    def known(self) -> dict[str, Any] | None:
+        return None  # the position is in the checkpoint
 
     def status(self) -> dict[str, Any]:
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
@@ -199,7 +204,7 @@ class Stream:
         assert self._position is not None, "without one there is no stream"
         self._version = self._verifier.compare(group, self._position, self._clock.told(), self._source().reached)
         asked = time.monotonic()
-        part: Part | None = self._incoming.next(WAKE_S)
+        part: Part | None = self._incoming.next(WAKE_S if self._confirmed else FIRST_WAKE_S)
         self._stale |= self._fitting.returned()
         if part is None and self._stale and not self._incoming.is_within and self._position is not None:
             self._read_again(group, Commit(self._position, datetime.now(UTC)))

@@ -65,6 +65,8 @@ class Deployment:
     ) -> None:
         self._how = how
         self._stands_by = False
+        self._former: Path | None = None
+        """Directory of the instance whose checkpoint the new one begins with."""
         self._before: Requests | None = None
         """Of the old instance, before the new one takes over."""
         self._database = database
@@ -125,6 +127,7 @@ class Deployment:
         current = self._database.current
         former = self._where.kept.of(self._spec.database_id) if current is None else current.directory
         if checkpoints.offer(former, self._directory, self._spec.plan, self._spec.source):
+            self._former = None if current is None else former
             self._log("Beginning with the last checkpoint")
         return binary
 
@@ -142,10 +145,13 @@ class Deployment:
             spec.safety_net_s,
             spec.log_level,
             spec.follow,
+            self._former,
         ).save(self._directory)
         candidate = Running(self._directory, record)
         with database.lock:
             database.candidate, database.keys = candidate, spec.api_keys
+        self._log("Starting sync")  # first: it takes longer to begin, and then waits for the server
+        candidate.start_sync(spec.source)
         self._log(f"Starting the server for port {port}")
         try:
             candidate.start_server(listening.fileno())
@@ -153,8 +159,6 @@ class Deployment:
             words = last_words(self._directory / SERVER_LOG)
             raise DeployFailed("launch", f"{exc.message}; its last words: {words}") from exc
         candidate.send_keys(spec.api_keys)
-        self._log("Starting sync")
-        candidate.start_sync(spec.source)
         return candidate
 
     def _load(self, candidate: Running) -> None:

@@ -35,11 +35,9 @@ from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.pace import Pace
 from reflexdb.sync.sending import Sending, frames
 from reflexdb.sync.spool import Spool
-from reflexdb.sync.transaction import WAKE_S, Incoming, Part
+from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
 from reflexdb.sync.verify import Verifier
 
-FIRST_WAKE_S = 0.02
-"""Of a stream that was just opened: somebody may be waiting for a new instance to say that it is up to date."""
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
 JOIN_S = 15.0
@@ -100,12 +98,10 @@ class Stream:
         self._verifier.give_up()
         told = server.get("sync") or {}
         fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        self._fitting.recall(lambda wanted: self._is_beyond(str(server["position"]), wanted))
-        self._position, self._unchecked = str(server["position"]) if fits else None, fits
+        source, position = self._source(), str(server["position"])
+        self._fitting.recall(lambda wanted: source.reached(position, wanted) and not source.reached(wanted, position))
+        self._position, self._unchecked = position if fits else None, fits
         return True
-
-    def _is_beyond(self, position: str, other: str) -> bool:
-        return self._source().reached(position, other) and not self._source().reached(other, position)
 
     def forget(self) -> None:
         self._drop_stream()
@@ -116,9 +112,8 @@ class Stream:
 
     def status(self) -> dict[str, Any]:
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
-        warning = None if self._stream is None else self._stream.warning
-        counts = {**self._counts, **self._verifier.counts}
-        return {**known, **counts, "schemaChanged": self._fitting.told(), "warning": warning}
+        told = {"schemaChanged": self._fitting.told(), "warning": self._stream.warning if self._stream else None}
+        return known | self._counts | self._verifier.counts | told
 
     def problem(self) -> ReflexError | None:
         """What goes on while all else is well."""

@@ -16,6 +16,8 @@ ROWS_KEPT_MAX = 10_000
 """Changes of one transaction that are kept until its end; of a larger one parts are sent before."""
 WAKE_S = 0.2
 """Longest wait for the source before anything else is looked at."""
+FIRST_WAKE_S = 0.02
+"""Of a stream that was just opened: somebody may be waiting for a new instance to say that it is up to date."""
 
 
 @dataclass(slots=True)

@@ -28,8 +28,10 @@ from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
 from reflexdb.sources.mysql.binlog import client
 from reflexdb.sources.mysql.binlog.follower import MySQLFollower
+from reflexdb.sources.mysql.connect import connect
 from reflexdb.sources.registry import follower
 from tests.servers import mariadb
+from tests.servers.issuer import certificate
 from tests.servers.plugin import TestDatabase
 from tests.servers.shared import Server
 from tests.servers.spawn import spawn, unprivileged
@@ -79,7 +81,9 @@ def own_server() -> Iterator[OwnServer]:
         pytest.skip(mariadb.MISSING)
     home = Path(tempfile.mkdtemp(prefix="reflexdb-own-mariadb-"))
     try:
-        process, server = mariadb.start(home)
+        pem = certificate(home)
+        pem.chmod(0o644)
+        process, server = mariadb.start(home, f"--ssl-cert={pem}", f"--ssl-key={pem}")
         own = OwnServer(home, process, server)
         yield own
         own.stop()
@@ -92,6 +96,15 @@ def followed_by(address: SourceAddress) -> Follower:
     found = follower(address, "any", FollowOptions("any", 123456))
     assert found is not None
     return found
+
+
+def test_connections_are_encrypted_where_the_server_can(own_server: OwnServer) -> None:
+    for _ in range(2):
+        with contextlib.closing(connect(own_server.address)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            (_, cipher) = cursor.fetchone() or ("", "")
+
+        assert cipher
 
 
 def plan_of(database: TestDatabase) -> Plan:

@@ -97,8 +97,8 @@ void Checkpointer::run() noexcept {
     log_event(LogLevel::kError, "checkpoint_not_loaded", {{"reason", problem.what()}});
   }
   instance_.checkpoints.set_loaded();
-  setpriority(PRIO_PROCESS, 0,
-              kNice);  // on Linux of this thread alone; nobody waits for what it does from now on
+  // Nobody waits for what this thread does from now on. On Linux it is of the calling thread alone.
+  setpriority(PRIO_PROCESS, 0, kNice);
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait_for(lock, std::chrono::milliseconds(kLookMs), [this] { return end_; });

@@ -33,6 +33,9 @@ from reflexdb.sync.schedule import Schedule
 from reflexdb.sync.settings import SyncProcessSettings, read_secret
 
 LOCK_NAME = "sync.lock"
+SWITCH_S = 0.0005
+"""How long another thread, which looks at the source's definitions, may keep the interpreter while a change waits for
+it; 5 ms by default, and a change waits several times."""
 LOCK_WAIT_S = 5.0
 """A predecessor that was told to end has this long to do so."""
 
@@ -72,6 +75,7 @@ def _run() -> NoReturn:
     )
     directory: Path = parser.parse_args().dir.absolute()
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     _log_as_json("info")

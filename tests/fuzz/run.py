@@ -34,7 +34,7 @@ def main() -> int:
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     chosen = sys.argv[2:] or list(TARGETS)
     PLACE.mkdir(parents=True, exist_ok=True)
-    (PLACE / "plan.cc").write_text(emit(PLAN))
+    (PLACE / "generated.cc").write_text(emit(PLAN))
     return max(fuzz(compiler, target, seconds) for target in chosen)
 
 
@@ -51,7 +51,7 @@ def fuzz(compiler: str, target: str, seconds: int) -> int:
 def build(compiler: str, target: str) -> Path:
     units = sources(target)
     if target in NEEDS_ROWS:
-        units.append(PLACE / "plan.cc")
+        units.append(PLACE / "generated.cc")
     objects = [PLACE / f"{unit.stem}.o" for unit in units]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda pair: compile_unit(compiler, *pair), zip(units, objects, strict=True)))

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
-#include <ranges>
 #include <utility>
 
 #include "cursor.h"
@@ -201,8 +200,13 @@ class Executor {
       return scan(selection).by_order(first, [&](uint32_t row) { return taker->take(row); });
     }
     if (selection.in_row_order()) {
-      const auto all = std::views::iota(uint32_t{0}, table.rows);
-      const uint32_t first = *std::ranges::partition_point(all, [&](uint32_t row) { return !behind(row); });
+      uint32_t first = 0;  // found by halves
+      for (uint32_t left = table.rows; left > 0;) {
+        const uint32_t half = left / 2;
+        const bool is_before = !behind(first + half);
+        first += is_before ? half + 1 : 0;
+        left = is_before ? left - half - 1 : half;
+      }
       return scan(selection).by_number(first, [&](uint32_t row) { return row < first || taker->take(row); });
     }
     scan_in_order(selection, taker, behind);

@@ -13,12 +13,11 @@ import argparse
 import http.client
 import json
 import multiprocessing
-import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,16 +25,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers import mariadb, postgres
-
-from bench import processes, writing
+from bench import processes, sources, writing
 from reflexdb.cli.demo.plane import Plane, processes_in, running
 from reflexdb.cli.demo.steps import act, endpoint_of
 from reflexdb.cli.progress import progress
 
 OUT = Path(__file__).parent / "out"
-STARTERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {"mysql": mariadb.start, "postgres": postgres.start}
-NAMES = {"mysql": "MariaDB", "postgres": "PostgreSQL"}
 ASK_EVERY_S = 0.001
 LIMIT_S = 300.0
 BACKLOG = ((200, 1_000), (4_000, 10))
@@ -117,11 +112,7 @@ class Bench:
             connection = client.create_connection(
                 name=name,
                 backend=backend,
-                mysqlHost=login.host,
-                mysqlPort=login.port,
-                mysqlUser=login.user,
-                mysqlPassword=login.password,
-                availableSchemas=["bench"],
+                **sources.reached(login),
             )["connection"]
             database = client.register_database(
                 connectionId=connection["id"], name=name, mysqlDb="bench", instanceSize="medium"
@@ -156,13 +147,13 @@ class Bench:
         late = sorted(latencies(written, busy.seen))
         rate = len(written) * writing.STEADY_ROWS / self.options.seconds
         share = [100 * each / self.options.seconds for each in (busy_cpu.server, busy_cpu.sync, busy_cpu.source)]
-        first = f"| {NAMES[self.backend]} | {rate:,.0f} | {ms(late, 0.5)} | {ms(late, 0.99)} | " + " | ".join(
+        first = f"| {sources.NAMES[self.backend]} | {rate:,.0f} | {ms(late, 0.5)} | {ms(late, 0.99)} | " + " | ".join(
             f"{each:.0f} %" for each in share
         )
         quiet, loud = sorted(idle.took), sorted(busy.took)
         ratio = at(loud, 0.99) / at(quiet, 0.99)
         queries = [ms(quiet, 0.5), ms(loud, 0.5), ms(quiet, 0.99), ms(loud, 0.99)]
-        return first + " |", f"| {NAMES[self.backend]} | " + " | ".join(queries) + f" | {ratio:.1f} |"
+        return first + " |", f"| {sources.NAMES[self.backend]} | " + " | ".join(queries) + f" | {ratio:.1f} |"
 
     def backlog(self, transactions: int, rows: int) -> str:
         """A row: how fast what has piled up is taken in."""
@@ -176,7 +167,7 @@ class Bench:
         changes = transactions * (rows + 1)
         each = [1e6 * part / changes for part in (cpu.server, cpu.sync)]
         return (
-            f"| {NAMES[self.backend]} | {transactions:,} of {rows + 1:,} | {changes / seconds:,.0f} "
+            f"| {sources.NAMES[self.backend]} | {transactions:,} of {rows + 1:,} | {changes / seconds:,.0f} "
             f"| {changes / (cpu.server + cpu.sync):,.0f} | {each[0]:.1f} µs | {each[1]:.1f} µs |"
         )
 
@@ -231,32 +222,25 @@ def page(steady: list[str], queries: list[str], backlog: list[str], options: arg
 
 @contextmanager
 def bench(backend: str, plane: Plane, options: argparse.Namespace) -> Iterator[Bench]:
-    home = Path(tempfile.mkdtemp(prefix="reflexdb-bench-"))
-    process, server = STARTERS[backend](home)
-    try:
-        login = writing.Login(backend, server.host, server.port, server.user, server.password)
+    with sources.started(backend) as (source_pid, login):
         writing.write(login, "prepare", ())
-        found = Bench(backend, login, plane, process.pid, options)
+        found = Bench(backend, login, plane, source_pid, options)
         yield found
         with plane.client() as client, progress() as show:
             act(plane, client, found.database, "terminate", show)
-    finally:
-        process.terminate()
-        process.wait(30)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Following MariaDB and PostgreSQL.")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of one measurement, at most 60")
     parser.add_argument("--rate", type=int, default=2_000, help="row changes a second")
-    parser.add_argument("--source", choices=sorted(STARTERS), help="only this one")
+    parser.add_argument("--source", choices=sorted(sources.STARTERS), help="only this one")
     options = parser.parse_args()
     if not 0 < options.seconds <= 60 or not 10 <= options.rate <= 100_000:
         parser.error("--seconds must be at most 60, --rate from 10 to 100,000")
     steady, queries, backlog = list[str](), list[str](), list[str]()
     with tempfile.TemporaryDirectory(prefix="reflexdb-bench-") as folder, running(Path(folder) / "data") as plane:
-        for backend in [options.source] if options.source else sorted(STARTERS):
+        for backend in [options.source] if options.source else sorted(sources.STARTERS):
             with bench(backend, plane, options) as one:
                 assert one.mode != "poll", "the source can't be followed"
                 first, second = one.steady()

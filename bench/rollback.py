@@ -12,21 +12,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.servers import mariadb, postgres
-
-from bench import processes, writing
+from bench import processes, sources, writing
 from reflexdb.cli.demo.plane import Plane, running
 from reflexdb.cli.demo.steps import act
 from reflexdb.cli.progress import progress
@@ -34,8 +31,6 @@ from reflexdb.client import ReflexClient
 
 OUT = Path(__file__).parent / "out"
 ROW_BYTES = 1_000
-STARTERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {"mysql": mariadb.start, "postgres": postgres.start}
-NAMES = {"mysql": "MariaDB", "postgres": "PostgreSQL", "sqlite": "SQLite"}
 CHECKPOINT_LIMIT_S = 900.0
 STEPS = ("unpack", "launch", "load", "probe", "handover")
 SIZES = ((400, "small"), (800, "medium"), (1_600, "large"))
@@ -46,24 +41,15 @@ SIZES = ((400, "small"), (800, "medium"), (1_600, "large"))
 def source(backend: str, megabytes: int) -> Iterator[dict[str, Any]]:
     """A source with so much data; what a connection to it is made with."""
     rows = megabytes * 1_000_000 // ROW_BYTES
-    home = Path(tempfile.mkdtemp(prefix="reflexdb-bench-"))
-    try:
-        if backend == "sqlite":
-            _fill_sqlite(home / "source.db", rows)
-            yield {"mysqlHost": str(home / "source.db"), "availableSchemas": ["main"]}
-            return
-        process, server = STARTERS[backend](home)
-        try:
-            _fill(writing.Login(backend, server.host, server.port, server.user, server.password), rows)
-            yield {
-                "mysqlHost": server.host, "mysqlPort": server.port, "mysqlUser": server.user,
-                "mysqlPassword": server.password, "availableSchemas": ["bench"],
-            }  # fmt: skip
-        finally:
-            process.terminate()
-            process.wait(60)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    if backend == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="reflexdb-bench-") as home:
+            file = Path(home) / "source.db"
+            _fill_sqlite(file, rows)
+            yield {"mysqlHost": str(file), "availableSchemas": ["main"]}
+        return
+    with sources.started(backend) as (_, login):
+        _fill(login, rows)
+        yield sources.reached(login)
 
 
 def _fill(login: writing.Login, rows: int) -> None:
@@ -173,7 +159,7 @@ def one(backend: str, plane: Plane, size: str, options: argparse.Namespace) -> l
             connectionId=connection["id"], name=f"bench-{backend}", mysqlDb=schema, instanceSize=size
         )
         act(plane, client, made["id"], "provision", show)
-        name = f"{NAMES[backend]}, {client.freshness(made['id'])['mode']}"
+        name = f"{sources.NAMES[backend]}, {client.freshness(made['id'])['mode']}"
         build = client.list_builds(made["id"])["builds"][0]["id"]
         rows = measure(name, plane, client, made["id"], build, options)
         act(plane, client, made["id"], "terminate", show)
@@ -184,14 +170,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="How long a redeploy takes.")
     parser.add_argument("--mb", type=int, default=1_000, help="megabytes of rows in the source")
     parser.add_argument("--times", type=int, default=5, help="how often each")
-    parser.add_argument("--source", choices=sorted(NAMES), help="only this one")
+    parser.add_argument("--source", choices=sorted(sources.NAMES), help="only this one")
     options = parser.parse_args()
     size = next((name for most, name in SIZES if options.mb <= most), None)
     if options.mb < 1 or size is None or options.times < 1:
         parser.error(f"--mb must be from 1 to {SIZES[-1][0]}, --times at least 1")
     rows = list[str]()
     with tempfile.TemporaryDirectory(prefix="reflexdb-bench-") as folder, running(Path(folder) / "data") as plane:
-        for backend in [options.source] if options.source else sorted(NAMES):
+        for backend in [options.source] if options.source else sorted(sources.NAMES):
             rows += one(backend, plane, size, options)
     text = page(rows, options)
     OUT.mkdir(exist_ok=True)

@@ -6,7 +6,6 @@ What a fuzzer finds is added beside them under its own name and stays; this rewr
 from __future__ import annotations
 
 import random
-import struct
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from tests.engine import harness
 from tests.engine.changing import Model
 from tests.engine.harness import bodies
 from tests.engine.plans import PLAN
-from tests.engine.test_checkpoint import HEAD_BYTES, content_at
+from tests.engine.test_checkpoint import HEAD_BYTES, block_heads, block_size, content_at
 from tests.engine.test_hostile import QUERIES
 from tests.engine.test_http_parser import ACCEPTED, CHUNKED, REFUSED, REFUSED_CHUNKS
 from tests.engine.test_language import WORLD
@@ -85,12 +84,7 @@ def checkpoints() -> Iterator[tuple[str, bytes]]:
 
 
 def content(data: bytes) -> bytes:
-    joined, at = b"", HEAD_BYTES
-    while at < len(data):
-        begin = content_at(at)
-        at = begin + struct.unpack_from("<Q", data, at)[0]
-        joined += data[begin:at]
-    return joined
+    return b"".join(data[content_at(at) : content_at(at) + block_size(data, at)] for at in block_heads(data))
 
 
 def snapshot(names: tuple[str, ...] = tuple(WORLD)) -> bytes:

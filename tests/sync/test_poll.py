@@ -274,7 +274,7 @@ def test_what_may_have_changed_since_is_read_and_compared(bench: Bench, tmp_path
     assert bench.server.confirms == 1
 
 
-@pytest.mark.parametrize("change", ["state", "version", "tables", "nothing known"])
+@pytest.mark.parametrize("change", ["state", "version", "tables", "another shape", "nothing known"])
 def test_what_is_not_certain_is_read(bench: Bench, tmp_path: Path, change: str) -> None:
     source = Watched(tokens={"people": "1", "numbers": "1"})
     known = told(source, bench, tmp_path)
@@ -284,6 +284,8 @@ def test_what_is_not_certain_is_read(bench: Bench, tmp_path: Path, change: str) 
         known["version"] = 2
     if change == "tables":
         known["tables"].pop()
+    if change == "another shape":
+        known["tables"] = ["people", "numbers"]
 
     assert read_by_a_new_one(bench, None if change == "nothing known" else known, tmp_path) == ["people", "numbers"]
 

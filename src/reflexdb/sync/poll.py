@@ -109,17 +109,21 @@ class Poll:
             self._marks = [
                 _Mark(state if told["unchanged"] else None, bytes.fromhex(told["digest"])) for told in known["tables"]
             ]
-        except InstanceUnreachable:
+        except (InstanceUnreachable, KeyError, TypeError, ValueError):  # it may be of another version
             return
         self._log.info("rows_known", tables=sum(mark.token is not None for mark in self._marks))
 
     def _state(self) -> str | None:
         try:
-            if self._source is None:
-                self._source = self._open_source()
+            source = self._opened()
         except SourceError:
             return None
-        return self._source.state() if isinstance(self._source, Watchable) else None
+        return source.state() if isinstance(source, Watchable) else None
+
+    def _opened(self) -> Source:
+        if self._source is None:
+            self._source = self._open_source()
+        return self._source
 
     def _keep(self, marks: list[_Mark]) -> None:
         self._marks, self._known = marks, _Known(self._version, marks, self._source)
@@ -221,9 +225,7 @@ class Poll:
     def _view(self) -> Iterator[SnapshotReader]:
         """One consistent view; after any error the next one starts with a new connection to the source."""
         try:
-            if self._source is None:
-                self._source = self._open_source()
-            with self._source.snapshot(self._plan) as reader:
+            with self._opened().snapshot(self._plan) as reader:
                 yield reader
         except SourceError as exc:
             changed = None if exc.temporary else self._drift()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -308,6 +309,22 @@ def test_queries_and_changes_go_on_while_a_checkpoint_is_written(site: Site) -> 
     assert within
     assert site.ask("users { id }") == []
     assert site.status()["version"] == 1
+
+
+def test_a_write_that_waited_for_the_disk_does_not_put_off_the_next_for_long(site: Site) -> None:
+    """Twenty times as long as it took would be 100 s and more."""
+    server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "2")
+    with following(server) as sync:
+        server.load({"posts": [{"id": i, "user_id": 1, "title": f"{i:05}" * 40} for i in range(1_000)]}, sync)
+        until(lambda: (site.directory / "checkpoint.new").exists())
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(5)
+        server.process.send_signal(signal.SIGCONT)
+        site.await_written(1)
+        write(sync, 1, 1000, "0-1-1")
+        site.await_written(2)
+    stalled, after = (entry["duration_ms"] for entry in site.logged("checkpoint_written"))
+    assert stalled > 4_000 > after
 
 
 def test_the_health_of_a_process_without_checkpoints_says_so(server: Server) -> None:

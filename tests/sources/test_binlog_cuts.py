@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 
 from reflexdb.model.errors import SourceUnreachable
-from reflexdb.sources.changes import Commit
 from reflexdb.sources.mysql.binlog.follower import MySQLFollower
 from tests.servers.plugin import TestDatabase
 from tests.sources.applying import Applier, applied_rows, source_rows
@@ -123,12 +122,11 @@ def test_a_wait_for_events_ends_in_time_and_loses_nothing(mariadb_database: Test
     with contextlib.closing(source.stream(plan, applier.position)) as stream:
         script(mariadb_database, "INSERT INTO t VALUES (1, repeat('é', 9000000)), (2, 'b')")
         give_up = time.monotonic() + LIMIT_S
-        while not applier.commits:
+        while not applier.tables[0]:  # other databases of the server have commits too
             assert time.monotonic() < give_up
             event = stream.next(0)
             if event is not None:
                 applier.take(event)
 
-    assert isinstance(applier.commits[0], Commit)
     assert applier.tables[0][(1,)] == (1, "é" * 9_000_000)
     assert (2,) in applier.tables[0]

@@ -219,10 +219,14 @@ void Checkpointer::step(bool at_end) {
   if (of.position != position_ && (at_end || now >= moved_ms_ + kMoveMs)) write_position(of);
 }
 
+int64_t Checkpointer::paced_ms(uint64_t bytes) const {
+  return static_cast<int64_t>(bytes / 1000 / instance_.options.checkpoint_mb_s);
+}
+
 // True while there is more to write: false gives it up.
 bool Checkpointer::pace(int64_t began_ms, uint64_t bytes, bool at_end) {
   if (!instance_.checkpoints.copy().kept) return false;
-  const int64_t due = began_ms + static_cast<int64_t>(bytes / 1000 / instance_.options.checkpoint_mb_s);
+  const int64_t due = began_ms + paced_ms(bytes);
   std::unique_lock lock(mutex_);
   if (end_ && !last_) return false;
   const int64_t early = due - monotonic_ms();
@@ -282,7 +286,8 @@ void Checkpointer::write(const SnapshotPtr& snapshot, bool at_end) {
   version_ = of.version;
   position_ = of.position;
   ended_ms_ = moved_ms_ = monotonic_ms();
-  took_ms_ = ended_ms_ - began;
+  const int64_t took = ended_ms_ - began;
+  took_ms_ = std::min(took, kSlowTimes * paced_ms(bytes) + kStallMs);
   swaps_ = instance_.publication.swaps();
   unlink(kAsideName);
   instance_.checkpoints.change([&](auto& notes) {
@@ -292,10 +297,10 @@ void Checkpointer::write(const SnapshotPtr& snapshot, bool at_end) {
     notes.durable_at_ms = ended_ms_;
     notes.written_at_ms = wall_ms();
     notes.bytes = bytes;
-    notes.took_ms = took_ms_;
+    notes.took_ms = took;
   });
   log_event(LogLevel::kInfo, "checkpoint_written",
-            {{"version", version_}, {"bytes", bytes}, {"duration_ms", took_ms_}});
+            {{"version", version_}, {"bytes", bytes}, {"duration_ms", took}});
 }
 
 void Checkpointer::write_position(const SnapshotInfo& of) {

@@ -22,6 +22,8 @@ class Checkpointer {
   static constexpr int64_t kMoveMs = 2'000;        // between writes of a position that moved without changes
   static constexpr int64_t kRetryMs = 60'000;      // after one that failed
   static constexpr int64_t kRestTimes = 20;        // writing takes at most a twentieth of the time
+  static constexpr int64_t kSlowTimes = 4;         // a disk may be slower than the pace, and counts in full;
+  static constexpr int64_t kStallMs = 250;         // what it waits beyond that is for the writes of others
   static constexpr uint64_t kManySwaps = 100'000;  // do not wait for the interval
   static constexpr int64_t kMostHeldMs = 900'000;  // the source is not asked to keep its log for longer
 
@@ -43,6 +45,7 @@ class Checkpointer {
   bool write_file(const SnapshotPtr& snapshot, bool at_end, uint64_t* bytes, std::string* error);
   void write_position(const SnapshotInfo& of);
   void read_position(SnapshotPtr* snapshot) const;
+  int64_t paced_ms(uint64_t bytes) const;
   bool pace(int64_t began_ms, uint64_t bytes, bool at_end);
   bool ending();
 
@@ -57,7 +60,7 @@ class Checkpointer {
   CheckpointId id_{};
   std::string position_;  // that is on disk for it
   int64_t ended_ms_ = 0;  // of the last write
-  int64_t took_ms_ = 0;
+  int64_t took_ms_ = 0;   // of its own; see kStallMs
   int64_t moved_ms_ = 0;
   int64_t retry_at_ms_ = 0;
   uint64_t swaps_ = 0;

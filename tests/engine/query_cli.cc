@@ -78,6 +78,8 @@ class Session {
       case 'T':
         if (changes_ != nullptr) return reply(changes_->replace(number<uint32_t>(body)));
         return reply(loader_->table(number<uint32_t>(body)));
+      case 'a':
+        return reply(changes_->part(body));
       case 'K':
         return reply(loader_->keep(number<uint32_t>(body)));
       case 'R':
@@ -170,6 +172,7 @@ class Session {
   void commit_changes() {
     const std::unique_ptr<reflex::Changes> changes = std::move(changes_);
     reply(changes->commit(7, "changed", &snapshot_));
+    differences_ = changes->differences();
   }
 
   std::string facts() const {
@@ -177,7 +180,8 @@ class Session {
     std::string text = "{\"version\":" + std::to_string(info.version) +
                        ",\"bytes\":" + std::to_string(info.bytes) + ",\"position\":\"" + info.position +
                        "\",\"hits\":" + std::to_string(engine_->plan_hits()) +
-                       ",\"allocations\":" + std::to_string(allocated_) + ",\"rows\":[";
+                       ",\"allocations\":" + std::to_string(allocated_) +
+                       ",\"differences\":" + std::to_string(differences_) + ",\"rows\":[";
     for (const uint64_t rows : info.row_counts)
       text += (text.back() == '[' ? "" : ",") + std::to_string(rows);
     return text + "]}";
@@ -246,7 +250,8 @@ class Session {
   std::unique_ptr<reflex::Loader> loader_;
   std::unique_ptr<reflex::Changes> changes_;
   reflex::SnapshotPtr snapshot_;
-  uint64_t allocated_ = 0;  // by the last query
+  uint64_t allocated_ = 0;    // by the last query
+  uint64_t differences_ = 0;  // of the last group of changes
 };
 
 }  // namespace

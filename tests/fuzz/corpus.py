@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.sync import feed
-from reflexdb.sync.change_frames import changes, changes_begin, changes_commit
+from reflexdb.sync.change_frames import changes, changes_begin, changes_commit, table_part
 from tests.engine import harness
 from tests.engine.changing import Model
 from tests.engine.harness import bodies
@@ -63,6 +63,10 @@ def feed_frames() -> Iterator[tuple[str, bytes]]:
         frames += changes(PLAN.tables[rows.table], rows)
     frames.append(changes_commit(MOMENT, "p2"))
     yield "changes", snapshot(()) + b"".join(frame.encode() for frame in frames)
+    part = [changes_begin(1), table_part(0, [(1, 2), (4, 9)])]
+    part += [feed.Frame(feed.Kind.ROWS, (body,)) for body in bodies(PLAN, 0, [{"id": 2, "name": "x"}, {"id": 9}])]
+    part.append(changes_commit(MOMENT, "p2"))
+    yield "part", snapshot() + b"".join(frame.encode() for frame in part)
     yield "hello", feed.hello(feed.Role.SYNC, PLAN.fingerprint()).encode() + feed.confirm(MOMENT, "p").encode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from reflexdb.model.errors import PositionLost, ReflexError
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import ARROW_TYPES
 from reflexdb.sources.changes import Commit, Event, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.spans import Range, span_of
 
 
 class LoggedSource:
@@ -33,6 +34,9 @@ class LoggedSource:
         self.changed = threading.Condition()
         self.snapshots = 0
         self.confirmed = ""
+        self.sums_tell = True
+        self.parts: list[tuple[int, list[Any]]] = []
+        """What was read of a table in parts: the table, and the keys that were there."""
         self.before_view: Any = None
         """Called while a view is being fixed, after its position: what it commits is not in the view."""
 
@@ -72,15 +76,36 @@ class _Reader:
     plan: Plan
     position: str
     taken_at: datetime
+    parts: list[tuple[int, list[Any]]]
+    sums_tell: bool = True
 
     def change_token(self, table: PlannedTable) -> str | None:
         return None
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
-        rows = list(self.rows[self.plan.tables.index(table)].values())
+        yield self._batch(table, list(self.rows[self.plan.tables.index(table)].values()))
+
+    def key_range(self, table: PlannedTable) -> Range | None:
+        keys = [key[0] for key in self.rows[self.plan.tables.index(table)]]
+        return (min(keys), max(keys)) if keys else None
+
+    def sums(self, table: PlannedTable, size: int, keys: Range) -> dict[int, str | None]:
+        spans: dict[int, list[Row]] = {}
+        for key, row in self.rows[self.plan.tables.index(table)].items():
+            if keys[0] <= key[0] <= keys[1]:
+                spans.setdefault(span_of(key[0], size), []).append(row)
+        return {span: repr(sorted(rows)) if self.sums_tell else "" for span, rows in spans.items()}
+
+    def within(self, table: PlannedTable, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
+        index = self.plan.tables.index(table)
+        rows = [row for key, row in self.rows[index].items() if any(a <= key[0] <= b for a, b in ranges)]
+        self.parts.append((index, [row[0] for row in rows]))
+        yield self._batch(table, rows)
+
+    def _batch(self, table: PlannedTable, rows: list[Row]) -> pa.RecordBatch:
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
         arrays = [pa.array(v, ARROW_TYPES[c.storage]) for v, c in zip(columns, table.columns, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, names=[column.name for column in table.columns])
+        return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in table.columns])
 
 
 class _Stream:
@@ -133,7 +158,9 @@ class LogFollower:
         with source.changed:
             source.check()
             source.snapshots += 1
-            reader = _Reader(copy.deepcopy(source.rows), plan, str(len(source.log)), datetime.now(UTC))
+            now = datetime.now(UTC)
+            rows = copy.deepcopy(source.rows)
+            reader = _Reader(rows, plan, str(len(source.log)), now, source.parts, source.sums_tell)
         if source.before_view is not None:
             source.before_view()
         yield reader

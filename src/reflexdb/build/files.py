@@ -81,17 +81,30 @@ def _wait_for(file: IO[bytes], check: Check) -> None:
 
 @contextmanager
 def scratch_directory(parent: Path) -> Iterator[Path]:
-    """A new directory, gone afterwards. Those that a killed process left are removed too: their lock is free."""
+    """A new directory, gone afterwards. What others have left is removed too."""
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         with locked(parent / ".lock"):
-            for left in parent.iterdir():
-                if left.is_dir() and _is_free(left / "lock"):
-                    shutil.rmtree(left, ignore_errors=True)
+            _remove_left(parent)
             directory = Path(tempfile.mkdtemp(dir=parent))
             held.callback(shutil.rmtree, directory, ignore_errors=True)
             held.enter_context(locked(directory / "lock"))
         yield directory
+
+
+def forget_scratch(parent: Path) -> None:
+    """Remove the scratch directories that a killed process left, or one that could not remove them. Fine where there
+    are none."""
+    if not parent.is_dir() or not any(path.is_dir() for path in parent.iterdir()):
+        return
+    with locked(parent / ".lock"):
+        _remove_left(parent)
+
+
+def _remove_left(parent: Path) -> None:
+    for left in parent.iterdir():
+        if left.is_dir() and _is_free(left / "lock"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_free(path: Path) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from reflexdb.build.files import forget_scratch
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
@@ -219,6 +220,8 @@ class Control:
 
     def _sweep(self) -> None:
         def sweep() -> None:
+            for scratch in ("work", "verify"):
+                forget_scratch(self.rooms.data_dir / "cache" / scratch)
             self.retention.sweep()
 
         self._again_and_again(sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "feed_changes.h"
+#include "feed_rows.h"
 #include "link_edit.h"
 #include "store.h"
 #include "table_edit.h"
+#include "table_part.h"
 
 namespace reflex {
 
@@ -31,15 +33,29 @@ bool same_cells(const Column& a, uint32_t row_a, const Column& b, uint32_t row_b
   return std::memcmp(x.chunk.fixed.data() + x.i * width, y.chunk.fixed.data() + y.i * width, width) == 0;
 }
 
-// Rows in which two versions of a table differ. Without a key rows can't be told apart: then it is how many
-// more one has.
-uint64_t count_differences(const Table& before, const Table& now) {
+// Calls `visit` for each row, or each of the part.
+template <typename Visit>
+void each_row_of(const Table& table, const TablePart* part, Visit visit) {
+  if (part == nullptr) return each_row(table, visit);
+  const Column& column = table.columns[table.key.front()];
+  for (uint32_t row = 0; row < table.rows; ++row) {
+    if (table.is_live(row) && part->has(integer_value(column, row))) visit(row);
+  }
+}
+
+// Rows in which two versions of a table, or of a part of it, differ. Without a key rows can't be told apart:
+// then it is how many more one has.
+uint64_t count_differences(const Table& before, const Table& now, const TablePart* part = nullptr) {
   if (before.key.empty())
     return before.live() > now.live() ? before.live() - now.live() : now.live() - before.live();
+  if (&before == &now) return 0;
+  uint64_t had = 0;
+  uint64_t has = now.live();
   uint64_t same = 0;
   uint64_t changed = 0;
   std::vector<KeyPart> parts(before.key.size());
-  each_row(before, [&](uint32_t row) {
+  each_row_of(before, part, [&](uint32_t row) {
+    ++had;
     if (!read_key(before.columns, before.key, row, parts)) return;
     const uint32_t other = now.primary_key.find(now.columns, now.key, parts);
     if (other == kNoRow) return;
@@ -48,7 +64,11 @@ uint64_t count_differences(const Table& before, const Table& now) {
       equal = same_cells(before.columns[c], row, now.columns[c], other);
     ++(equal ? same : changed);
   });
-  return before.live() + now.live() - 2 * same - changed;
+  if (part != nullptr) {
+    has = 0;
+    each_row_of(now, part, [&has](uint32_t) { ++has; });
+  }
+  return had + has - 2 * same - changed;
 }
 
 }  // namespace
@@ -106,7 +126,9 @@ struct Changes::Impl {
   void erase(uint32_t index, uint32_t row);
   bool read_new_key(uint32_t index, const NewRow& from, std::vector<KeyPart>* parts) const;
   Status apply(uint32_t index, const ChangeBatch& batch);
+  Status replace_rows(std::span<const uint8_t> body);
   Status finish_replacement();
+  void finish_part();
   void settle();
   Status check_cap();
   uint64_t made() const;
@@ -127,8 +149,12 @@ struct Changes::Impl {
   std::vector<std::vector<Edit>> link_edits;
   uint64_t replaced_bytes = 0;  // made by replacements
   std::vector<uint32_t> replaced;
+  std::vector<TablePart> replaced_parts;
   uint64_t differences = 0;
   std::unique_ptr<Loader> loader;  // of the table that is being replaced
+  bool in_part = false;            // the last of `replaced_parts` is being replaced
+  std::vector<bool> confirmed;     // rows that have come for it, by number
+  std::vector<ColumnBatch> part_columns;
   ChangeBatch batch;
   std::vector<KeyPart> parts;
   Status failed;
@@ -302,7 +328,56 @@ Status Changes::Impl::apply(uint32_t index, const ChangeBatch& from) {
   return {};
 }
 
+// Rows of the part that is being replaced.
+Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
+  const TablePart& part = replaced_parts.back();
+  const TableDef& def = schema.tables[part.table];
+  uint32_t index = 0;
+  if (!rows_table(body, &index) || index != part.table)
+    return {"protocol_error", "ROWS within changes must be of the table that was named last."};
+  Status status = decode_rows(body, def, 0, &part_columns);
+  if (!status.ok()) return status;
+  uint32_t count = 0;
+  std::memcpy(&count, body.data() + sizeof index, sizeof count);
+  for (NewRow values{part_columns, {}, 0, kNoRow}; values.i < count; ++values.i) {
+    if (!read_new_key(index, values, &parts))
+      return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
+    if (!part.has(parts.front().integer))
+      return {"invalid_rows",
+              "Table `" + std::string(def.name) + "`: a row is not in the part that is replaced."};
+    uint32_t row =
+        next->table(index).primary_key.find(next->table(index).columns, next->table(index).key, parts);
+    if (row != kNoRow) {
+      status = update(index, row, values);
+    } else {
+      status = insert(index, values);
+      if (status.ok()) {
+        const Table& table = next->table(index);
+        read_new_key(index, values, &parts);
+        row = table.primary_key.find(table.columns, table.key, parts);
+      }
+    }
+    if (!status.ok()) return status;
+    if (row >= confirmed.size()) confirmed.resize(next->table(index).rows);
+    confirmed[row] = true;
+  }
+  return {};
+}
+
+// What did not come is not there any more.
+void Changes::Impl::finish_part() {
+  if (!in_part) return;
+  in_part = false;
+  const TablePart& part = replaced_parts.back();
+  std::vector<uint32_t> gone;
+  each_row_of(next->table(part.table), &part, [&](uint32_t row) {
+    if (row >= confirmed.size() || !confirmed[row]) gone.push_back(row);
+  });
+  for (const uint32_t row : gone) erase(part.table, row);
+}
+
 Status Changes::Impl::finish_replacement() {
+  finish_part();
   if (loader == nullptr) return {};
   const std::unique_ptr<Loader> done = std::move(loader);
   SnapshotPtr state;
@@ -346,11 +421,30 @@ Status Changes::replace(uint32_t table) {
   return impl.fail(std::move(status));
 }
 
+Status Changes::part(std::span<const uint8_t> body) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  Status status = impl.finish_replacement();
+  TablePart part;
+  if (status.ok()) status = parse_part(body, impl.schema, &part);
+  if (!status.ok()) return impl.fail(std::move(status));
+  impl.replaced_parts.push_back(std::move(part));
+  impl.confirmed.clear();
+  impl.in_part = true;
+  return {};
+}
+
 Status Changes::replacement(std::span<const uint8_t> body) {
   Impl& impl = *impl_;
   if (!impl.failed.ok()) return impl.failed;
+  if (impl.in_part) {
+    Status status = impl.replace_rows(body);
+    if (status.ok()) status = impl.check_cap();
+    return impl.fail(std::move(status));
+  }
   if (impl.loader == nullptr)
-    return impl.fail({"protocol_error", "ROWS within changes must follow a TABLE frame of their table."});
+    return impl.fail(
+        {"protocol_error", "ROWS within changes must follow a TABLE or TABLE_PART frame of their table."});
   return impl.fail(impl.loader->rows(body));
 }
 
@@ -367,6 +461,11 @@ Status Changes::commit(int64_t source_time_ms, std::string_view position, Snapsh
   impl.replaced.erase(std::unique(impl.replaced.begin(), impl.replaced.end()), impl.replaced.end());
   for (const uint32_t table : impl.replaced)
     impl.differences += count_differences(impl.previous->table(table), impl.next->table(table));
+  for (const TablePart& part : impl.replaced_parts) {
+    if (std::find(impl.replaced.begin(), impl.replaced.end(), part.table) == impl.replaced.end())
+      impl.differences +=
+          count_differences(impl.previous->table(part.table), impl.next->table(part.table), &part);
+  }
   SnapshotInfo& info = impl.next->info;
   info.version = impl.previous->info.version + 1;
   info.source_time_ms = source_time_ms;

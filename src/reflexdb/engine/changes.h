@@ -30,13 +30,17 @@ class Changes {
   Status rows(std::span<const uint8_t> body);
   // Begins a table anew; `replacement` rows may follow and are all it has.
   Status replace(uint32_t table);
+  // `body` is a TABLE_PART frame's body: `replacement` rows may follow and are all that the table has in
+  // these ranges of its key. What is so already is left alone, and no second copy is made.
+  Status part(std::span<const uint8_t> body);
   // `body` is a ROWS frame's body, of the table that was named last.
   Status replacement(std::span<const uint8_t> body);
   // On success `*out` is the new snapshot with version previous+1. The object is spent.
   Status commit(int64_t source_time_ms, std::string_view position, SnapshotPtr* out);
 
   const SnapshotPtr& previous() const;
-  // After commit: rows of replaced tables that the former snapshot did not have, or not so, or had too many.
+  // After commit: rows of replaced tables and parts that the former snapshot did not have, or not so, or had
+  // too many.
   uint64_t differences() const;
 
  private:

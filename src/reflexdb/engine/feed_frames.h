@@ -24,6 +24,7 @@ enum class FrameKind : uint8_t {
   kChanges = 0x21,
   kChangesCommit = 0x22,
   kChangesAbort = 0x23,
+  kTablePart = 0x24,
   kSyncStatus = 0x30,
   kKeys = 0x40,
   kServe = 0x41,

@@ -98,6 +98,7 @@ FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
     case FrameKind::kChangesBegin:
       return begin_changes(body);
     case FrameKind::kChanges:
+    case FrameKind::kTablePart:
       return change(request, body);
     case FrameKind::kChangesCommit:
       return commit_changes(body);
@@ -285,6 +286,7 @@ FeedReply FeedSession::change(FrameKind kind, Bytes body) {
     if (kind == FrameKind::kTable) fault_ = changes_->replace(*table);
     if (kind == FrameKind::kRows) fault_ = changes_->replacement(body);
     if (kind == FrameKind::kChanges) fault_ = changes_->rows(body);
+    if (kind == FrameKind::kTablePart) fault_ = changes_->part(body);
   } catch (const std::bad_alloc&) {
     fault_ = {"cap_exceeded", "The machine has no memory left for these changes."};
   }

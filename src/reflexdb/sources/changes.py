@@ -13,6 +13,7 @@ the values that reading the table (`SnapshotReader.read`) would give for the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,8 +21,11 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from reflexdb.model.plan import Plan
+import pyarrow as pa
+
+from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader
+from reflexdb.sources.spans import Range
 
 
 class Op(IntEnum):
@@ -126,6 +130,24 @@ class FollowOptions:
     """The name of the follower that it succeeds."""
 
 
+class SummingReader(SnapshotReader, Protocol):
+    """A view that sums up its rows where they are, so that what has not changed need not be read."""
+
+    def key_range(self, table: PlannedTable) -> Range | None:
+        """The least and the greatest value in the first column of the primary key; None where that is no integer, or
+        there is no row: such a table has no sums."""
+        ...
+
+    def sums(self, table: PlannedTable, size: int, keys: Range) -> dict[int, str | None]:
+        """By span (`spans.span_of`) that has rows with keys in the range, a text that is another one if any of these
+        rows is another one; None where the source can't tell. Texts of different versions of a source differ too."""
+        ...
+
+    def within(self, table: PlannedTable, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
+        """The rows that `read` gives whose key is in one of the ranges."""
+        ...
+
+
 class Follower(Protocol):
     """One database that can be followed. Owns its connections; `close` ends them."""
 
@@ -149,7 +171,7 @@ class Follower(Protocol):
         view. Takes no lock longer than an instant."""
         ...
 
-    def view(self, plan: Plan) -> AbstractContextManager[SnapshotReader]:
+    def view(self, plan: Plan) -> AbstractContextManager[SummingReader]:
         """The same while a stream goes on: what that needs at the source is left alone, whatever state it is in."""
         ...
 

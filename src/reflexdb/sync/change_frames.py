@@ -38,6 +38,16 @@ def changes_abort() -> feed.Frame:
     return feed.Frame(feed.Kind.CHANGES_ABORT)
 
 
+def table_part(table: int, ranges: Sequence[tuple[int, int]]) -> feed.Frame:
+    """Within changes: the ROWS that follow are all that the table has where the first column of its key, an integer,
+    is in one of the ranges, both ends included. They are in order and apart."""
+    body = bytearray(struct.pack("<II", table, len(ranges)))
+    for bounds in ranges:
+        for bound in bounds:
+            body += (bound % (1 << 64)).to_bytes(8, "little")
+    return feed.Frame(feed.Kind.TABLE_PART, (bytes(body),))
+
+
 def changes(planned: PlannedTable, rows: Rows, wanted: int = feed.FRAME_BYTES_WANTED) -> Iterator[feed.Frame]:
     """The changes as frames of about `wanted` bytes. Raises SourceData for a change that fits no frame."""
     pending = [(at, min(_ROWS_MAX, len(rows.ops) - at)) for at in range(0, len(rows.ops), _ROWS_MAX)][::-1]

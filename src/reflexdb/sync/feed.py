@@ -50,6 +50,7 @@ class Kind(IntEnum):
     CHANGES = 0x21
     CHANGES_COMMIT = 0x22
     CHANGES_ABORT = 0x23
+    TABLE_PART = 0x24
     SYNC_STATUS = 0x30
     KEYS = 0x40
     SERVE = 0x41

@@ -8,12 +8,13 @@ knows no source.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.changes import Rows
+from reflexdb.sources.spans import Range
 from reflexdb.sync import change_frames, feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.sending import COMMIT_S
@@ -57,11 +58,11 @@ class Group:
         waiting.keys += rows.keys
         waiting.rows += rows.rows
 
-    def replace(self, table: int, content: Iterator[bytes]) -> None:
-        """The table's rows are these and no others; `content` is ROWS frames."""
+    def replace(self, table: int, content: Iterator[bytes], ranges: Sequence[Range] | None = None) -> None:
+        """The table's rows are these and no others, or those in these ranges of its key; `content` is ROWS frames."""
         self._begin()
         self._flush(table)
-        self._channel.send(feed.table(table))
+        self._channel.send(feed.table(table) if ranges is None else change_frames.table_part(table, ranges))
         for part in content:
             self._channel.send_bytes(part)
         self.changes += 1

@@ -288,14 +288,14 @@ class Stream:
                     position, taken_at = reader.position, reader.taken_at
                 last = self._go_to(position, group, last)
                 self._not_before = time.monotonic() + (time.monotonic() - began)
-                joined = self._source().reached(position, last.position) and tables == frozenset(self._stale)
-                if not joined:
+                if not (self._source().reached(position, last.position) and tables == frozenset(self._stale)):
                     continue  # the stream went beyond the view: another one is needed
                 for table, spool in content.items():
                     group.replace(table, spool.chunks())
                 self._version = group.commit(taken_at, position)
             self._position = position
             self._counts["rereads"] += len(tables)
+            self._verifier.forget(tables)
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
             self._stale.clear()
             self._incoming.confirm(group.durable or position)

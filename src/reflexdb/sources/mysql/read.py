@@ -7,7 +7,7 @@ time: the connection carries one result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -20,10 +20,12 @@ from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import Some, SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
+from reflexdb.sources.mysql import sums
 from reflexdb.sources.mysql.connect import connect, quoted, translated
 from reflexdb.sources.mysql.stream import ColumnStream
 from reflexdb.sources.mysql.types import select_expression
 from reflexdb.sources.mysql.values import to_arrow
+from reflexdb.sources.spans import Range, condition
 
 
 class MySQLSnapshot:
@@ -49,6 +51,32 @@ class MySQLSnapshot:
     def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
         """The first that the server finds, or those of the keys."""
         return self._rows(table, _select(self._schema, table) + self._chosen(table, wanted))
+
+    def key_range(self, table: PlannedTable) -> Range | None:
+        key = sums.key_column(table)
+        if key is None:
+            return None
+        [(first, last)] = self._ask(table, sums.key_range(self._schema, table, key))
+        return None if first is None or last is None else (int(first), int(last))
+
+    def sums(self, table: PlannedTable, size: int, keys: Range) -> dict[int, str | None]:
+        key = sums.key_column(table)
+        assert key is not None
+        found: dict[int, str | None] = {}
+        for span, rows, digests, total in self._ask(table, sums.sums(self._schema, table, key, size, keys)):
+            found[int(span or 0)] = f"{int(rows or 0)}:{int(total or 0)}" if rows == digests else None
+        return found
+
+    def within(self, table: PlannedTable, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
+        key = sums.key_column(table)
+        assert key is not None
+        return self._rows(table, _select(self._schema, table, key, ranges))
+
+    def _ask(self, table: PlannedTable, statement: str) -> list[tuple[bytes | None, ...]]:
+        doing = f"summing up table {table.source_name!r}"
+        with translated(self._address, doing), self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
 
     def _chosen(self, table: PlannedTable, wanted: Some) -> str:
         """What follows the statement that reads the whole table. A number as text would be compared as a double."""
@@ -99,7 +127,7 @@ class MySQLSnapshot:
             other.close()
 
 
-def _select(schema: str, table: PlannedTable) -> str:
+def _select(schema: str, table: PlannedTable, key: str = "", ranges: Sequence[Range] = ()) -> str:
     columns = ", ".join(select_expression(quoted(column.source_name), column.declared_type) for column in table.columns)
-    statement = f"SELECT {columns} FROM {quoted(schema)}.{quoted(table.source_name)}"  # noqa: S608 - quoted
-    return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
+    rows = f"{quoted(schema)}.{quoted(table.source_name)}"
+    return f"SELECT {columns} FROM {rows}{condition(table, key, ranges)}"  # noqa: S608 - quoted

@@ -7,7 +7,7 @@ connection carries one result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -20,9 +20,11 @@ from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import Some, SourceAddress
 from reflexdb.sources.batching import arrow_schema, refuse_large_values, split
+from reflexdb.sources.postgres import sums
 from reflexdb.sources.postgres.connect import literal, quoted, translated
 from reflexdb.sources.postgres.types import select_expression
 from reflexdb.sources.postgres.values import to_arrow
+from reflexdb.sources.spans import Range, condition
 
 _POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
 
@@ -83,6 +85,30 @@ class PostgresSnapshot:
         """The first that the server finds, or those of the keys."""
         return self._rows(table, self._select(table) + _chosen(table, wanted))
 
+    def key_range(self, table: PlannedTable) -> Range | None:
+        key = sums.key_column(table)
+        if key is None:
+            return None
+        [(first, last)] = self._ask(table, sums.key_range(self._schema, table, key))
+        return None if first is None else (int(first), int(last))
+
+    def sums(self, table: PlannedTable, size: int, keys: Range) -> dict[int, str | None]:
+        key = sums.key_column(table)
+        assert key is not None
+        found = self._ask(table, sums.sums(self._schema, table, key, size, keys))
+        return {int(span): f"{rows}:{total}" for span, rows, total in found}
+
+    def within(self, table: PlannedTable, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
+        key = sums.key_column(table)
+        assert key is not None
+        return self._rows(table, self._select(table, key, ranges))
+
+    def _ask(self, table: PlannedTable, statement: str) -> list[tuple[Any, ...]]:
+        doing = f"summing up table {table.source_name!r}"
+        with translated(self._address, doing), self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
     def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
         schema = arrow_schema(table)
         with translated(self._address, f"reading table {table.source_name!r}"):
@@ -108,14 +134,14 @@ class PostgresSnapshot:
                 f"cannot be served ({error}). Correct the value, or exclude the column in reflexdb.yaml."
             ) from error
 
-    def _select(self, table: PlannedTable) -> str:
+    def _select(self, table: PlannedTable, key: str = "", ranges: Sequence[Range] = ()) -> str:
         columns = ", ".join(
             select_expression(quoted(column.source_name), column.declared_type, column.storage, self._postgis)
             + f" AS c{index}"
             for index, column in enumerate(table.columns)
         )
-        statement = f"SELECT {columns} FROM {quoted(self._schema)}.{quoted(table.source_name)}"  # noqa: S608 - quoted
-        return statement if table.where is None else f"{statement} WHERE ({table.where}\n)"
+        rows = f"{quoted(self._schema)}.{quoted(table.source_name)}"
+        return f"SELECT {columns} FROM {rows}{condition(table, key, ranges)}"  # noqa: S608 - quoted
 
 
 def _chosen(table: PlannedTable, wanted: Some) -> str:

@@ -1,0 +1,183 @@
+"""Rows of some ranges of a table's key are replaced within changes: what is so already is left alone."""
+
+from __future__ import annotations
+
+import copy
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reflexdb.sync.change_frames import table_part
+from tests.engine.changing import Model, answers, apply, bodies_of
+from tests.engine.harness import Cli, bodies
+from tests.engine.plans import LOGS, PLAN, POSTS, SEATS, USERS
+from tests.engine.test_changes import delete, insert, user
+
+Ranges = list[tuple[int, int]]
+EVERYTHING = [(-(1 << 63), (1 << 63) - 1)]
+
+
+def part(table: int, ranges: Ranges) -> bytes:
+    return b"".join(bytes(each) for each in table_part(table, ranges).parts)
+
+
+def replace(cli: Cli, table: int, ranges: Ranges, rows: list[dict[str, Any]], wanted: int = 4 << 20) -> None:
+    cli.do("a", part(table, ranges))
+    for body in bodies(PLAN, table, rows, wanted):
+        cli.do("R", body)
+
+
+@st.composite
+def some_ranges(draw: st.DrawFn) -> Ranges:
+    edges = sorted(draw(st.sets(st.integers(-3, 30), min_size=1, max_size=8)))
+    return [(first, last) for first, last in zip(edges[::2], edges[1::2] or edges, strict=False) if first <= last] or [
+        (edges[0], edges[0])
+    ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), some_ranges(), st.sampled_from([USERS, POSTS]), st.integers(0, 40), st.booleans())
+def test_a_part_becomes_what_it_is_said_to_be_and_the_rest_stays(
+    cli: Cli, program: Path, seed: int, ranges: Ranges, table: int, unseen: int, later: bool
+) -> None:
+    """The model changes behind the engine's back; then it is told the rows of some ranges, and what came after."""
+    model = Model(random.Random(seed))
+    for _ in range(60):
+        model.change(25)
+    model.take_log()
+    served = copy.deepcopy(model.rows)
+    cli.load(model.listed())
+    for _ in range(unseen):
+        model.change(25)
+    model.take_log()
+
+    def within(row: dict[str, Any]) -> bool:
+        return any(first <= row["id"] <= last for first, last in ranges)
+
+    told = [row for row in model.rows[table].values() if within(row)]
+    model.dice.shuffle(told)
+    before = copy.deepcopy(served[table])
+    served[table] = {key: row for key, row in served[table].items() if not within(row)}
+    served[table] |= {model.key(table, row): row for row in told}
+    model.rows = served
+    cli.do("X", struct.pack("<Q", 0))
+    replace(cli, table, ranges, told, model.dice.choice([200, 4 << 20]))
+    if later:
+        for _ in range(20):
+            model.change(25)
+        for body in bodies_of(model.take_log()):
+            cli.do("D", body)
+    cli.do("E")
+    other = Cli(program, PLAN)
+    try:
+        other.load(model.listed())
+        assert answers(cli) == answers(other)
+        assert cli.facts()["rows"] == other.facts()["rows"]
+    finally:
+        other.close()
+    names = [column.name for column in PLAN.tables[table].columns]
+    now = model.rows[table]
+    assert cli.facts()["differences"] == sum(
+        [before.get(key, {}).get(name) for name in names] != [now.get(key, {}).get(name) for name in names]
+        or (key in before) != (key in now)
+        for key in {**before, **now}
+        if any(first <= key[0] <= last for first, last in ranges)
+    )
+
+
+def test_a_part_that_is_so_already_costs_nothing_and_is_no_difference(cli: Cli) -> None:
+    rows = [{"id": n, "name": "x" * 100} for n in range(5_000)]
+    cli.load({"users": rows})
+    before = cli.facts()["bytes"]
+    cli.do("X", struct.pack("<Q", before + 1000))  # no room for a second copy
+    replace(cli, USERS, EVERYTHING, rows)
+    cli.do("E")
+
+    assert (cli.facts()["differences"], cli.facts()["bytes"]) == (0, before)
+
+
+def test_ends_of_ranges_are_within_and_what_is_beside_them_is_not(cli: Cli) -> None:
+    cli.load({"users": [{"id": n} for n in range(10)]})
+    cli.do("X", struct.pack("<Q", 0))
+    cli.do("a", part(USERS, [(2, 3), (7, 7)]))
+    cli.do("E")
+
+    assert [row["id"] for row in cli.rows("users { id }")] == [0, 1, 4, 5, 6, 8, 9]
+    assert cli.facts()["differences"] == 3
+
+
+def test_parts_and_a_table_may_follow_each_other(cli: Cli) -> None:
+    cli.load({"users": [{"id": n} for n in range(6)], "posts": [{"id": 1, "user_id": 5}]})
+    cli.do("X", struct.pack("<Q", 0))
+    replace(cli, USERS, [(0, 1)], [{"id": 1, "name": "one"}])
+    replace(cli, POSTS, EVERYTHING, [{"id": 2, "user_id": 5}])
+    replace(cli, USERS, [(4, 4)], [])
+    for body in bodies_of([delete(3), insert(user(4, "again"))]):
+        cli.do("D", body)
+    cli.do("E")
+
+    assert cli.rows("users { id name }") == [
+        {"id": 1, "name": "one"},
+        {"id": 2, "name": None},
+        {"id": 4, "name": "again"},
+        {"id": 5, "name": None},
+    ]
+    assert cli.rows("posts { id user { id } }") == [{"id": 2, "user": {"id": 5}}]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "ends within its header"),
+        (part(USERS, [(1, 2)])[:-1], "as many ranges"),
+        (part(USERS, [(1, 2)]) + b"\0", "as many ranges"),
+        (part(99, [(1, 2)]), "no table with index 99"),
+        (part(LOGS, [(1, 2)]), "does not begin with an integer"),
+        (part(SEATS, [(1, 2)]), "does not begin with an integer"),
+        (part(USERS, [(2, 1)]), "not in order"),
+        (part(USERS, [(1, 5), (5, 9)]), "not in order"),
+        (part(USERS, [(5, 9), (1, 2)]), "not in order"),
+    ],
+    ids=["nothing", "cut", "more", "no table", "no key", "a key of text", "backwards", "overlapping", "out of order"],
+)
+def test_a_part_that_does_not_parse_is_refused(cli: Cli, body: bytes, why: str) -> None:
+    cli.load({"users": [{"id": 1}]})
+    cli.do("X", struct.pack("<Q", 0))
+    message = cli.refused("a", body)
+
+    assert message.startswith("protocol_error: A TABLE_PART frame: ")
+    assert why in message
+    assert cli.refused("E").startswith("protocol_error")
+    assert cli.rows("users { id }") == [{"id": 1}]
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "refusal"),
+    [(USERS, [{"id": 5}], "invalid_rows: Table `users`: a row is not in the part"), (POSTS, [{"id": 1}], "protocol")],
+)
+def test_rows_that_are_not_of_the_part_are_refused(
+    cli: Cli, table: int, rows: list[dict[str, Any]], refusal: str
+) -> None:
+    cli.load({"users": [{"id": 1}]})
+    cli.do("X", struct.pack("<Q", 0))
+    cli.do("a", part(USERS, [(1, 2)]))
+
+    assert cli.refused("R", bodies(PLAN, table, rows)[0]).startswith(refusal)
+    assert cli.refused("E").startswith(refusal)
+
+
+def test_a_part_after_other_changes_of_its_group_counts_from_before_them(cli: Cli) -> None:
+    cli.load({"users": [{"id": n} for n in range(4)]})
+    cli.do("X", struct.pack("<Q", 0))
+    cli.do("D", bodies_of([delete(0)])[0])
+    replace(cli, USERS, [(0, 3)], [{"id": n} for n in range(4)])
+    cli.do("E")
+
+    assert cli.facts()["differences"] == 0
+    apply(cli, [delete(0)])
+    assert [row["id"] for row in cli.rows("users { id }")] == [1, 2, 3]

@@ -35,6 +35,8 @@ class LoggedSource:
         self.snapshots = 0
         self.confirmed = ""
         self.sums_tell = True
+        self.refusal: ReflexError | None = None
+        """Of sums."""
         self.parts: list[tuple[int, list[Any]]] = []
         """What was read of a table in parts: the table, and the keys that were there."""
         self.before_view: Any = None
@@ -78,6 +80,7 @@ class _Reader:
     taken_at: datetime
     parts: list[tuple[int, list[Any]]]
     sums_tell: bool = True
+    refusal: ReflexError | None = None
 
     def change_token(self, table: PlannedTable) -> str | None:
         return None
@@ -90,6 +93,8 @@ class _Reader:
         return (min(keys), max(keys)) if keys else None
 
     def sums(self, table: PlannedTable, size: int, keys: Range) -> dict[int, str | None]:
+        if self.refusal is not None:
+            raise self.refusal
         spans: dict[int, list[Row]] = {}
         for key, row in self.rows[self.plan.tables.index(table)].items():
             if keys[0] <= key[0] <= keys[1]:
@@ -160,7 +165,7 @@ class LogFollower:
             source.snapshots += 1
             now = datetime.now(UTC)
             rows = copy.deepcopy(source.rows)
-            reader = _Reader(rows, plan, str(len(source.log)), now, source.parts, source.sums_tell)
+            reader = _Reader(rows, plan, str(len(source.log)), now, source.parts, source.sums_tell, source.refusal)
         if source.before_view is not None:
             source.before_view()
         yield reader

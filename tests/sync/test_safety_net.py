@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reflexdb.model.errors import SourceUnreachable
+from reflexdb.model.errors import SourceData, SourceUnreachable
 from reflexdb.sources.changes import Op, Rows, Truncated
 from reflexdb.sync import ledger
 from tests.engine.plans import PLAN, POSTS, USERS
@@ -166,6 +166,19 @@ def test_now_and_then_a_table_is_read_whole(place: Place, monkeypatch: pytest.Mo
     """So that what no sum tells is found too."""
     monkeypatch.setattr(ledger, "WHOLE_EVERY", 3)
     place.source.sums_tell = False
+    place.sync(safety_net_s=0.05)
+    caught_up(place)
+    rounds(place)
+    with place.source.changed:
+        place.source.rows[USERS][(5,)] = user(5, age=55)
+    caught_up(place)
+
+    assert parts_of(place, USERS) == []
+    until(lambda: place.status()["sync"]["differences"] == 1)
+
+
+def test_where_the_source_gives_no_sums_tables_are_read_whole(place: Place) -> None:
+    place.source.refusal = SourceData("There is no such function.")
     place.sync(safety_net_s=0.05)
     caught_up(place)
     rounds(place)

@@ -24,147 +24,24 @@ from pathlib import Path
 
 import structlog
 
-from reflexdb.model.errors import MemoryCapExceeded, ReflexError
-from reflexdb.model.plan import Plan, PlannedTable
+from reflexdb.model.errors import MemoryCapExceeded, ReflexError, SourceError
+from reflexdb.model.plan import Plan
 from reflexdb.sources.changes import Commit, Event, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sources.spans import Range, keys_of, limits_of, span_of
-from reflexdb.sync import change_frames, feed
+from reflexdb.sync import feed
 from reflexdb.sync.group import Group
-from reflexdb.sync.ledger import Crossing, Ledger, Sums, Touched, size_for, within
-from reflexdb.sync.spool import Spool
+from reflexdb.sync.ledger import Ledger, Touched, size_for
+from reflexdb.sync.reading import NotVerified, Reached, Reading
 from reflexdb.sync.transaction import Part
 
 REST_FACTOR = 1.0
 """After each batch, so many times as long as it took nothing is read: at most half of the time is spent reading."""
-KEPT_BYTES_MAX = 1 << 30
-"""Changes beside one view; of a table that changes more while it is read, nothing is verified this time."""
-WAITING_ROWS_MAX = 200_000
-"""Changes that are kept in memory until it is known whether the view has them."""
-MEMORY_BYTES = 4 * 1024 * 1024
-"""Of a view, and of the changes beside it: the rest is on the disk."""
 SLICES = 16
 """A table is summed up in so many statements, with rests between them."""
-TOO_FAST = "it changes faster than it is read"
-Reached = Callable[[str, str], bool]
-
-
-class _Left(Exception):
-    """Nothing is verified this time; why."""
 
 
 class _Given(Exception):
     """The verification was given up by whoever began it."""
-
-
-class _Reading:
-    """One table: its view on the disk, read by the thread; its later changes, kept by the stream's."""
-
-    def __init__(self, table: int, directory: Path, ledger: Ledger | None) -> None:
-        """`ledger` is of the last verification; None where the table is to be read whole."""
-        self.table = table
-        self.ledger = ledger
-        self.limits: Range | None = None
-        """Of the key; None where it is no integer."""
-        self.sums: Sums | None = None
-        self.touched = None if ledger is None else ledger.touched.anew()
-        """By the stream, since before they were made."""
-        self.forgets = False
-        """What is remembered of the table is not true any more."""
-        self.ranges: tuple[Range, ...] | None = None
-        """What is read of the table; None for all of one that can't be read in parts."""
-        self.keeps = False
-        """Changes have to be kept beside the view."""
-        self.view = Spool(directory, MEMORY_BYTES)
-        self.changes = Spool(directory, MEMORY_BYTES)
-        self.position: str | None = None
-        """Of the view; None until it is fixed."""
-        self.done = False
-        self.failed = False
-        self.given_up = False
-        self._waiting: list[tuple[str, list[Rows | Truncated]]] = []
-        self._waiting_rows = 0
-        self._last: str | None = None
-        """Where the newest transaction that was kept ends."""
-        self._bytes = 0
-
-    def touch(self, event: Event) -> None:
-        """The stream changes this table so."""
-        if isinstance(event, Rows):
-            if self.touched is not None:
-                self.touched.add(event)
-        else:
-            self.forgets = True
-
-    def keep(self, position: str, events: list[Rows | Truncated], plan: Plan, reached: Reached) -> None:
-        """A transaction that ends at the position; one that comes again, after a lost connection, is kept once. Raises
-        _Left."""
-        if not self.keeps or (self._last is not None and reached(self._last, position)):
-            return
-        self._last = position
-        if self.position is None:
-            self._waiting.append((position, events))
-            self._waiting_rows += sum(len(event.ops) for event in events if isinstance(event, Rows))
-            if self._waiting_rows > WAITING_ROWS_MAX:
-                raise _Left(TOO_FAST)
-            return
-        self.settle(plan, reached)
-        if not reached(self.position, position):
-            self._write(events, plan)
-
-    def is_comparable(self, position: str, reached: Reached) -> bool:
-        """Whether the view is read, and the state at the position has all that is in it and beside it."""
-        if not self.done or self.given_up:
-            return False
-        if self.position is None:
-            return self.is_same
-        return reached(position, self.position) and (self._last is None or reached(position, self._last))
-
-    @property
-    def is_same(self) -> bool:
-        """Once it is done: the sums told that there is nothing to read."""
-        return self.ranges == ()
-
-    @property
-    def is_whole(self) -> bool:
-        return self.ranges is None or self.ranges == (self.limits,)
-
-    def settle(self, plan: Plan, reached: Reached) -> None:
-        """Now that the view's position is known: what of the waiting ones is not in it."""
-        assert self.position is not None
-        waiting, self._waiting = self._waiting, []
-        for position, events in waiting:
-            if not reached(self.position, position):
-                self._write(events, plan)
-
-    def _write(self, events: list[Rows | Truncated], plan: Plan) -> None:
-        planned = plan.tables[self.table]
-        for event in events:
-            if isinstance(event, Truncated):
-                if not self.is_whole:
-                    raise _Left("it was emptied while a part of it was read")
-                self._add(feed.table(self.table))
-                continue
-            for frame in change_frames.changes(planned, self._of_part(event, planned)):
-                self._add(frame)
-
-    def _of_part(self, rows: Rows, planned: PlannedTable) -> Rows:
-        if self.is_whole or self.ranges is None:
-            return rows
-        try:
-            return within(rows, planned.primary_key[0], self.ranges)
-        except Crossing:
-            raise _Left("a row that was not sent whole came into the part of it that is read") from None
-
-    def _add(self, frame: feed.Frame) -> None:
-        self._bytes += frame.body_bytes()
-        if self._bytes > KEPT_BYTES_MAX:
-            raise _Left(TOO_FAST)
-        self.changes.add(frame)
-
-    def close(self) -> None:
-        """Only once the thread is done with it."""
-        self.view.close()
-        self.changes.close()
 
 
 class Verifier:
@@ -179,7 +56,7 @@ class Verifier:
         self._open_follower = open_follower
         self._directory = directory
         self._due: deque[int] = deque()
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
         self._thread: threading.Thread | None = None
         self._ledgers: dict[int, Ledger] = {}
         """Of tables that were found, or made, equal."""
@@ -249,7 +126,7 @@ class Verifier:
         if events:
             try:
                 reading.keep(part.end.position, events, self._plan, reached)
-            except _Left as why:
+            except NotVerified as why:
                 self._leave(str(why))
 
     def compare(self, group: Group, position: str, moment: datetime, reached: Reached) -> int:
@@ -267,7 +144,7 @@ class Verifier:
                 group.replace(reading.table, reading.view.chunks(), reading.ranges)
                 group.resend(reading.changes.chunks())
                 group.commit(moment, position)
-            except _Left as why:
+            except NotVerified as why:
                 self._leave(str(why))
                 return group.version
             except MemoryCapExceeded:
@@ -277,7 +154,7 @@ class Verifier:
         self._end()
         return group.version
 
-    def _conclude(self, reading: _Reading, differences: int) -> None:
+    def _conclude(self, reading: Reading, differences: int) -> None:
         self.counts["verified"] += 1
         self.counts["differences"] += differences
         table = self._plan.tables[reading.table].source_name
@@ -318,16 +195,20 @@ class Verifier:
         if self._due:
             table = self._due.popleft()
             ledger = self._ledgers.get(table)
-            self._reading = _Reading(table, self._directory, None if ledger is None or ledger.is_due() else ledger)
+            self._reading = Reading(table, self._directory, None if ledger is None or ledger.is_due() else ledger)
             self._thread = threading.Thread(target=self._read, args=(self._reading,), name="verify", daemon=True)
             self._thread.start()
 
-    def _read(self, reading: _Reading) -> None:
+    def _read(self, reading: Reading) -> None:
         """In a thread of its own."""
         try:
             follower = self._open_follower()
             try:
-                self._sum_up(reading, follower)
+                try:
+                    self._sum_up(reading, follower)
+                except SourceError as exc:  # what is wrong with the source itself is met again at once
+                    table = self._plan.tables[reading.table].source_name
+                    self._log.warning("not_summed_up", table=table, error=exc.code, reason=exc.message)
                 if not reading.is_same:
                     self._read_rows(reading, follower)
             finally:
@@ -343,7 +224,7 @@ class Verifier:
         else:
             reading.done = True
 
-    def _read_rows(self, reading: _Reading, follower: Follower) -> None:
+    def _read_rows(self, reading: Reading, follower: Follower) -> None:
         reading.keeps = True
         declared = self._declared()
         with follower.view(declared) as reader:
@@ -356,7 +237,7 @@ class Verifier:
                     reading.view.add(frame)
                 began = _rest(reading, began)
 
-    def _sum_up(self, reading: _Reading, follower: Follower) -> None:
+    def _sum_up(self, reading: Reading, follower: Follower) -> None:
         """Find out what has to be read, if that is not all."""
         planned = self._plan.tables[reading.table]
         column = planned.primary_key[0] if planned.primary_key else None
@@ -392,7 +273,7 @@ def _slices(keys: Range | None, size: int) -> Iterator[Range]:
         yield max(keys[0], keys_of(start, size)[0]), min(keys[1], keys_of(end, size)[1])
 
 
-def _rest(reading: _Reading, began: float) -> float:
+def _rest(reading: Reading, began: float) -> float:
     """For as long as it took since then; the time now."""
     if reading.given_up:
         raise _Given

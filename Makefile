@@ -140,6 +140,11 @@ bench-following: compiler $(STAMP) ## from a commit at MariaDB and PostgreSQL un
 	@tools/install-test-servers.sh
 	@$(PY) -m bench.following $(BENCH_ARGS)
 
+.PHONY: bench-verify
+bench-verify: compiler $(STAMP) ## what the safety net costs over MariaDB and PostgreSQL
+	@tools/install-test-servers.sh
+	@$(PY) -m bench.verifying $(BENCH_ARGS)
+
 .PHONY: bench-rollback
 bench-rollback: compiler $(STAMP) ## how long a redeploy takes, with a checkpoint and without: make bench-rollback BENCH_ARGS='--mb 100'
 	@tools/install-test-servers.sh

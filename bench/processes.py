@@ -29,13 +29,13 @@ def name(pid: int) -> str:
     return Path(f"/proc/{pid}/exe").readlink().name
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of all threads of these processes."""
+def cpu_seconds(pids: list[int], *, ended: bool = False) -> float:
+    """User and system time of all threads of these processes; with `ended`, of children of theirs that have ended too."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):  # one that ended meanwhile
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
+            total += sum(map(int, fields[11 : 15 if ended else 13]))
     return total / TICKS_PER_S
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Reading:
     def __init__(self, table: int, directory: Path, ledger: Ledger | None) -> None:
         """`ledger` is of the last verification; None where the table is to be read whole."""
         self.table = table
+        self.began = time.monotonic()
         self.ledger = ledger
         self.limits: Range | None = None
         """Of the key; None where it is no integer."""

@@ -159,10 +159,11 @@ class Verifier:
         self.counts["differences"] += differences
         table = self._plan.tables[reading.table].source_name
         read = "whole" if reading.is_whole else f"{len(reading.ranges or ())} ranges"
+        known = {"table": table, "read": read, "duration_ms": round((time.monotonic() - reading.began) * 1000)}
         if differences:
-            self._log.error("differences_found", table=table, rows=differences, read=read)
+            self._log.error("differences_found", **known, rows=differences)
         else:
-            self._log.info("verified", table=table, read=read)
+            self._log.info("verified", **known)
         self._ledgers.pop(reading.table, None)
         if reading.sums is not None and reading.touched is not None and not reading.forgets:
             rounds = 0 if reading.ledger is None else reading.ledger.rounds + 1

@@ -30,7 +30,7 @@ def name(pid: int) -> str:
 
 
 def cpu_seconds(pids: list[int], *, ended: bool = False) -> float:
-    """User and system time of all threads of these processes; with `ended`, of children of theirs that have ended too."""
+    """User and system time of all threads of these processes; with `ended`, of their ended children too."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):  # one that ended meanwhile

@@ -143,6 +143,31 @@ def test_values_do_not_run_into_each_other(site: Site) -> None:
     assert len(seen) == len(pairs)
 
 
+@pytest.mark.parametrize("declared", ["int", "date", "uuid", "decimal(5,2)", "double precision", "time"])
+def test_a_null_is_in_its_column(site: Site, declared: str) -> None:
+    """Also of types to which no text can be converted."""
+    value = {"uuid": "'3f2b0000-0000-1000-8000-00000000000a'", "date": "'2026-01-01'", "time": "'10:00:00'"}
+    site.define(f"CREATE TABLE t (id int PRIMARY KEY, a {declared}, b {declared})")
+    seen = set()
+    for a, b in ((True, False), (False, True), (False, False), (True, True)):
+        cells = ", ".join(value.get(declared, "1") if each else "NULL" for each in (a, b))
+        site.database.execute("DELETE FROM t")
+        site.database.execute(f"INSERT INTO t VALUES (1, {cells})")
+        seen.add(site.look()[0][0])
+    assert len(seen) == 4
+
+
+def test_two_rows_that_exchange_values_are_told(site: Site) -> None:
+    site.define("CREATE TABLE t (id int PRIMARY KEY, v int, w varchar(9))")
+    site.database.execute("INSERT INTO t VALUES (1, 100, 'abc'), (2, 200, 'xyz'), (3, 300, 'abc')")
+    sums, _ = site.look()
+    site.database.execute("UPDATE t SET v = 300 - v WHERE id < 3")
+    now, _ = site.look()
+    assert now != sums
+    site.database.execute("UPDATE t SET w = CASE id WHEN 1 THEN 'xyz' ELSE 'abc' END WHERE id < 3")
+    assert site.look()[0] not in (sums, now)
+
+
 def test_rows_that_come_and_go_and_change_places_are_told(site: Site) -> None:
     site.define("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (-20, 1), (-1, 1), (1, 1), (30, 1)")
     sums, rows = site.look()

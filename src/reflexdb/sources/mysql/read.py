@@ -63,8 +63,9 @@ class MySQLSnapshot:
         key = sums.key_column(table)
         assert key is not None
         found: dict[int, str | None] = {}
-        for span, rows, digests, total in self._ask(table, sums.sums(self._schema, table, key, size, keys)):
-            found[int(span or 0)] = f"{int(rows or 0)}:{int(total or 0)}" if rows == digests else None
+        for row in self._ask(table, sums.sums(self._schema, table, key, size, keys)):
+            span, rows, total = (int(value or 0) for value in row)
+            found[span] = f"{rows}:{total}" if total < sums.NO_SUM else None
         return found
 
     def within(self, table: PlannedTable, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:

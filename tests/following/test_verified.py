@@ -48,11 +48,13 @@ def test_only_what_may_have_changed_is_read_and_what_was_changed_in_secret_is_fo
         wait(lambda: "0 ranges" in told(place, "verified", table), "nothing is read again")  # noqa: B023
     assert told(place, "verified", "items")[0] == "whole"
 
-    place.execute("UPDATE items SET cents = 0.01 WHERE id BETWEEN 20 AND 22", "DELETE FROM items WHERE id = 4000")
+    change = "UPDATE items SET cents = 0.01 WHERE id BETWEEN 20 AND 22"
+    place.execute("BEGIN", change, "DELETE FROM items WHERE id = 4000", "COMMIT")
     wait(lambda: "2 ranges" in told(place, "verified", "items"), "what the stream has touched is read")
     place.execute(*SECRETLY[source[0]])
-    wait(lambda: told(place, "differences_found", "items") == ["1 ranges"], "one row is found")
-    wait(lambda: told(place, "differences_found", "pairs") == ["1 ranges"], "and two rows")
+    for table in ("items", "pairs"):
+        wait(lambda: told(place, "differences_found", table), "it is found")  # noqa: B023
+        assert told(place, "differences_found", table)[0] in ("1 ranges", "whole")  # whole each 24th time
     place.check()
 
     wait(lambda: place.health()["differences"] == 3, "all are counted")

@@ -77,6 +77,12 @@ def test_a_verification_outlives_a_lost_connection_and_finds_what_is_wrong_once(
 TABLES = len(PLAN.tables)
 
 
+@pytest.fixture(autouse=True)
+def seldom_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rounds there are, only the first reads everything."""
+    monkeypatch.setattr(ledger, "WHOLE_EVERY", 1_000_000)
+
+
 def rounds(place: Place, count: int = 1) -> None:
     """So many more verifications of every table, and what is being verified just now."""
     wanted = place.status()["sync"].get("verified", 0) + TABLES * (count + 1)

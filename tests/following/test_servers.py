@@ -104,6 +104,22 @@ def test_a_replica_that_takes_over_is_followed_from_the_same_position(follow: Fo
     assert loads(place) == 1
 
 
+def test_an_event_that_is_larger_than_the_servers_packet_is_in_nobodys_way(follow: Follow, own: Own) -> None:
+    """MariaDB can't tell the GTIDs of a place behind it in the same file."""
+    _, server = own(mariadb, "--max-allowed-packet=1M")
+    run(server, "CREATE DATABASE shop")
+    big = "INSERT INTO big VALUES (1, repeat('x', 700000), 'y')", "UPDATE big SET b = repeat('z', 700000)"
+    source = Backend.MYSQL, database(mariadb, server, "shop")
+    place = follow(source, "CREATE TABLE big (id int PRIMARY KEY, a longtext, b longtext)", TABLE, *big)
+    file, offset = run(server, "SHOW MASTER STATUS")[0][:2]
+    assert run(server, f"SELECT BINLOG_GTID_POS('{file}', {offset})") == ((None,),)
+    place.execute("INSERT INTO items VALUES (1, 1)", "UPDATE big SET b = 'c'")
+    place.check()
+    place.order("reload")
+    place.execute("INSERT INTO items VALUES (2, 2)", "UPDATE big SET a = repeat('a', 600000), b = repeat('b', 600000)")
+    place.check()
+
+
 def test_a_log_that_is_gone_costs_one_reload_and_the_old_rows_serve_meanwhile(follow: Follow, own: Own) -> None:
     _, server = own(mariadb)
     run(server, "CREATE DATABASE shop")

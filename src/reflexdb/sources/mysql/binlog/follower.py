@@ -199,7 +199,10 @@ def _by_gtid(position: Position, server: Server, connection: Any) -> Position:
     if server.mariadb and isinstance(position, FilePosition):
         found = columns_of(connection, "SELECT BINLOG_GTID_POS(%s, %s)", position.file, position.offset)[0][0]
         if found is None:
-            raise PositionLost(f"The server no longer has {position} in its binary log.")
+            raise PositionLost(
+                f"The server does not find {position} in its binary log: the file is gone, or has an event larger than "
+                "max_allowed_packet; FLUSH BINARY LOGS begins another file."
+            )
         return parse(str(found)) if found else MariaPosition()
     if server.mariadb != isinstance(position, MariaPosition) and not isinstance(position, FilePosition):
         raise PositionLost(f"Position {str(position)[:100]} is not one of this server, which is {server.version}.")

@@ -8,6 +8,7 @@ twice. Without GTIDs a lock is taken for the instant in which snapshot and posit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from reflexdb.sources.mysql.binlog.client import columns_of
 from reflexdb.sources.mysql.binlog.gtid import FilePosition, parse
 from reflexdb.sources.mysql.connect import connect, quoted, translated
 
+REST_TRIES, REST_WAIT_S = 200, 0.01
 LOCK_WAIT_S = 10
 """How long the lock is waited for; writers that come meanwhile wait as long."""
 
@@ -76,14 +78,38 @@ def state_of_log(connection: Connection[Any], server: Server) -> tuple[Any, ...]
 
 def _exact(connection: Connection[Any]) -> Joint:
     taken_at = datetime.now(UTC)
+    place = _begin_at(connection)
+    found = columns_of(connection, "SELECT BINLOG_GTID_POS(%s, %s)", place.file, place.offset)[0][0]
+    if found is None and (joint := _at_rest(connection)) is not None:
+        return joint
+    return Joint(str(parse(str(found))) if found else str(place), None, taken_at)
+
+
+def _begin_at(connection: Connection[Any]) -> FilePosition:
+    """Begin a snapshot; where it is in MariaDB's log."""
     begin(connection)
     status = {str(name).lower(): str(value) for name, value in
               columns_of(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'")}  # fmt: skip
     file, offset = status.get("binlog_snapshot_file", ""), status.get("binlog_snapshot_position", "")
     if not file or not offset.isdigit():
         raise SourceError("The server does not tell the position of a snapshot in its binary log (log_bin is off).")
-    found = columns_of(connection, "SELECT BINLOG_GTID_POS(%s, %s)", file, int(offset))[0][0]
-    return Joint(str(parse(str(found))) if found else f"{file}:{offset}", None, taken_at)
+    return FilePosition(file, int(offset))
+
+
+def _at_rest(connection: Connection[Any]) -> Joint | None:
+    """MariaDB finds the GTIDs of a place by reading the file up to it, and fails at an event that is larger than its
+    max_allowed_packet. A snapshot that begins while nothing is written is at the GTIDs that were written last. None
+    where there is no such moment."""
+    server = server_of(connection)
+    for _ in range(REST_TRIES):
+        before = end_of_log(connection, server)
+        written = str(columns_of(connection, "SELECT @@GLOBAL.gtid_binlog_pos")[0][0])
+        is_at_rest = end_of_log(connection, server) == before
+        taken_at = datetime.now(UTC)
+        if is_at_rest and _begin_at(connection) == before:
+            return Joint(str(parse(written)), None, taken_at)
+        time.sleep(REST_WAIT_S)
+    return None
 
 
 def _overlapping(connection: Connection[Any], server: Server) -> Joint:

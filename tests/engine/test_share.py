@@ -77,15 +77,19 @@ def asking(port: int, threads: int = 4) -> Iterator[tuple[Counter[int], list[Bas
 def test_each_takes_its_share_of_the_requests_of_clients_that_keep_their_connections(
     pair: tuple[Server, Server], share: int
 ) -> None:
+    """After enough requests; on a machine that halts now and then, after more."""
     first, second = pair
     split(first, second, share)
+
+    def is_shared() -> bool:
+        one, other = requests(first)["answered"], requests(second)["answered"]
+        return one > ENOUGH and share / 4000 < other / (one + other) < min(0.95, share / 250)
+
     with asking(first.port) as (statuses, failures):
-        until(lambda: requests(first)["answered"] > ENOUGH and requests(second)["answered"] > 0, LIMIT_S * 4)
-        taken = requests(second)["answered"] / (requests(second)["answered"] + requests(first)["answered"])
+        until(is_shared, LIMIT_S * 4)
 
     assert failures == []
     assert set(statuses) == {200}
-    assert share / 4000 < taken < min(0.95, share / 250), taken
 
 
 def test_a_server_without_a_share_is_left_by_all_and_takes_none(pair: tuple[Server, Server]) -> None:

@@ -89,6 +89,13 @@ def rounds(place: Place, count: int = 1) -> None:
     until(lambda: place.status()["sync"].get("verified", 0) >= wanted, "tables are verified")
 
 
+def change_in_secret(place: Place) -> None:
+    """One row; returns once the server has it all the same."""
+    with place.source.changed:
+        place.source.rows[USERS][(5,)] = user(5, age=55)
+    caught_up(place)
+
+
 def parts_of(place: Place, table: int) -> list[list[Any]]:
     with place.source.changed:
         return [keys for index, keys in place.source.parts if index == table]
@@ -160,9 +167,7 @@ def test_a_table_that_is_emptied_is_remembered_no_more(place: Place) -> None:
     rounds(place)
     place.source.commit(Truncated(USERS), insert(USERS, user(4), user(5)))
     rounds(place)
-    with place.source.changed:
-        place.source.rows[USERS][(5,)] = user(5, age=55)
-    caught_up(place)
+    change_in_secret(place)
     rounds(place)
 
     assert place.status()["sync"]["differences"] == 1
@@ -175,9 +180,7 @@ def test_now_and_then_a_table_is_read_whole(place: Place, monkeypatch: pytest.Mo
     place.sync(safety_net_s=0.05)
     caught_up(place)
     rounds(place)
-    with place.source.changed:
-        place.source.rows[USERS][(5,)] = user(5, age=55)
-    caught_up(place)
+    change_in_secret(place)
 
     assert parts_of(place, USERS) == []
     until(lambda: place.status()["sync"]["differences"] == 1)
@@ -188,9 +191,7 @@ def test_where_the_source_gives_no_sums_tables_are_read_whole(place: Place) -> N
     place.sync(safety_net_s=0.05)
     caught_up(place)
     rounds(place)
-    with place.source.changed:
-        place.source.rows[USERS][(5,)] = user(5, age=55)
-    caught_up(place)
+    change_in_secret(place)
 
     assert parts_of(place, USERS) == []
     until(lambda: place.status()["sync"]["differences"] == 1)

@@ -97,8 +97,9 @@ class Reading:
         return self.ranges == ()
 
     @property
-    def is_whole(self) -> bool:
-        return self.ranges is None or self.ranges == (self.limits,)
+    def part(self) -> tuple[Range, ...] | None:
+        """The ranges that are read; None where that is the whole table."""
+        return None if self.ranges == (self.limits,) else self.ranges
 
     def settle(self, plan: Plan, reached: Reached) -> None:
         """Now that the view's position is known: what of the waiting ones is not in it."""
@@ -112,7 +113,7 @@ class Reading:
         planned = plan.tables[self.table]
         for event in events:
             if isinstance(event, Truncated):
-                if not self.is_whole:
+                if self.part is not None:
                     raise NotVerified("it was emptied while a part of it was read")
                 self._add(feed.table(self.table))
                 continue
@@ -120,10 +121,10 @@ class Reading:
                 self._add(frame)
 
     def _of_part(self, rows: Rows, planned: PlannedTable) -> Rows:
-        if self.is_whole or self.ranges is None:
+        if self.part is None:
             return rows
         try:
-            return within(rows, planned.primary_key[0], self.ranges)
+            return within(rows, planned.primary_key[0], self.part)
         except Crossing:
             raise NotVerified("a row that was not sent whole came into the part of it that is read") from None
 

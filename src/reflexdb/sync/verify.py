@@ -158,7 +158,7 @@ class Verifier:
         self.counts["verified"] += 1
         self.counts["differences"] += differences
         table = self._plan.tables[reading.table].source_name
-        read = "whole" if reading.is_whole else f"{len(reading.ranges or ())} ranges"
+        read = "whole" if reading.part is None else f"{len(reading.part)} ranges"
         known = {"table": table, "read": read, "duration_ms": round((time.monotonic() - reading.began) * 1000)}
         if differences:
             self._log.error("differences_found", **known, rows=differences)
@@ -231,9 +231,9 @@ class Verifier:
         with follower.view(declared) as reader:
             reading.position = reader.position
             planned = declared.tables[reading.table]
-            is_whole = reading.is_whole or reading.ranges is None
+            part = reading.part
             began = time.monotonic()
-            for batch in reader.read(planned) if is_whole else reader.within(planned, reading.ranges or ()):
+            for batch in reader.read(planned) if part is None else reader.within(planned, part):
                 for frame in feed.rows(reading.table, self._plan.tables[reading.table], batch):
                     reading.view.add(frame)
                 began = _rest(reading, began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from reflexdb.build.store import DirectoryStore
 from reflexdb.control.control import Control
 from reflexdb.control.retention import Retention
 from reflexdb.control.rooms import new_id
+from reflexdb.control.tidying import Tidying
 from reflexdb.model.lifecycle import Status
 from reflexdb.records import builds, databases, jobs
 from tests.api.api import Api
@@ -127,6 +129,45 @@ def test_nothing_goes_while_a_job_is_under_way_or_where_all_are_kept(api: Api, s
 
     assert shelf.keeping(0).sweep() == []
     assert deployable(api, shelf) == [True] * 5
+
+
+def test_an_image_that_no_build_came_to_goes_also_where_all_are_kept(api: Api, shelf: Shelf) -> None:
+    rooms = shelf.control.rooms
+    assert isinstance(rooms.images, DirectoryStore)
+    left = rooms.images.put(image(name="left"))
+
+    assert shelf.keeping(0).sweep() == [left]
+    assert deployable(api, shelf) == [True] * 5
+    assert shelf.keeping(0).sweep() == []
+
+
+def test_what_the_disk_refuses_does_not_keep_the_sweep_from_the_rest(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = shelf.control.rooms
+    assert isinstance(rooms.images, DirectoryStore)
+    left = rooms.images.put(image(name="left"))
+
+    def refuse() -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(rooms.images, "tidy", refuse)
+    monkeypatch.setattr(rooms.deployer, "tidy", refuse)
+    Tidying(rooms, shelf.keeping(0)).sweep()
+
+    assert not rooms.images.verify(left)
+
+
+def test_an_image_of_others_that_the_records_do_not_know_stays(shelf: Shelf) -> None:
+    """They may be the wrong records."""
+    images = shelf.control.rooms.images
+    assert isinstance(images, DirectoryStore)
+    digest = DirectoryStore(Path(images.uri("").removeprefix("oci:").rstrip("@")), images._keys).put(
+        image(name="other")
+    )
+
+    assert shelf.keeping(0).sweep() == []
+    assert images.verify(digest)
 
 
 def test_of_a_deleted_database_nothing_stays_but_what_runs(api: Api, shelf: Shelf) -> None:

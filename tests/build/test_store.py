@@ -238,3 +238,76 @@ def test_processes_and_threads_may_store_at_once(tmp_path: Path) -> None:
     assert from_processes == from_threads
     assert index(tmp_path) == sorted(set(from_threads))
     assert all(DirectoryStore(tmp_path).verify(digest) for digest in from_threads)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["the first image", "beside another"])
+def test_a_disk_that_turns_read_only_at_any_write_leaves_nothing_once_it_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """What can't be removed at once either, as the build's failure can be written down elsewhere."""
+    ours = [DirectoryStore(tmp_path / "ours").put(image(name="other"))] if kept else []
+    before = files_of(tmp_path / "ours")
+    store = DirectoryStore(tmp_path / "ours")
+    store.tidy()
+    for writes in range(100):
+        with monkeypatch.context() as disk:
+            turns_read_only(disk, after=writes)
+            try:
+                digest = store.put(image())
+            except BuildFailed as exc:
+                assert "Read-only" in exc.message  # noqa: PT017 - the last put does not fail
+                with pytest.raises(OSError, match="Read-only"):
+                    store.tidy()
+            else:
+                break
+        store.tidy()
+        whole = store.verify(image().manifest.digest)
+        assert index(tmp_path / "ours") == sorted([*ours, *([image().manifest.digest] if whole else [])])
+        store.remove(image().manifest.digest)
+        assert files_of(tmp_path / "ours") == before
+
+    assert writes > 5
+    assert store.verify(digest)
+
+
+def files_of(root: Path) -> set[str]:
+    """But those of the store itself."""
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return files - {"oci-layout", "index.json", ".lock"}
+
+
+def turns_read_only(disk: pytest.MonkeyPatch, after: int) -> None:
+    """From so many writes on, nothing can be made, renamed or removed."""
+    left = after
+
+    def refusing(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            nonlocal left
+            if left == 0:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            left -= 1
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in ((tempfile, "mkstemp"), (Path, "replace"), (Path, "unlink")):
+        disk.setattr(owner, name, refusing(getattr(owner, name)))
+
+
+def test_a_store_in_which_nothing_broke_off_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(tmp_path)
+    store.tidy()
+    store.put(image())
+    monkeypatch.setattr(store, "_sweep", lambda: pytest.fail("it looked"))
+    store.tidy()
+
+
+def test_who_opens_a_store_tidies_what_the_last_one_left(tmp_path: Path) -> None:
+    digest = DirectoryStore(tmp_path).put(image())
+    (tmp_path / "blobs" / "sha256" / ("0" * 64)).write_bytes(b"left")
+    (tmp_path / "blobs" / "sha256" / f"{TEMPORARY_PREFIX}x").write_bytes(b"left")
+    store = DirectoryStore(tmp_path)
+    store.tidy()
+
+    assert store.verify(digest)
+    assert len(blobs(tmp_path)) == 3

@@ -25,6 +25,8 @@ from tests.crash.fatal import Fate
 from tests.servers.records import as_text
 
 END_LIMIT_S = 60.0
+SWEEP_EVERY_S = 5.0
+"""Instead of each minute, which most steps of a walk on a read-only disk would wait for."""
 
 
 class Nursery:
@@ -123,7 +125,9 @@ def _bury() -> None:
 
 def _be_a_control_plane(data: Path, fate: Path, records: str | None) -> int:
     from reflexdb.api.serve import run
+    from reflexdb.control import control
 
+    control._SWEEP_EVERY_S = SWEEP_EVERY_S
     output = os.open(fate / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for wanted, descriptor in ((0, nothing), (1, output), (2, output)):

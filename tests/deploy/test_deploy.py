@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -245,3 +250,73 @@ def test_the_processes_get_no_descriptor_of_the_deployer_s_and_dump_no_core(site
 
     assert str(site.root / "opened") not in links
     assert all("Max core file size        0" in text for text in limits)
+
+
+@pytest.mark.parametrize(
+    ("at", "serves"),
+    [
+        ("Unpacking the image", "d1"),
+        ("Starting sync", "d1"),
+        ("Loaded in", "d1"),
+        ("Handing over", "d1"),
+        ("Serving", "d1"),
+        ("Draining the old instance", "d2"),
+    ],
+)
+def test_what_a_read_only_disk_keeps_is_removed_once_it_can_be(
+    site: Site, monkeypatch: pytest.MonkeyPatch, at: str, serves: str
+) -> None:
+    """The disk turns read-only in the midst of a deployment, and can be written again after it has ended."""
+    port, failed = site.deploy("d1").port, ""
+    with Load(port) as load, monkeypatch.context() as disk:
+
+        def log(line: str) -> None:
+            if line.startswith(at):
+                make_read_only(disk)
+
+        try:
+            site.deployer.deploy(site.spec("d2", port=port), log)
+        except DeployFailed as exc:
+            failed = exc.message
+        with suppress(OSError):
+            site.deployer.tidy()
+        disk.undo()
+        site.deployer.tidy()
+        so_far = load.answered
+        until(lambda: load.answered > so_far + 50)
+
+    assert load.failures == []
+    assert ("Read-only" in failed) == (serves == "d1")
+    assert site.entries() == sorted(["current", serves])
+    assert site.query(port) == PEOPLE
+    assert [pid for pid in site.stray_processes() if pid not in [site.process(role) for role in Role]] == []
+
+
+def make_read_only(disk: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "rmdir", "unlink", "rename", "replace", "symlink", "link"):
+        disk.setattr(os, name, refuse)
+    disk.setattr(tempfile, "mkstemp", refuse)
+
+
+def test_what_is_being_changed_is_not_tidied(site: Site) -> None:
+    site.deploy("d1")
+    database = site.deployer._database("db")
+    (site.root / "data" / "instances" / "db" / "d0").mkdir()
+    held, done = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with database.changing:
+            held.set()
+            done.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(change)
+        assert held.wait(60)
+        site.deployer.tidy()
+        assert site.entries() == ["current", "d0", "d1"]
+        done.set()
+    site.deployer.tidy()
+    assert site.entries() == ["current", "d1"]

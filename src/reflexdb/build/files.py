@@ -101,6 +101,14 @@ def forget_scratch(parent: Path) -> None:
         _remove_left(parent)
 
 
+def forget_temporary(directory: Path, lock: Path) -> None:
+    """Remove the temporary files of writes that broke off; whoever writes here holds the lock."""
+    if directory.is_dir() and any(directory.glob(f"{TEMPORARY_PREFIX}*")):
+        with locked(lock):
+            for left in directory.glob(f"{TEMPORARY_PREFIX}*"):
+                left.unlink(missing_ok=True)
+
+
 def _remove_left(parent: Path) -> None:
     for left in parent.iterdir():
         if left.is_dir() and _is_free(left / "lock"):

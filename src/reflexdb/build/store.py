@@ -29,11 +29,11 @@ from reflexdb.build.image import (
     SERVER_PATH,
     Blob,
     ImageParts,
-    canonical_json,
     extract,
 )
+from reflexdb.build.listing import index_document
 from reflexdb.build.manifests import begins_as_json, damaged, descriptors, is_digest
-from reflexdb.build.portable import INDEX_TYPE, LAYOUT, NAME_ANNOTATION, short_tag
+from reflexdb.build.portable import LAYOUT, NAME_ANNOTATION
 from reflexdb.build.signing import (
     PAYLOAD_TYPE,
     SignatureManifest,
@@ -59,6 +59,9 @@ class DirectoryStore:
         self._blobs = self._root / "blobs" / "sha256"
         self._keys = keys
         self._tags: tuple[tuple[int, int, int], dict[str, str]] | None = None
+        self._made = set[str]()
+        self._untidy = True
+        """Whether there may be what a change that broke off has left: who was here before is not known."""
 
     def uri(self, digest: str) -> str:
         return f"oci:{self._root}@{digest}"
@@ -68,6 +71,7 @@ class DirectoryStore:
         signs now. Raises BuildFailed("package").
         """
         with self._changing():
+            self._made.add(parts.manifest.digest)
             for blob in (parts.layer, parts.config):
                 self._put_blob(blob)
             self._put_signature(parts.manifest)
@@ -102,10 +106,12 @@ class DirectoryStore:
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             with locked(self._root / ".lock"):
+                self._untidy = True
                 self._sweep()
                 write_atomically(self._root / "oci-layout", LAYOUT)
                 yield
                 self._write_index()
+                self._untidy = False
         except OSError as exc:
             if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
                 sentence = f"The disk with {self._root} is full; free some space and build again."
@@ -172,8 +178,10 @@ class DirectoryStore:
         manifest = Blob(MANIFEST_TYPE, self._read(digest))
         self._whole(digest)
         with locked(self._root / ".lock"):
+            self._untidy = True
             self._put_signature(manifest)
             self._write_index()
+            self._untidy = False
 
     def document(self, digest: str) -> dict[str, Any]:
         """The image's /reflexdb/manifest.json. Raises ImageDamaged."""
@@ -207,10 +215,24 @@ class DirectoryStore:
         if not is_digest(digest) or not self._blobs.is_dir():
             return
         with locked(self._root / ".lock"):
+            self._untidy = True
             if digest in self._manifests():
                 self._path(digest).unlink()
                 self._sweep()
             self._write_index()
+            self._untidy = False
+
+    def made(self) -> set[str]:
+        return set(self._made)
+
+    def tidy(self) -> None:
+        """Remove what a change that broke off could not; a store that nothing was left in is not looked at."""
+        if not self._untidy or not self._blobs.is_dir():
+            return
+        with locked(self._root / ".lock"):
+            self._sweep()
+            self._write_index()
+            self._untidy = False
 
     def blobs(self, digest: str) -> list[Path]:
         """The files of an image, and of its signature where it has one; those of an image in the order in which they
@@ -351,37 +373,8 @@ class DirectoryStore:
 
     def _write_index(self) -> None:
         """The index is for other tools, made from the manifests that are here: a damaged one costs no image."""
-        manifests = self._manifests()
-        entries = [self._entry(digest, manifest) for digest, manifest in manifests.items()]
-        entries += [
-            self._signature_entry(digest, signature.subject)
-            for digest, signature in self._signatures().items()
-            if signature.subject in manifests
-        ]
-        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
-        write_atomically(self._root / "index.json", canonical_json(index))
-
-    def _entry(self, digest: str, manifest: bytes) -> dict[str, Any]:
-        entry: dict[str, Any] = {
-            "mediaType": MANIFEST_TYPE,
-            "digest": digest,
-            "size": len(manifest),
-            "annotations": {NAME_ANNOTATION: short_tag(digest)},
-        }
-        with suppress(ImageDamaged, KeyError, TypeError, ValueError):
-            config = json.loads(self._read(descriptors(digest, manifest)[0]["digest"]))
-            entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
-        return entry
-
-    def _signature_entry(self, digest: str, subject: str) -> dict[str, Any]:
-        """Under the tag by which cosign looks for the signature of an image."""
-        return {
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": PAYLOAD_TYPE,
-            "digest": digest,
-            "size": self._path(digest).stat().st_size,
-            "annotations": {NAME_ANNOTATION: signature_tag(subject)},
-        }
+        subjects = {digest: signature.subject for digest, signature in self._signatures().items()}
+        write_atomically(self._root / "index.json", index_document(self._manifests(), subjects, self._read))
 
     def _sweep(self) -> None:
         """Remove blobs that no image uses, and what an interrupted write left. Only under the lock."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from reflexdb.build.files import forget_scratch
 from reflexdb.control.accounts import Accounts
 from reflexdb.control.actions import Actions
 from reflexdb.control.audit import Audit
@@ -44,6 +43,7 @@ from reflexdb.control.shapes import Shapes
 from reflexdb.control.shipping import Shipping
 from reflexdb.control.site import site_of
 from reflexdb.control.steer import Steer
+from reflexdb.control.tidying import Tidying
 from reflexdb.control.verifying import Verifying
 from reflexdb.control.wanted import address
 from reflexdb.control.watching import Kind, Work
@@ -104,6 +104,7 @@ class Control:
         self.evidence = Evidence(rooms)
         self.shipping = Shipping(rooms)
         self.retention = Retention(rooms, images)
+        self._tidying = Tidying(rooms, self.retention)
         self.disk = Disk(rooms, images)
         self.verifying = Verifying(rooms, images, self._stopping.is_set)
         self._capture = Capture(rooms)
@@ -219,12 +220,7 @@ class Control:
         self._again_and_again(tick, "tick_failed", self._wake, self.rooms.settings.tick_s)
 
     def _sweep(self) -> None:
-        def sweep() -> None:
-            for scratch in ("work", "verify"):
-                forget_scratch(self.rooms.data_dir / "cache" / scratch)
-            self.retention.sweep()
-
-        self._again_and_again(sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)
+        self._again_and_again(self._tidying.sweep, "sweep_failed", self._stopping, _SWEEP_EVERY_S)
 
     def _collect(self) -> None:
         self._again_and_again(self._shapes.collect, "shapes_failed", self._stopping, _COLLECT_EVERY_S)

@@ -9,6 +9,7 @@ their image is no longer stored.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from itertools import islice
 
 import structlog
@@ -61,8 +62,6 @@ class Retention:
     def sweep(self) -> list[str]:
         """Remove the images that need not stay; their digests. Nothing where a job is under way anywhere."""
         keep = self._rooms.settings.keep_images
-        if keep == 0:
-            return []
         with self._rooms.store.read() as tx:  # also reads what has to be read of images, before anybody waits for it
             if not self._spare(tx, keep):
                 return []
@@ -88,22 +87,27 @@ class Retention:
         return gone
 
     def _spare(self, tx: Tx, keep: int) -> set[str]:
-        """Stored images that builds have made, and no database needs."""
-        made = self._images.stored() & builds.image_digests(tx)
+        """Stored images that no database needs; where all are kept, only what builds made that then failed."""
+        stored, others = self._images.images(), builds.other_images(tx)
+        made = stored & builds.image_digests(tx)
+        abandoned = (stored & self._rooms.images.made()) - made - _all(others)
+        if keep == 0:
+            return abandoned
         needed = builds.pinned_images(tx) | deployments.image_digests(tx)
         for database_id in databases.alive(tx, builds.makers(tx, made - needed)):
             good = (each for each in builds.images(tx, database_id) if each in made and self._images.usable(each))
             needed |= set(islice(good, keep))
-        return (made - needed) | self._spare_others(tx, made & needed)
-
-    def _spare_others(self, tx: Tx, stay: set[str]) -> set[str]:
-        """Images for other platforms go with the last image that they were made with."""
-        others = builds.other_images(tx)
-        beside = set().union(*(others.get(each, set()) for each in stay))
-        return (set().union(*others.values()) & self._images.stored()) - beside - stay
+        stay = made & needed
+        beside = {each for digest in stay for each in others.get(digest, ())}
+        spare_others = (_all(others) & stored) - beside - stay  # these go with the last image they were made with
+        return abandoned | (made - needed) | spare_others
 
     def _change(self, tx: Tx, customer_id: str, build: BuildRow, *, pinned: bool) -> None:
         now = self._rooms.now()
         builds.change(tx, build.id, pinned_at=now if pinned else None)
         before, after = {"pinned": not pinned}, {"pinned": pinned}
         note(tx, now, customer_id, f"build.{'pin' if pinned else 'unpin'}", build.id, before=before, after=after)
+
+
+def _all(others: Mapping[str, set[str]]) -> set[str]:
+    return set().union(*others.values())

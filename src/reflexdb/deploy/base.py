@@ -202,6 +202,11 @@ class Deployer(Protocol):
 
     def resume_sync(self, database_id: str) -> None: ...
 
+    def tidy(self) -> None:
+        """Remove what deployments and retirements could not when they ended; nothing of what serves, and nothing that
+        is being changed. Raises OSError, and can be tried again."""
+        ...
+
     def known(self) -> list[str]:
         """Every database of which there is anything, also what a deployment that broke off has left."""
         ...

@@ -18,7 +18,7 @@ import structlog
 from reflexdb.deploy.base import ApiKeySet
 from reflexdb.deploy.local import listening as sockets
 from reflexdb.deploy.local.checkpoints import Kept
-from reflexdb.deploy.local.layout import Layout, Record
+from reflexdb.deploy.local.layout import BESIDE, CURRENT, Layout, Record
 from reflexdb.deploy.local.running import Running, stop_strays
 from reflexdb.model.errors import InstanceUnreachable
 from reflexdb.sources.base import SourceAddress
@@ -89,9 +89,11 @@ class Database:
         the database was paused, where it is not."""
         with self.changing:
             self.layout.drop_prepared(self.id)
+            if self.beside is None:
+                self.layout.unset_beside(self.id)
             if self.current is not None:
                 self._kept.drop(self.id)
-            kept = {each.directory.name for each in (self.current, self.beside) if each is not None}
+            kept = self._kept_directories()
             for deployment_id in self.layout.deployments(self.id):
                 if deployment_id not in kept:
                     directory = self.layout.deployment(self.id, deployment_id)
@@ -100,6 +102,26 @@ class Database:
                     self._log.info("leftover_removed", deployment_id=deployment_id)
             if not kept:
                 self.layout.remove_database(self.id)
+
+    def tidy(self) -> None:
+        """Sweep where there is anything to; later, where somebody is at it. Raises OSError."""
+        if not self._adopted or not self.changing.acquire(blocking=False):
+            return
+        try:
+            if self._is_untidy():
+                self.sweep()
+        finally:
+            self.changing.release()
+
+    def _is_untidy(self) -> bool:
+        kept = self._kept_directories()
+        if not kept:
+            return self.layout.database(self.id).exists()
+        links = {CURRENT} if self.beside is None else {CURRENT, BESIDE}
+        return self.layout.names(self.id) - kept - links != set() or self._kept.of(self.id).exists()
+
+    def _kept_directories(self) -> set[str]:
+        return {each.directory.name for each in (self.current, self.beside) if each is not None}
 
     def set_keys(self, keys: ApiKeySet) -> None:
         """The keys in force from now on, at whatever runs. Raises InstanceUnreachable."""

@@ -180,6 +180,12 @@ class LocalDeployer:
     def resume_sync(self, database_id: str) -> None:
         self._pause(database_id, False)
 
+    def tidy(self) -> None:
+        with self._lock:
+            databases = [each for each in self._databases.values() if not self._shared or each.id in self._ours]
+        for database in databases:
+            database.tidy()
+
     def known(self) -> list[str]:
         return self._layout.databases()
 

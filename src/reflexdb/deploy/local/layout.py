@@ -89,6 +89,13 @@ class Layout:
     def databases(self) -> list[str]:
         return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and _ID.fullmatch(entry.name))
 
+    def names(self, database_id: str) -> set[str]:
+        """Everything in the database's directory; nothing where it has none."""
+        try:
+            return {entry.name for entry in self.database(database_id).iterdir()}
+        except FileNotFoundError:
+            return set()
+
     def deployments(self, database_id: str) -> list[str]:
         """Every deployment that has a directory, `current` or not."""
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from reflexdb.deploy.local.logs import last_words
 from reflexdb.deploy.local.observation import told
 from reflexdb.deploy.local.running import Running
 from reflexdb.deploy.requests import Requests
-from reflexdb.model.errors import DeployFailed, ReflexError
+from reflexdb.model.errors import DeployFailed, InstanceUnreachable, ReflexError
 from reflexdb.sync.feed import InstanceRefused
 from reflexdb.sync.settings import SyncProcessSettings, is_paused, set_paused
 
@@ -65,6 +65,8 @@ class Deployment:
     ) -> None:
         self._how = how
         self._stands_by = False
+        self._takes_connections = False
+        """Whether the new one may have been given any."""
         self._former: Path | None = None
         """Directory of the instance whose checkpoint the new one begins with."""
         self._before: Requests | None = None
@@ -101,13 +103,15 @@ class Deployment:
         return replace(found, failed=self._failed(candidate, old, ended))
 
     def _part_with(self, old: Running) -> Requests | None:
-        """What has been replaced stands by, or is drained; then, what became of its requests."""
+        """What has been replaced stands by, or is drained; then, what became of its requests. A disk that can't be
+        written any more does not undo what serves by now: `tidy` removes what stays."""
         database = self._database
         if self._stands_by and old.alive():
             self._log("Keeping the old instance beside the new one")
             database.beside = old
             return old.requests()
-        database.layout.unset_beside(database.id)
+        with suppress(OSError):
+            database.layout.unset_beside(database.id)
         self._log("Draining the old instance")
         ended = old.drain(last_checkpoint=False)
         database.layout.remove_deployment(old.directory)
@@ -237,6 +241,7 @@ class Deployment:
             database.layout.prepare_flip(self._spec.database_id, self._spec.deployment_id)
             if old is not None and self._how.keep:
                 database.layout.set_beside(database.id, old.directory.name)
+            self._takes_connections = True
             candidate.serve()
             self._log("Serving")
             database.layout.flip(self._spec.database_id)
@@ -246,6 +251,7 @@ class Deployment:
         database = self._database
         try:
             candidate.take_share(0, share, pair.CONNECTION_MS)
+            self._takes_connections = True
             candidate.serve()
             pair.share_out(old, candidate, share)
         except InstanceRefused as exc:
@@ -295,14 +301,20 @@ class Deployment:
                 self._passed(step, time.monotonic() - started, failed)
 
     def _undo(self) -> None:
-        """Nothing of this attempt stays."""
+        """Nothing of this attempt stays, but what can't be removed now; `tidy` does that."""
         database = self._database
         with database.lock:
             candidate, database.candidate = database.candidate, None
-            if candidate is not None and candidate is not database.current:
-                candidate.kill()
-        database.layout.drop_prepared(database.id)
-        database.layout.unset_beside(database.id)
+        if candidate is not None and self._takes_connections:
+            if database.current is not None:
+                with suppress(InstanceUnreachable):
+                    pair.take_all(database.current)
+            candidate.drain(last_checkpoint=False)  # it answers what it has been asked meanwhile
+        if candidate is not None:
+            candidate.kill()
+        with suppress(OSError):
+            database.layout.drop_prepared(database.id)
+            database.layout.unset_beside(database.id)
         database.layout.remove_deployment(self._directory)
         if database.current is None:
             database.close_listening()

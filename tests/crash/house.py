@@ -22,13 +22,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 from sqlalchemy import URL
 
 from tests.api.api import STABLE, Api, sqlite_connection, until
 from tests.api.plane import processes_in
 from tests.crash.fatal import ORDER, TRAIL
 from tests.crash.nursery import Child, Nursery
-from tests.servers.records import rows_of
+from tests.servers.records import connected
 
 START_LIMIT_S = 120.0
 ACT_LIMIT_S = 240.0
@@ -72,6 +73,8 @@ class House:
         """The number in the name of the newest column."""
         self._nursery = nursery
         self._client: httpx.Client | None = None
+        self._records: psycopg.Connection[dict[str, Any]] | None = None
+        """Kept: a test asks thousands of times."""
         with contextlib.closing(sqlite3.connect(self.source)) as connection:
             connection.executescript(SOURCE)
 
@@ -176,7 +179,9 @@ class House:
     def records(self, query: str) -> list[dict[str, Any]]:
         """Straight from the metadata database: asking the API would be steps of the control plane."""
         if self.records_at is not None:
-            return rows_of(self.records_at, query)
+            if self._records is None:
+                self._records = connected(self.records_at)
+            return self._records.execute(query.encode()).fetchall()
         address = f"file:{self.data / 'metadata.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
@@ -233,6 +238,8 @@ class House:
 
     def clear(self) -> None:
         """End everything that runs on the directory."""
+        if self._records is not None:
+            self._records.close()
         if self.child is not None:
             self.kill()
         for _ in range(100):

@@ -95,10 +95,14 @@ def as_text(records: URL | None) -> str | None:
     return records and records.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def rows_of(records: URL, query: str) -> list[dict[str, Any]]:
-    """Straight from the records on PostgreSQL, past every control plane."""
-    with psycopg.connect(
+def connected(records: URL) -> psycopg.Connection[dict[str, Any]]:
+    """Straight to the records on PostgreSQL, past every control plane."""
+    return psycopg.connect(
         host=records.host, port=records.port, user=records.username, password=records.password,
         dbname=records.database, autocommit=True, row_factory=dict_row,
-    ) as connection:  # fmt: skip
+    )  # fmt: skip
+
+
+def rows_of(records: URL, query: str) -> list[dict[str, Any]]:
+    with connected(records) as connection:
         return connection.execute(query.encode()).fetchall()

@@ -33,6 +33,8 @@ from reflexdb.cli.progress import progress
 OUT = Path(__file__).parent / "out"
 ASK_EVERY_S = 0.001
 LIMIT_S = 300.0
+REST_S = 2.0
+"""After a deployment, whose first checkpoint is then written."""
 BACKLOG = ((200, 1_000), (4_000, 10))
 """Transactions, and rows in each."""
 
@@ -80,6 +82,10 @@ class Probe:
             ended.set()
             thread.join()
             connection.close()
+
+    def took_between(self, begin: float, end: float) -> list[float]:
+        """Of the answers that came then: not while the writer's process was started."""
+        return [took for took, (at, _) in zip(self.took, self.seen, strict=True) if begin <= at <= end]
 
     def until(self, marker: int) -> float:
         """When the marker was answered."""
@@ -137,6 +143,7 @@ class Bench:
     def steady(self) -> tuple[str, str]:
         """Rows of the two tables: latency at the rate asked for, and queries without and with the stream."""
         idle = self.probe()
+        time.sleep(REST_S)
         with idle.asking():
             time.sleep(self.options.seconds)
         busy, before = self.probe(), self.cpu()
@@ -150,7 +157,7 @@ class Bench:
         first = f"| {sources.NAMES[self.backend]} | {rate:,.0f} | {ms(late, 0.5)} | {ms(late, 0.99)} | " + " | ".join(
             f"{each:.0f} %" for each in share
         )
-        quiet, loud = sorted(idle.took), sorted(busy.took)
+        quiet, loud = sorted(idle.took), sorted(busy.took_between(written[0][0], written[-1][0]))
         ratio = at(loud, 0.99) / at(quiet, 0.99)
         queries = [ms(quiet, 0.5), ms(loud, 0.5), ms(quiet, 0.99), ms(loud, 0.99)]
         return first + " |", f"| {sources.NAMES[self.backend]} | " + " | ".join(queries) + f" | {ratio:.1f} |"

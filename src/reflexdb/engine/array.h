@@ -13,7 +13,7 @@ template <typename T>
 class Array {
  public:
   Array() = default;
-  Array(const Array& from) { *this = from; }
+  Array(const Array&) = delete;
   Array& operator=(const Array& from) {
     if (this == &from) return *this;
     assert(!from.is_borrowed());

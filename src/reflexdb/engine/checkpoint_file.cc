@@ -137,10 +137,12 @@ bool CheckpointWriter::finish(std::string* error) {
 
 MappedFile::MappedFile(int fd) {
   struct stat found{};
-  if (fstat(fd, &found) != 0 || found.st_size <= 0) return;
+  if (fstat(fd, &found) != 0) why_not_ = errno;
+  if (why_not_ != 0 || found.st_size <= 0) return;
   const auto size = static_cast<size_t>(found.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (data == MAP_FAILED) return;
+  if (data == MAP_FAILED) why_not_ = errno;
+  if (why_not_ != 0) return;
   madvise(data, size, MADV_WILLNEED);
   bytes_ = {static_cast<const char*>(data), size};
 }
@@ -151,7 +153,9 @@ MappedFile::~MappedFile() {
 
 bool CheckpointReader::open(const CheckpointHead& wanted, std::string* error) {
   if (rest_.size() >= sizeof head_) std::memcpy(&head_, rest_.data(), sizeof head_);
-  if (rest_.size() < sizeof head_ || head_.magic != wanted.magic) {
+  if (file_->why_not() != 0) {
+    *error = std::string("it can't be read: ") + strerror(file_->why_not());
+  } else if (rest_.size() < sizeof head_ || head_.magic != wanted.magic) {
     *error = "it is not a checkpoint";
   } else if (head_.byte_order != wanted.byte_order) {
     *error = "it is of a machine with another order of bytes";

@@ -85,9 +85,12 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   // Empty where it can't be had.
   std::span<const char> bytes() const { return bytes_; }
+  // The errno of what failed; 0 where nothing did.
+  int why_not() const { return why_not_; }
 
  private:
   std::span<const char> bytes_;
+  int why_not_ = 0;
 };
 
 class CheckpointReader {

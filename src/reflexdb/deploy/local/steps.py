@@ -305,6 +305,8 @@ class Deployment:
         database = self._database
         with database.lock:
             candidate, database.candidate = database.candidate, None
+            if database.current is not None and database.current.directory == self._directory:
+                return  # it has taken over already
         if candidate is not None and self._takes_connections:
             if database.current is not None:
                 with suppress(InstanceUnreachable):

@@ -88,12 +88,21 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, ".profile"])
 
 
-def test_what_is_being_written_is_not_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: sweep_private(tmp_path))
-    write_private(tmp_path / "admin.key", b"mine")
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_what_is_being_written_is_not_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    swept: list[str] = []
+    real = getattr(os, step)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["admin.key"]
-    assert (tmp_path / "admin.key").read_bytes() == b"mine"
+    def sweep_first(*arguments: object, **options: object) -> object:
+        sweep_private(tmp_path)
+        swept.append(step)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, step, sweep_first)
+    write_private(tmp_path / "key", b"new")
+
+    assert swept
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"key": b"new"}
 
 
 def test_a_lost_master_key_is_never_silently_replaced(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)  # while it is locked: `sweep_private` takes the others for left
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -22,6 +22,7 @@ from reflexdb.build.files import TEMPORARY_PREFIX
 from reflexdb.build.image import Blob, ImageParts
 from reflexdb.build.store import DirectoryStore
 from reflexdb.model.errors import BuildFailed, ImageDamaged
+from tests.disks import turns_read_only
 
 from .images import image, small_plan
 
@@ -246,6 +247,7 @@ def test_a_disk_that_turns_read_only_at_any_write_leaves_nothing_once_it_can_be_
 ) -> None:
     """What can't be removed at once either, as the build's failure can be written down elsewhere."""
     ours = [DirectoryStore(tmp_path / "ours").put(image(name="other"))] if kept else []
+    (tmp_path / "ours" / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     before = files_of(tmp_path / "ours")
     store = DirectoryStore(tmp_path / "ours")
     store.tidy()
@@ -276,24 +278,6 @@ def files_of(root: Path) -> set[str]:
     return files - {"oci-layout", "index.json", ".lock"}
 
 
-def turns_read_only(disk: pytest.MonkeyPatch, after: int) -> None:
-    """From so many writes on, nothing can be made, renamed or removed."""
-    left = after
-
-    def refusing(function: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **options: object) -> object:
-            nonlocal left
-            if left == 0:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-            left -= 1
-            return function(*arguments, **options)
-
-        return call
-
-    for owner, name in ((tempfile, "mkstemp"), (Path, "replace"), (Path, "unlink")):
-        disk.setattr(owner, name, refusing(getattr(owner, name)))
-
-
 def test_a_store_in_which_nothing_broke_off_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = DirectoryStore(tmp_path)
     store.tidy()
@@ -302,11 +286,14 @@ def test_a_store_in_which_nothing_broke_off_is_not_looked_at(tmp_path: Path, mon
     store.tidy()
 
 
-def test_who_opens_a_store_tidies_what_the_last_one_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("between", ["nothing", "sign", "index"])
+def test_who_opens_a_store_tidies_what_the_last_one_left(tmp_path: Path, between: str) -> None:
+    """Also where it was first used for what removes nothing."""
     digest = DirectoryStore(tmp_path).put(image())
     (tmp_path / "blobs" / "sha256" / ("0" * 64)).write_bytes(b"left")
     (tmp_path / "blobs" / "sha256" / f"{TEMPORARY_PREFIX}x").write_bytes(b"left")
     store = DirectoryStore(tmp_path)
+    {"nothing": lambda: None, "sign": lambda: store.sign(digest), "index": store.index}[between]()
     store.tidy()
 
     assert store.verify(digest)

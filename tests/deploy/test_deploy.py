@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +20,7 @@ from reflexdb.model.schema import Backend
 from reflexdb.sources.base import SourceAddress
 from tests.deploy.load import Load
 from tests.deploy.site import SECRET, Site, execute
+from tests.disks import turns_read_only
 from tests.sync.waiting import until
 
 PEOPLE = [{"id": 1, "name": "Ada"}, {"id": 2, "name": None}]
@@ -272,7 +271,7 @@ def test_what_a_read_only_disk_keeps_is_removed_once_it_can_be(
 
         def log(line: str) -> None:
             if line.startswith(at):
-                make_read_only(disk)
+                turns_read_only(disk)
 
         try:
             site.deployer.deploy(site.spec("d2", port=port), log)
@@ -290,15 +289,6 @@ def test_what_a_read_only_disk_keeps_is_removed_once_it_can_be(
     assert site.entries() == sorted(["current", serves])
     assert site.query(port) == PEOPLE
     assert [pid for pid in site.stray_processes() if pid not in [site.process(role) for role in Role]] == []
-
-
-def make_read_only(disk: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    for name in ("mkdir", "rmdir", "unlink", "rename", "replace", "symlink", "link"):
-        disk.setattr(os, name, refuse)
-    disk.setattr(tempfile, "mkstemp", refuse)
 
 
 def test_what_is_being_changed_is_not_tidied(site: Site) -> None:

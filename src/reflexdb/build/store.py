@@ -101,17 +101,24 @@ class DirectoryStore:
         return read is not None and signer_of(digest, signature.payload.content, read.signature, trusted) is not None
 
     @contextmanager
+    def _indexing(self, *, sweeps: bool = True) -> Iterator[None]:
+        """The lock, and the index afterwards. Where that is not come to, or was due before and nothing `sweeps`, `tidy`
+        is due."""
+        with locked(self._root / ".lock"):
+            before, self._untidy = self._untidy, True
+            yield
+            self._write_index()
+            self._untidy = before and not sweeps
+
+    @contextmanager
     def _changing(self) -> Iterator[None]:
         """The lock, a layout around what is put, and what the disk refuses in one sentence."""
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
-            with locked(self._root / ".lock"):
-                self._untidy = True
+            with self._indexing():
                 self._sweep()
                 write_atomically(self._root / "oci-layout", LAYOUT)
                 yield
-                self._write_index()
-                self._untidy = False
         except OSError as exc:
             if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
                 sentence = f"The disk with {self._root} is full; free some space and build again."
@@ -177,11 +184,8 @@ class DirectoryStore:
         """Sign an image that is here already. Raises ImageDamaged where it is not whole."""
         manifest = Blob(MANIFEST_TYPE, self._read(digest))
         self._whole(digest)
-        with locked(self._root / ".lock"):
-            self._untidy = True
+        with self._indexing(sweeps=False):
             self._put_signature(manifest)
-            self._write_index()
-            self._untidy = False
 
     def document(self, digest: str) -> dict[str, Any]:
         """The image's /reflexdb/manifest.json. Raises ImageDamaged."""
@@ -214,13 +218,10 @@ class DirectoryStore:
         """Forget an image and what only it used. An unknown digest is fine; a full disk does not prevent it."""
         if not is_digest(digest) or not self._blobs.is_dir():
             return
-        with locked(self._root / ".lock"):
-            self._untidy = True
+        with self._indexing():
             if digest in self._manifests():
                 self._path(digest).unlink()
-                self._sweep()
-            self._write_index()
-            self._untidy = False
+            self._sweep()
 
     def made(self) -> set[str]:
         return set(self._made)
@@ -229,10 +230,8 @@ class DirectoryStore:
         """Remove what a change that broke off could not; a store that nothing was left in is not looked at."""
         if not self._untidy or not self._blobs.is_dir():
             return
-        with locked(self._root / ".lock"):
+        with self._indexing():
             self._sweep()
-            self._write_index()
-            self._untidy = False
 
     def blobs(self, digest: str) -> list[Path]:
         """The files of an image, and of its signature where it has one; those of an image in the order in which they
@@ -246,9 +245,8 @@ class DirectoryStore:
     def index(self) -> None:
         """Make a layout of the blobs that were put here as files."""
         self._blobs.mkdir(parents=True, exist_ok=True)
-        with locked(self._root / ".lock"):
+        with self._indexing(sweeps=False):
             write_atomically(self._root / "oci-layout", LAYOUT)
-            self._write_index()
 
     def use(self) -> StoreUse:
         """What every file here takes; what another process removes meanwhile is left out."""

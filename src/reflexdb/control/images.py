@@ -65,14 +65,10 @@ class Images:
             return f"the image {build.image_digest} is not stored any more, or not whole; rebuild"
         return self.refusal(build.image_digest)
 
-    def images(self) -> set[str]:
-        """What the store's index names, less the signatures."""
+    def stored(self) -> set[str]:
+        """The images that the store's index names; not the signatures."""
         named = self._stored()[1]
         return set(named.values()) - {named[tag] for tag in map(signature_tag, named.values()) if tag in named}
-
-    def stored(self) -> set[str]:
-        """What the store's index names: images, and signatures of them."""
-        return set(self._stored()[1].values())
 
     def refusal(self, digest: str) -> str | None:
         """Why the image may not be deployed; None where it may. Verified byte by byte, now."""

@@ -88,7 +88,7 @@ class Retention:
 
     def _spare(self, tx: Tx, keep: int) -> set[str]:
         """Stored images that no database needs; where all are kept, only what builds made that then failed."""
-        stored, others = self._images.images(), builds.other_images(tx)
+        stored, others = self._images.stored(), builds.other_images(tx)
         made = stored & builds.image_digests(tx)
         abandoned = (stored & self._rooms.images.made()) - made - _all(others)
         if keep == 0:

@@ -93,14 +93,14 @@ class Database:
                 self.layout.unset_beside(self.id)
             if self.current is not None:
                 self._kept.drop(self.id)
-            kept = self._kept_directories()
+            used = self._in_use()
             for deployment_id in self.layout.deployments(self.id):
-                if deployment_id not in kept:
+                if deployment_id not in used:
                     directory = self.layout.deployment(self.id, deployment_id)
                     stop_strays(directory)
                     self.layout.remove_deployment(directory)
                     self._log.info("leftover_removed", deployment_id=deployment_id)
-            if not kept:
+            if not used:
                 self.layout.remove_database(self.id)
 
     def tidy(self) -> None:
@@ -114,13 +114,13 @@ class Database:
             self.changing.release()
 
     def _is_untidy(self) -> bool:
-        kept = self._kept_directories()
-        if not kept:
+        used = self._in_use()
+        if not used:
             return self.layout.database(self.id).exists()
         links = {CURRENT} if self.beside is None else {CURRENT, BESIDE}
-        return self.layout.names(self.id) - kept - links != set() or self._kept.of(self.id).exists()
+        return self.layout.names(self.id) - used - links != set() or self._kept.of(self.id).exists()
 
-    def _kept_directories(self) -> set[str]:
+    def _in_use(self) -> set[str]:
         return {each.directory.name for each in (self.current, self.beside) if each is not None}
 
     def set_keys(self, keys: ApiKeySet) -> None:

@@ -91,18 +91,18 @@ class Layout:
 
     def names(self, database_id: str) -> set[str]:
         """Everything in the database's directory; nothing where it has none."""
-        try:
-            return {entry.name for entry in self.database(database_id).iterdir()}
-        except FileNotFoundError:
-            return set()
+        return {entry.name for entry in self._entries(database_id)}
 
     def deployments(self, database_id: str) -> list[str]:
         """Every deployment that has a directory, `current` or not."""
+        entries = self._entries(database_id)
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.is_symlink())
+
+    def _entries(self, database_id: str) -> list[Path]:
         try:
-            entries = list(self.database(database_id).iterdir())
+            return list(self.database(database_id).iterdir())
         except FileNotFoundError:
             return []
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.is_symlink())
 
     def current(self, database_id: str) -> Path | None:
         """The directory of the deployment that serves or should."""

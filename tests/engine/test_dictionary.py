@@ -25,12 +25,14 @@ pytestmark = pytest.mark.timeout(1200)
 
 ROWS = 70_000
 """More than a chunk."""
-TITLES = {
+TITLES: dict[str, list[str | None]] = {
     "few": ["draft", "", 'q"uote', "Straße", "a much longer title of a post", None],
     "many": [f"title {i:04}" for i in range(700)],
     "most": [f"title {i}" for i in range(60_000)],
+    "quoted": [f'{"".join(map(chr, range(i % 40)))}"{i}"\\' for i in range(700)],
+    "long": ['"' * 300 + str(i) for i in range(1_000)],
 }
-"""For codes of one byte, of two, and for none."""
+"""For codes of one byte, of two, and for none; entries that are kept as JSON too, and some too long for it."""
 PRICES = ["1.50", "-0.25", "99999999999999999999.99", "0", "NaN", None]
 
 

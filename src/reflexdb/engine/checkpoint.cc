@@ -1,6 +1,7 @@
 #include "checkpoint.h"
 
 #include "checkpoint_parts.h"
+#include "dictionary.h"
 #include "key.h"
 #include "store.h"
 
@@ -197,6 +198,7 @@ void read_column(In* in, Storage storage, uint32_t rows, Column* column) {
     chunk_parts(*in, *chunk);
     chunk->lender = in->lender();
     in->require(is_sound(*chunk, fixed_width(storage), rows_in_chunk(rows, c)));
+    if (in->good()) make_ready(chunk.get());
     column->chunks.push_back(std::move(chunk));
   }
 }

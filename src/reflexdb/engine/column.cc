@@ -40,7 +40,10 @@ uint64_t Chunk::memory() const {
   return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
          bytes.capacity() + codes.capacity() + wide_codes.capacity() * 2 +
          (valid.capacity() + escape.capacity()) * 8 + views.capacity() * sizeof(views[0]) +
-         owners.capacity() * sizeof(owners[0]) + held + (pages != nullptr ? sizeof(Pages) : 0);
+         owners.capacity() * sizeof(owners[0]) + held +
+         (ready != nullptr ? sizeof(ReadyTexts) + ready->bytes.capacity() + ready->offsets.capacity() * 4
+                           : 0) +
+         (pages != nullptr ? sizeof(Pages) : 0);
 }
 
 uint64_t Column::memory() const {
@@ -73,7 +76,8 @@ void fetch_places(const Column& column, std::span<const uint32_t> rows) {
 void fetch_texts(const Column& column, std::span<const uint32_t> rows) {
   constexpr size_t kLine = 64;
   for (const uint32_t row : rows) {
-    const std::string_view text = column.text(row);
+    const auto [chunk, i] = column.cell(row);
+    const std::string_view text = chunk.ready != nullptr ? chunk.ready->entry(chunk.code(i)) : chunk.text(i);
     __builtin_prefetch(text.data());
     if (text.size() > 1) __builtin_prefetch(text.data() + std::min(text.size() - 1, kLine));
   }
@@ -96,6 +100,7 @@ Chunk& ColumnBuilder::open() {
 void ColumnBuilder::close() {
   Chunk& chunk = *chunk_;
   if (width_ == 0) share_values(&chunk);
+  make_ready(&chunk);
   chunk.fixed.shrink_to_fit();
   chunk.offsets.shrink_to_fit();
   chunk.wide_offsets.shrink_to_fit();

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -67,6 +68,17 @@ bool needs_escape(std::string_view text);
 using Bits = std::vector<uint64_t>;
 inline bool bit(const Bits& bits, uint32_t i) { return (bits[i >> 6] >> (i & 63)) & 1; }
 
+// A dictionary's entries as JSON has them, quotes and escapes included.
+struct ReadyTexts {
+  std::vector<uint32_t> offsets;  // entries + 1 into `bytes`
+  std::string bytes;
+
+  std::string_view entry(uint32_t code) const {
+    assert(code + 1 < offsets.size());
+    return {bytes.data() + offsets[code], offsets[code + 1] - offsets[code]};
+  }
+};
+
 struct Chunk {
   using Pages = std::array<std::shared_ptr<Chunk>, kChunkPages>;
 
@@ -76,11 +88,12 @@ struct Chunk {
   Array<uint32_t> offsets;       // rows + 1 into `bytes`; with codes, entries + 1
   Array<uint64_t> wide_offsets;  // instead of `offsets`, from 4 GiB of bytes on
   Array<char> bytes;
-  Array<uint8_t> codes;                 // a dictionary's: each row's entry, where there are at most 256
-  Array<uint16_t> wide_codes;           // instead of `codes`, where there are more
-  Bits valid;                           // empty: every row has a value
-  Bits escape;                          // empty: no value needs escaping
-  std::vector<std::string_view> views;  // instead of `offsets` and `bytes` in a page: into `owners`
+  Array<uint8_t> codes;                     // a dictionary's: each row's entry, where there are at most 256
+  Array<uint16_t> wide_codes;               // instead of `codes`, where there are more
+  std::unique_ptr<const ReadyTexts> ready;  // of a small dictionary with entries that need escaping
+  Bits valid;                               // empty: every row has a value
+  Bits escape;                              // empty: no value needs escaping
+  std::vector<std::string_view> views;      // instead of `offsets` and `bytes` in a page: into `owners`
   std::vector<std::shared_ptr<const void>> owners;
   uint64_t held = 0;  // bytes that `owners` keep, besides those of the chunk that the page is part of
   std::shared_ptr<const Chunk> base;
@@ -104,8 +117,10 @@ struct Chunk {
     return value;
   }
 
+  // Requires, as the two below: has_codes().
+  uint32_t code(uint32_t i) const { return codes.empty() ? wide_codes[i] : codes[i]; }
   bool has_codes() const { return !codes.empty() || !wide_codes.empty(); }
-  uint32_t entries() const { return static_cast<uint32_t>(offsets.size() - 1); }  // requires: has_codes()
+  uint32_t entries() const { return static_cast<uint32_t>(offsets.size() - 1); }
   std::string_view entry(uint32_t code) const {
     assert(code + 1 < offsets.size());
     return {bytes.data() + offsets[code], offsets[code + 1] - offsets[code]};

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <string_view>
 #include <utility>
+
+#include "json_out.h"
 
 namespace reflex {
 
@@ -13,6 +16,7 @@ constexpr uint32_t kFewestRows = 64;
 constexpr uint32_t kLookedAt = 2048;  // rows, before it is given up where most values are different
 constexpr uint32_t kMostEntries = kChunkRows / 4;
 constexpr uint32_t kNone = 0xFFFFFFFF;
+constexpr size_t kMostReadyBytes = 4;  // of entries, a row of the chunk
 
 // The different values in the order they come, by an open-addressed table of their numbers.
 class Entries {
@@ -76,6 +80,20 @@ void share_values(Chunk* chunk) {
   } else {
     chunk->codes = std::vector<uint8_t>(wide.begin(), wide.end());
   }
+}
+
+void make_ready(Chunk* chunk) {
+  if (!chunk->has_codes() || chunk->escape.empty() || chunk->bytes.size() > chunk->rows * kMostReadyBytes)
+    return;
+  auto ready = std::make_unique<ReadyTexts>();
+  ready->offsets.reserve(chunk->offsets.size());
+  ready->offsets.push_back(0);
+  for (uint32_t code = 0; code < chunk->entries(); ++code) {
+    append_json_string(&ready->bytes, chunk->entry(code));
+    ready->offsets.push_back(static_cast<uint32_t>(ready->bytes.size()));
+  }
+  ready->bytes.shrink_to_fit();
+  chunk->ready = std::move(ready);
 }
 
 }  // namespace reflex

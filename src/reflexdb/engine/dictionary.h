@@ -13,4 +13,8 @@ namespace reflex {
 // `offsets` and `bytes`.
 void share_values(Chunk* chunk);
 
+// Keeps the entries as JSON too, where some need escaping and they take little beside the rows. Requires: the
+// chunk is whole.
+void make_ready(Chunk* chunk);
+
 }  // namespace reflex

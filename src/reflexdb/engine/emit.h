@@ -3,6 +3,7 @@
 
 #include "column.h"
 #include "json_out.h"
+#include "key.h"
 
 namespace reflex {
 
@@ -11,6 +12,9 @@ inline constexpr size_t kValueRoom = Writer::kRoom - 64;
 
 // `at` is a place of the writer with at least kValueRoom bytes; the place behind the value is the answer.
 char* write_value(const Cell& cell, Storage storage, char* at, Writer* writer);
+
+// The same for an integer that is not read from its column.
+char* write_integer_value(Int128 value, char* at);
 
 void emit_value(const Column& column, uint32_t row, Writer* writer);
 

@@ -35,6 +35,15 @@ class HashIndex {
   // build.
   uint32_t find(Columns table, KeyColumns key, std::span<const KeyPart> parts) const;
 
+  // Where a row's key is computed, which asks no memory for it: true, and the key. Requires: the row is in
+  // the index; where is_counted(), the key is one integer.
+  bool is_counted() const { return dense_rows_ != 0; }
+  bool count_key(uint32_t row, Int128* key) const {
+    if (row >= dense_rows_ || is_gone(row)) return false;
+    *key = first_ + row;
+    return true;
+  }
+
   // Requires: the row's key has no null part, and no other row in the index has it.
   void insert(Columns table, KeyColumns key, uint32_t row, Edit* edit);
   // Requires: the row is in the index, and its key is what it was when it was inserted.

@@ -23,6 +23,20 @@ uint64_t to_escape(uint64_t word) {
   return (control | zero(word ^ (kOnes * '"')) | zero(word ^ (kOnes * '\\'))) & (kOnes * 0x80);
 }
 
+uint64_t load_word(const char* from) {
+  uint64_t word = 0;
+  std::memcpy(&word, from, sizeof(word));
+  return word;
+}
+
+// The last `rest` bytes of the text, fewer than 8, and zeros.
+uint64_t load_end(std::string_view text, size_t rest) {
+  if (text.size() >= 8) return load_word(text.data() + text.size() - 8) >> (64 - rest * 8);
+  uint64_t word = 0;
+  std::memcpy(&word, text.data() + text.size() - rest, rest);
+  return word;
+}
+
 // Writes the escape of `c` to `to` (at most 6 bytes) and returns its length; 0 where it needs none.
 size_t escape(char c, char* to) {
   const auto byte = static_cast<uint8_t>(c);
@@ -106,29 +120,11 @@ void Writer::put_slow(std::string_view text) {
 }
 
 char* write_large_integer(uint64_t value, char* to) {
-  if (value < 100'000'000) {  // two halves, the second with all its digits
-    const auto low = static_cast<uint32_t>(value % 10'000);
-    to = write_integer(value / 10'000, to);
-    std::memcpy(to, kDigitPairs + low / 100 * 2, 2);
-    std::memcpy(to + 2, kDigitPairs + low % 100 * 2, 2);
-    return to + 4;
-  }
-  char digits[20];
-  char* at = digits + sizeof(digits);
-  while (value >= 100) {
-    at -= 2;
-    std::memcpy(at, kDigitPairs + value % 100 * 2, 2);
-    value /= 100;
-  }
-  if (value >= 10) {
-    at -= 2;
-    std::memcpy(at, kDigitPairs + value * 2, 2);
-  } else {
-    *--at = static_cast<char>('0' + value);
-  }
-  const auto size = static_cast<size_t>(digits + sizeof(digits) - at);
-  copy_piece(to, at, size);
-  return to + size;
+  constexpr uint64_t kEight = 100'000'000;
+  to = write_integer(value / kEight, to);
+  const uint64_t text = eight_digits(static_cast<uint32_t>(value % kEight)) | 0x3030'3030'3030'3030;
+  std::memcpy(to, &text, 8);
+  return to + 8;
 }
 
 void Writer::escaped(std::string_view text) {
@@ -145,26 +141,18 @@ void Writer::escape_part(std::string_view text) {
   assert(text.size() * kLongestEscape + 8 <= kBuffer);
   if (text.size() * kLongestEscape + 8 > left()) flush();
   char* to = at_;
-  size_t i = 0;
-  while (i + 8 <= text.size()) {
-    uint64_t word = 0;
-    std::memcpy(&word, text.data() + i, 8);
+  const char* at = text.data();
+  for (size_t rest = text.size(); rest != 0;) {
+    const uint64_t word = rest >= 8 ? load_word(at) : load_end(text, rest);
     std::memcpy(to, &word, 8);
-    const uint64_t found = to_escape(word);
-    if (found == 0) {
-      i += 8;
-      to += 8;
-      continue;
-    }
-    const auto plain = static_cast<size_t>(std::countr_zero(found)) / 8;
+    const size_t step = std::min<size_t>(rest, 8);
+    const auto plain = std::min(static_cast<size_t>(std::countr_zero(to_escape(word))) / 8, step);
+    at += plain;
     to += plain;
-    to += escape(text[i + plain], to);
-    i += plain + 1;
-  }
-  for (; i < text.size(); ++i) {
-    const size_t length = escape(text[i], to);
-    if (length == 0) *to = text[i];
-    to += length == 0 ? 1 : length;
+    rest -= plain;
+    if (plain == step) continue;
+    to += escape(*at++, to);
+    --rest;
   }
   advance(to);
 }

@@ -5,6 +5,7 @@
 // Whoever writes many pieces in a row takes `open`, keeps the place in a register and hands it back.
 #pragma once
 
+#include <bit>
 #include <cassert>
 #include <charconv>
 #include <concepts>
@@ -57,30 +58,60 @@ inline void copy_piece(char* to, const char* from, size_t size) {
   }
 }
 
-inline constexpr char kDigitPairs[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051"
-    "52535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697989900";
+// The digits of a value below 100,000,000, each in its byte, the first one lowest; all eight of them.
+inline uint64_t eight_digits(uint32_t value) {
+  const uint64_t fours = value / 10'000 | uint64_t{value % 10'000} << 32;
+  const uint64_t hundreds = ((fours * 10'486) >> 20) & 0x0000'007f'0000'007f;  // of each four
+  const uint64_t pairs = hundreds | (fours - hundreds * 100) << 16;
+  const uint64_t tens = ((pairs * 103) >> 10) & 0x000f'000f'000f'000f;  // of each pair
+  return tens | (pairs - tens * 10) << 8;
+}
 
-// The value in decimal; `to` has room for 20 characters.
+// How many digits a value below 100,000,000 has. A carry out of the lower half tells whether it has one more
+// than a number of as many bits has at least.
+inline uint32_t count_digits(uint32_t value) {
+  constexpr uint64_t kOne = uint64_t{1} << 32;
+  static constexpr uint64_t kByBits[] = {kOne,
+                                         kOne,
+                                         kOne,
+                                         2 * kOne - 10,
+                                         2 * kOne - 10,
+                                         2 * kOne - 10,
+                                         3 * kOne - 100,
+                                         3 * kOne - 100,
+                                         3 * kOne - 100,
+                                         4 * kOne - 1'000,
+                                         4 * kOne - 1'000,
+                                         4 * kOne - 1'000,
+                                         4 * kOne - 1'000,
+                                         5 * kOne - 10'000,
+                                         5 * kOne - 10'000,
+                                         5 * kOne - 10'000,
+                                         6 * kOne - 100'000,
+                                         6 * kOne - 100'000,
+                                         6 * kOne - 100'000,
+                                         7 * kOne - 1'000'000,
+                                         7 * kOne - 1'000'000,
+                                         7 * kOne - 1'000'000,
+                                         7 * kOne - 1'000'000,
+                                         8 * kOne - 10'000'000,
+                                         8 * kOne - 10'000'000,
+                                         8 * kOne - 10'000'000,
+                                         8 * kOne};
+  return static_cast<uint32_t>((value + kByBits[31 - std::countl_zero(value | 1)]) >> 32);
+}
+
+// The value in decimal; `to` has room for 20 characters. How many digits it has decides no branch: of a
+// column's values that is as good as random.
 char* write_large_integer(uint64_t value, char* to);
 inline char* write_integer(uint64_t value, char* to) {
-  if (value >= 10'000) return write_large_integer(value, to);
+  if (value >= 100'000'000) [[unlikely]]
+    return write_large_integer(value, to);
   const auto small = static_cast<uint32_t>(value);
-  if (small < 100) {
-    if (small < 10) {
-      *to = static_cast<char>('0' + small);
-      return to + 1;
-    }
-    std::memcpy(to, kDigitPairs + small * 2, 2);
-    return to + 2;
-  }
-  const uint32_t high = small / 100;
-  const uint32_t low = small % 100;
-  to[0] = static_cast<char>('0' + high);
-  if (high >= 10) std::memcpy(to, kDigitPairs + high * 2, 2);
-  to += high >= 10 ? 2 : 1;
-  std::memcpy(to, kDigitPairs + low * 2, 2);
-  return to + 2;
+  const uint32_t count = count_digits(small);
+  const uint64_t text = (eight_digits(small) | 0x3030'3030'3030'3030) >> (64 - count * 8);
+  std::memcpy(to, &text, 8);
+  return to + count;
 }
 
 // "00112233-4455-6677-8899-aabbccddeeff" without quotes: 36 characters.

@@ -9,6 +9,20 @@ namespace {
 
 void fetch(const void* address) { __builtin_prefetch(address); }
 
+// Are values of this column numbers that the primary key's index counts up?
+bool is_counted(const Table& table, uint32_t column) {
+  if (table.key.size() != 1 || table.key[0] != column || !table.primary_key.is_counted()) return false;
+  switch (table.columns[column].storage) {
+    case Storage::kI16:
+    case Storage::kI32:
+    case Storage::kI64:
+    case Storage::kU64:
+      return true;
+    default:
+      return false;  // dates are integers too
+  }
+}
+
 }  // namespace
 
 uint32_t Shown::add(const PlanSelection& selection) {
@@ -28,6 +42,7 @@ uint32_t Shown::add(const PlanSelection& selection) {
     if (plan.kind == PlanField::Kind::kColumn) {
       field.column = &table.columns[plan.column];
       field.storage = field.column->storage;
+      if (is_counted(table, plan.column)) field.counted = &table.primary_key;
     } else {
       field.link = &snapshot_.link(plan.step.child, plan.step.forward);
       only_columns = false;
@@ -59,7 +74,11 @@ char* Shown::write_columns(std::span<const ShownField> fields, uint32_t row, cha
   static_assert(ShownField::kShortKey + kValueRoom <= Writer::kRoom);
   for (const ShownField& field : fields) {
     at = write_key(field, at, writer);
-    at = write_value(field.column->cell(row), field.storage, at, writer);
+    if (Int128 key = 0; field.counted != nullptr && field.counted->count_key(row, &key)) {
+      at = write_integer_value(key, at);
+    } else {
+      at = write_value(field.column->cell(row), field.storage, at, writer);
+    }
   }
   return at;
 }
@@ -70,7 +89,7 @@ void Shown::warm_values(const ShownSelection& selection, std::span<const uint32_
       for (const uint32_t row : rows) fetch(field.link->to.place(row));
     } else if (field.kind == PlanField::Kind::kReverse) {
       for (const uint32_t row : rows) fetch(field.link->loaded_start(row));
-    } else {
+    } else if (field.counted == nullptr) {
       fetch_places(*field.column, rows);
     }
   }

@@ -28,9 +28,10 @@ struct ShownField {
   uint32_t key_size = 0;  // of all of it
   PlanField::Kind kind = PlanField::Kind::kColumn;
   Storage storage = Storage::kBool;
-  const Column* column = nullptr;  // kColumn
-  const Link* link = nullptr;      // relations
-  uint32_t selection = 0;          // relations: the place of what it leads to
+  const Column* column = nullptr;      // kColumn
+  const HashIndex* counted = nullptr;  // that may know the column's value without it; null: none does
+  const Link* link = nullptr;          // relations
+  uint32_t selection = 0;              // relations: the place of what it leads to
   const PlanField* plan = nullptr;
 };
 

@@ -59,6 +59,8 @@ EventLoop::EventLoop(Instance& instance, LoopStats& stats)
                  kLongerMs},
       now_ms_(coarse_ms()),
       scratch_(new char[kReadBytes]) {
+  unsent_.reserve(kMostUnsent);
+  sending_.reserve(kMostUnsent);
   if (epoll_ < 0 || wake_fd_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
   epoll_event event{};
   event.events = EPOLLIN;
@@ -104,7 +106,13 @@ void EventLoop::run() noexcept {
   while (!finished()) {
     const int n = epoll_wait(epoll_, events, kEventsPerWait, timeout_ms());
     now_ms_ = coarse_ms();
-    for (int i = 0; i < n; ++i) handle(events[i].data.ptr, events[i].events);
+    gathers_ = n > 1;
+    for (int i = 0; i < n; ++i) {
+      handle(events[i].data.ptr, events[i].events);
+      if (!unsent_.empty()) send_left_in_time();
+    }
+    send_left();
+    gathers_ = false;
     // Old snapshots must not outlive their replacement in a loop that has nothing to do.
     endpoints_.refresh();
     take_arrived();
@@ -264,8 +272,8 @@ void EventLoop::on_readable(Connection* c) {
 }
 
 void EventLoop::begin_batch() {
-  out_.clear();
-  out_begin_ = 0;
+  if (unsent_.empty()) out_.clear();
+  out_begin_ = out_.size();
   rest_.clear();
 }
 
@@ -400,13 +408,12 @@ ssize_t EventLoop::send_both(int fd, std::string_view head, const Chain& rest) {
   return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
-// Sends the batch in out_ and rest_. What the client does not take moves to the connection, which then waits
-// to write. False: it is closed.
-bool EventLoop::flush(Connection* c) {
-  size_t left = out_.size() - out_begin_;
+// What the client does not take moves to the connection, which then waits to write.
+bool EventLoop::send_or_keep(Connection* c, size_t begin, size_t end) {
+  size_t left = end - begin;
   bool full = false;
   while (left + rest_.size() > 0 && !full) {
-    const ssize_t n = send_both(c->fd, {out_.data() + out_begin_, left}, rest_);
+    const ssize_t n = send_both(c->fd, {out_.data() + begin, left}, rest_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN) {
       close_now(c);
@@ -415,7 +422,7 @@ bool EventLoop::flush(Connection* c) {
     if (n < 0) break;
     stats_.bytes_sent.add(static_cast<uint64_t>(n));
     const size_t of_out = std::min(left, static_cast<size_t>(n));
-    out_begin_ += of_out;
+    begin += of_out;
     left -= of_out;
     rest_.drop(static_cast<size_t>(n) - of_out);
     full = static_cast<size_t>(n) >= kSendTurn;
@@ -423,11 +430,11 @@ bool EventLoop::flush(Connection* c) {
   const uint64_t waiting = left + rest_.size();
   if (waiting > 0) {
     assert(c->out.empty() && c->rest.empty());
-    if (left >= kBatchBytes) {
+    if (left >= kBatchBytes && unsent_.empty() && sending_.empty()) {
       c->out.swap(out_);
-      c->out_at = out_begin_;
+      c->out_at = begin;
     } else {
-      c->out.assign(out_, out_begin_, left);
+      c->out.assign(out_, begin, left);
       c->out_at = 0;
     }
     c->rest = std::move(rest_);
@@ -437,17 +444,48 @@ bool EventLoop::flush(Connection* c) {
     set_phase(c, Phase::kWrite);
     set_writable(c, true);
   }
+  return true;
+}
+
+// Sends the batch in out_ and rest_, or leaves it for later. False: the connection is closed.
+bool EventLoop::flush(Connection* c) {
+  if (is_left(c)) return true;
+  const bool is_open = send_or_keep(c, out_begin_, out_.size());
   begin_batch();
+  if (!is_open) return false;
   if (out_.capacity() > kKeptOutBytes) out_.shrink_to_fit();
-  if (waiting == 0 && (c->body != nullptr || c->live != nullptr)) {
+  if (!c->writable && (c->body != nullptr || c->live != nullptr)) {
     go_on(c);
     return c->fd >= 0;
   }
-  if (waiting == 0 && c->closing) {
+  if (!c->writable && c->closing) {
     close_gently(c);
     return false;
   }
   return true;
+}
+
+bool EventLoop::is_left(Connection* c) {
+  const size_t size = out_.size() - out_begin_;
+  const bool is_whole = !c->closing && c->body == nullptr && c->live == nullptr && c->wait == nullptr &&
+                        c->longer == nullptr && rest_.empty();
+  if (!gathers_ || !is_whole || size == 0 || size > kBatchBytes) return false;
+  if (unsent_.empty()) unsent_since_ns_ = stats_.query_ns.get();
+  unsent_.push_back({c, out_begin_, out_.size()});
+  begin_batch();
+  return true;
+}
+
+void EventLoop::send_left_in_time() {
+  const uint64_t took = stats_.query_ns.get() - unsent_since_ns_;
+  if (unsent_.size() == kMostUnsent || took > kMostUnsentNs || out_.size() > kBatchBytes) send_left();
+}
+
+void EventLoop::send_left() {
+  sending_.swap(unsent_);
+  for (const Unsent& one : sending_) send_or_keep(one.c, one.begin, one.end);
+  sending_.clear();
+  begin_batch();
 }
 
 void EventLoop::on_writable(Connection* c) {
@@ -499,6 +537,7 @@ void EventLoop::linger(Connection* c) {
 
 void EventLoop::close_now(Connection* c) {
   if (c->fd < 0) return;
+  std::erase_if(unsent_, [c](const Unsent& one) { return one.c == c; });
   instance_.pending_bytes.fetch_sub(static_cast<int64_t>(c->waiting()), std::memory_order_relaxed);
   close(c->fd);
   c->fd = -1;

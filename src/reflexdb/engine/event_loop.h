@@ -22,7 +22,9 @@ namespace reflex::net {
 class EventLoop {
  public:
   static constexpr size_t kReadBytes = 64 * 1024;
-  static constexpr size_t kBatchBytes = 64 * 1024;  // answers to pipelined requests joined into one write
+  static constexpr size_t kBatchBytes = 64 * 1024;   // answers to pipelined requests joined into one write
+  static constexpr size_t kMostUnsent = 16;          // answers made in a row before they are sent
+  static constexpr int64_t kMostUnsentNs = 100'000;  // that they may have taken
   static constexpr size_t kKeptOutBytes = 16 * 1024 * 1024;  // of the answer buffer between requests
   static constexpr size_t kSendTurn = 4 * 1024 * 1024;       // to one client before others have their turn
   static constexpr int64_t kWriteStep = 64 * 1024;           // to be taken within each write timeout
@@ -71,6 +73,12 @@ class EventLoop {
   static ssize_t send_both(int fd, std::string_view head, const Chain& rest);
   void begin_batch();
   bool flush(Connection* c);
+  // Leaves the batch for the end of the turn, where it is short and nothing follows from its being sent.
+  bool is_left(Connection* c);
+  void send_left();
+  void send_left_in_time();
+  // Sends the bytes [begin, end) of out_, and rest_. False: the connection is closed.
+  bool send_or_keep(Connection* c, size_t begin, size_t end);
 
   // Answers that come in pieces (event_loop_pieces.cc).
   void begin_pieces(Connection* c, const HttpRequest& request, size_t body_at, Reply* reply);
@@ -138,6 +146,18 @@ class EventLoop {
   std::string out_;  // answers of the connection at work; the bytes from out_begin_ on count
   size_t out_begin_ = 0;
   Chain rest_;  // the end of the last of them, where it is long
+
+  // Answers that wait in out_ for those of the other connections that were readable at the same time: they
+  // are then sent one after the other, while the kernel's part and the client are awake.
+  struct Unsent {
+    Connection* c;
+    size_t begin;
+    size_t end;
+  };
+  std::vector<Unsent> unsent_;
+  std::vector<Unsent> sending_;
+  uint64_t unsent_since_ns_ = 0;  // of all time spent in queries, when the first of them was left
+  bool gathers_ = false;
 
   uint64_t looked_at_ = 0;             // the publication that waiting requests were last compared with
   std::vector<Connection*> live_due_;  // to be answered again

@@ -36,7 +36,7 @@ FORMAT = 1
 
 COMPILE_FLAGS = (
     "-std=c++20",
-    "-O2",
+    "-O3",
     "-g0",
     "-pthread",
     "-fPIE",

@@ -39,6 +39,8 @@ def page(outcome: Outcome, cases: list[Case], plot: str) -> str:
         f"- {scale.users:,} users, {scale.posts:,} posts, {scale.comments:,} comments",
         f"- each contender on one core, the load generator on another; loopback, keep-alive connections, "
         f"{outcome.seconds:g} s a case",
+        "- nginx and Redis take turns with ReflexDB where a request takes less than a millisecond; the middle "
+        "measurement of each counts",
         "- CPU time is user and system of all processes of a contender, by the kernel's account",
         f"- again: `make bench BENCH_ARGS='--size {outcome.size} --seconds {outcome.seconds:g}'`",
         "",

@@ -333,6 +333,7 @@ bool EventLoop::answer(Connection* c, const HttpRequest& request, bool more) {
       reply = endpoints_.answer(request, &out_, may_wait() ? &c->wait : nullptr, &c->longer, now_ms_);
     }
     if (reply.waits) {
+      hurries_ = true;
       if (c->longer != nullptr) c->longer->owner = c;
       out_.resize(before);
       return false;
@@ -478,10 +479,12 @@ bool EventLoop::is_left(Connection* c) {
 
 void EventLoop::send_left_in_time() {
   const uint64_t took = stats_.query_ns.get() - unsent_since_ns_;
-  if (unsent_.size() == kMostUnsent || took > kMostUnsentNs || out_.size() > kBatchBytes) send_left();
+  if (hurries_ || unsent_.size() == kMostUnsent || took > kMostUnsentNs || out_.size() > kBatchBytes)
+    send_left();
 }
 
 void EventLoop::send_left() {
+  hurries_ = false;
   sending_.swap(unsent_);
   for (const Unsent& one : sending_) send_or_keep(one.c, one.begin, one.end);
   sending_.clear();

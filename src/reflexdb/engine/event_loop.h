@@ -158,6 +158,7 @@ class EventLoop {
   std::vector<Unsent> sending_;
   uint64_t unsent_since_ns_ = 0;  // of all time spent in queries, when the first of them was left
   bool gathers_ = false;
+  bool hurries_ = false;  // one of the queries took all the time that a loop has for one
 
   uint64_t looked_at_ = 0;             // the publication that waiting requests were last compared with
   std::vector<Connection*> live_due_;  // to be answered again

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 ROWS = 70_000
 """More than a chunk."""
+CHUNK = 65_536
 TITLES: dict[str, list[str | None]] = {
     "few": ["draft", "", 'q"uote', "Straße", "a much longer title of a post", None],
     "many": [f"title {i:04}" for i in range(700)],
@@ -116,6 +117,42 @@ def test_what_repeats_costs_a_byte_or_two_a_row(cli: Cli) -> None:
     assert abs(few - none) < 0.5 * ROWS  # nulls too have a code
     assert ROWS < many - none < 1.5 * ROWS
     assert most - none > 10 * ROWS
+
+
+def held_texts(cli: Cli, titles: list[str | None], rows: int) -> int:
+    """Bytes beyond those of as many rows without titles."""
+    cli.load({"posts": [{"id": i, "title": None} for i in range(rows)]})
+    without = int(cli.facts()["bytes"])
+    cli.load({"posts": [{"id": i, "title": title} for i, title in enumerate(titles)]})
+    return int(cli.facts()["bytes"]) - without
+
+
+def test_chunks_with_the_same_values_have_them_once(cli: Cli, program: Path, tmp_path: Path) -> None:
+    """In whatever order they come; values that come later are added, and what of a dictionary is not used is left."""
+    dice = random.Random(5)
+    values = [f'"{i}" and {"more " * 40}' for i in range(200)]
+    rows = 4 * CHUNK
+    same = [dice.choice(values) for _ in range(rows)]
+    later = [dice.choice(values[: 150 if i < CHUNK else 200]) for i in range(rows)]
+    other = [f"{i // CHUNK}{dice.choice(values)}" for i in range(rows)]
+    kept: dict[str, int] = {}
+    for name, titles in (("same", same), ("later", later), ("other", other)):
+        kept[name] = held_texts(cli, list(titles), rows)
+        assert [row["title"] for row in cli.rows("posts { title }")] == titles
+        wanted = Counter(titles)[titles[-1]]
+        quoted = titles[-1].replace('"', '\\"')
+        assert cli.rows(f'posts(title = "{quoted}") {{ count() }}') == {"count": wanted}
+        restored = Cli(program, PLAN)
+        try:
+            assert open_file(restored, saved(cli, tmp_path / name)) == (0, "")
+            assert [row["title"] for row in restored.rows("posts { title }")] == titles
+        finally:
+            restored.close()
+    once = sum(len(text) for text in values) * 2
+    """Twice each: as it is, and as JSON."""
+    assert once < kept["same"] < 1.5 * once
+    assert 1.8 * once < kept["later"] < 2.5 * once
+    assert 4 * once < kept["other"] < 5.5 * once
 
 
 def test_changes_to_values_that_repeat_are_seen_and_kept_through_a_checkpoint(

@@ -198,7 +198,7 @@ void read_column(In* in, Storage storage, uint32_t rows, Column* column) {
     chunk_parts(*in, *chunk);
     chunk->lender = in->lender();
     in->require(is_sound(*chunk, fixed_width(storage), rows_in_chunk(rows, c)));
-    if (in->good()) make_ready(chunk.get());
+    if (in->good()) find_shared(chunk.get(), c == 0 ? nullptr : column->chunks.back());
     column->chunks.push_back(std::move(chunk));
   }
 }

@@ -37,13 +37,14 @@ bool needs_escape(std::string_view text) {
 }
 
 uint64_t Chunk::memory() const {
-  return sizeof(Chunk) + fixed.capacity() + offsets.capacity() * 4 + wide_offsets.capacity() * 8 +
-         bytes.capacity() + codes.capacity() + wide_codes.capacity() * 2 +
-         (valid.capacity() + escape.capacity()) * 8 + views.capacity() * sizeof(views[0]) +
-         owners.capacity() * sizeof(owners[0]) + held +
-         (ready != nullptr ? sizeof(ReadyTexts) + ready->bytes.capacity() + ready->offsets.capacity() * 4
-                           : 0) +
-         (pages != nullptr ? sizeof(Pages) : 0);
+  uint64_t total = sizeof(Chunk) + fixed.capacity() + wide_offsets.capacity() * 8 + codes.capacity() +
+                   wide_codes.capacity() * 2 + (valid.capacity() + escape.capacity()) * 8 +
+                   views.capacity() * sizeof(views[0]) + owners.capacity() * sizeof(owners[0]) + held +
+                   (pages != nullptr ? sizeof(Pages) : 0);
+  if (dictionary != nullptr) return total;
+  total += offsets.capacity() * 4 + bytes.capacity();
+  if (ready != nullptr) total += sizeof(ReadyTexts) + ready->bytes.capacity() + ready->offsets.capacity() * 4;
+  return total;
 }
 
 uint64_t Column::memory() const {
@@ -99,12 +100,13 @@ Chunk& ColumnBuilder::open() {
 
 void ColumnBuilder::close() {
   Chunk& chunk = *chunk_;
-  if (width_ == 0) share_values(&chunk);
-  make_ready(&chunk);
+  if (width_ == 0) share_values(&chunk, done_.empty() ? nullptr : done_.back());
   chunk.fixed.shrink_to_fit();
-  chunk.offsets.shrink_to_fit();
   chunk.wide_offsets.shrink_to_fit();
-  chunk.bytes.shrink_to_fit();
+  if (chunk.dictionary == nullptr) {
+    chunk.offsets.shrink_to_fit();
+    chunk.bytes.shrink_to_fit();
+  }
   trim_bits(&chunk.valid, chunk.rows);
   trim_bits(&chunk.escape, chunk.rows);
   assert(width_ == 0 || chunk.fixed.size() == static_cast<size_t>(chunk.rows) * width_);

@@ -90,7 +90,8 @@ struct Chunk {
   Array<char> bytes;
   Array<uint8_t> codes;                     // a dictionary's: each row's entry, where there are at most 256
   Array<uint16_t> wide_codes;               // instead of `codes`, where there are more
-  std::unique_ptr<const ReadyTexts> ready;  // of a small dictionary with entries that need escaping
+  std::shared_ptr<const Chunk> dictionary;  // whose `offsets`, `bytes` and `ready` these are; null: its own
+  std::shared_ptr<const ReadyTexts> ready;  // of a small dictionary with entries that need escaping
   Bits valid;                               // empty: every row has a value
   Bits escape;                              // empty: no value needs escaping
   std::vector<std::string_view> views;      // instead of `offsets` and `bytes` in a page: into `owners`

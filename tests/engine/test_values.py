@@ -177,3 +177,14 @@ def test_rows_keep_their_values_when_sorting_moves_them_between_chunks(cli: Cli)
     assert answer == sorted(({"id": r["id"], "i32": r["i32"], "text": r["text"]} for r in rows), key=lambda r: r["id"])
     assert cli.rows("kinds(i32 BETWEEN 65535 AND 65536) { id }") == [{"id": "065535"}, {"id": "065536"}]
     assert len(cli.rows("kinds(text IS NULL) { id }")) == sum(1 for n in range(count) if n % 3)
+
+
+def test_numbers_of_every_length_are_answered_digit_by_digit(cli: Cli) -> None:
+    around = {sign * (10**power + d) for power in range(19) for d in (-1, 0, 1) for sign in (1, -1)}
+    bits = {2**bit + d for bit in range(63) for d in (-1, 0, 1)}
+    values = sorted(around | bits)
+    cli.load({"posts": [{"id": i, "views": value} for i, value in enumerate(values)]})
+
+    _, answer = cli.raw("posts { views }")
+
+    assert answer == "[" + ",".join(f'{{"views":{value}}}' for value in values) + "]"

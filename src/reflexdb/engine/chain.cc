@@ -49,7 +49,7 @@ void Chain::fill(size_t used) {
   size_ += used;
 }
 
-void Chain::clear() {
+void Chain::give_all_back() {
   for (Block& block : blocks_) {
     if (block.bytes != nullptr) give_back(std::move(block));
   }

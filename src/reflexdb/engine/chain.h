@@ -23,6 +23,8 @@ class Chain {
   Chain& operator=(Chain&& from) noexcept {
     if (this == &from) return *this;
     clear();
+    if (from.blocks_.empty()) [[likely]]
+      return *this;
     blocks_ = std::exchange(from.blocks_, {});
     size_ = std::exchange(from.size_, 0);
     taken_ = std::exchange(from.taken_, 0);
@@ -37,7 +39,10 @@ class Chain {
   char* add();
   // The first `used` bytes of the block added last count. Once for each block.
   void fill(size_t used);
-  void clear();
+  void clear() {
+    if (!blocks_.empty()) [[unlikely]]
+      give_all_back();
+  }
 
   // The bytes from the first on, piece by piece: fills up to `most` of `pieces` and answers how many.
   struct Piece {
@@ -55,6 +60,7 @@ class Chain {
   };
   static std::unique_ptr<char[]> take_spare();
   static void give_back(Block block);
+  void give_all_back();
 
   std::vector<Block> blocks_;
   uint64_t size_ = 0;

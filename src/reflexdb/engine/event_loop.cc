@@ -450,7 +450,7 @@ bool EventLoop::send_or_keep(Connection* c, size_t begin, size_t end) {
 
 // Sends the batch in out_ and rest_, or leaves it for later. False: the connection is closed.
 bool EventLoop::flush(Connection* c) {
-  if (is_left(c)) return true;
+  if (try_to_leave(c)) return true;
   const bool is_open = send_or_keep(c, out_begin_, out_.size());
   begin_batch();
   if (!is_open) return false;
@@ -466,7 +466,7 @@ bool EventLoop::flush(Connection* c) {
   return true;
 }
 
-bool EventLoop::is_left(Connection* c) {
+bool EventLoop::try_to_leave(Connection* c) {
   const size_t size = out_.size() - out_begin_;
   const bool is_whole = !c->closing && c->body == nullptr && c->live == nullptr && c->wait == nullptr &&
                         c->longer == nullptr && rest_.empty();

@@ -74,7 +74,7 @@ class EventLoop {
   void begin_batch();
   bool flush(Connection* c);
   // Leaves the batch for the end of the turn, where it is short and nothing follows from its being sent.
-  bool is_left(Connection* c);
+  bool try_to_leave(Connection* c);
   void send_left();
   void send_left_in_time();
   // Sends the bytes [begin, end) of out_, and rest_. False: the connection is closed.

@@ -5,6 +5,7 @@
 // Whoever writes many pieces in a row takes `open`, keeps the place in a register and hands it back.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cassert>
 #include <charconv>
@@ -67,38 +68,24 @@ inline uint64_t eight_digits(uint32_t value) {
   return tens | (pairs - tens * 10) << 8;
 }
 
-// How many digits a value below 100,000,000 has. A carry out of the lower half tells whether it has one more
-// than a number of as many bits has at least.
+// By a number's highest bit: added to it, the sum has in its upper half how many decimal digits it has.
+inline constexpr auto kDigitsByBit = [] {
+  std::array<uint64_t, 27> table{};
+  uint64_t digits = 1;
+  uint64_t power = 10;  // the least number with one more
+  for (size_t bit = 0; bit < table.size(); ++bit) {
+    table[bit] = digits << 32;
+    if (uint64_t{2} << bit <= power) continue;
+    table[bit] = (++digits << 32) - power;  // what is less than that borrows one
+    power *= 10;
+  }
+  return table;
+}();
+
+// Of a value below 100,000,000.
 inline uint32_t count_digits(uint32_t value) {
-  constexpr uint64_t kOne = uint64_t{1} << 32;
-  static constexpr uint64_t kByBits[] = {kOne,
-                                         kOne,
-                                         kOne,
-                                         2 * kOne - 10,
-                                         2 * kOne - 10,
-                                         2 * kOne - 10,
-                                         3 * kOne - 100,
-                                         3 * kOne - 100,
-                                         3 * kOne - 100,
-                                         4 * kOne - 1'000,
-                                         4 * kOne - 1'000,
-                                         4 * kOne - 1'000,
-                                         4 * kOne - 1'000,
-                                         5 * kOne - 10'000,
-                                         5 * kOne - 10'000,
-                                         5 * kOne - 10'000,
-                                         6 * kOne - 100'000,
-                                         6 * kOne - 100'000,
-                                         6 * kOne - 100'000,
-                                         7 * kOne - 1'000'000,
-                                         7 * kOne - 1'000'000,
-                                         7 * kOne - 1'000'000,
-                                         7 * kOne - 1'000'000,
-                                         8 * kOne - 10'000'000,
-                                         8 * kOne - 10'000'000,
-                                         8 * kOne - 10'000'000,
-                                         8 * kOne};
-  return static_cast<uint32_t>((value + kByBits[31 - std::countl_zero(value | 1)]) >> 32);
+  return static_cast<uint32_t>((value + kDigitsByBit[static_cast<size_t>(std::bit_width(value | 1)) - 1]) >>
+                               32);
 }
 
 // The value in decimal; `to` has room for 20 characters. How many digits it has decides no branch: of a

@@ -26,7 +26,7 @@ class Array {
   }
   // What lies at `data` stays there for as long as this is used.
   void borrow(const T* data, size_t size) {
-    own_ = {};
+    own_ = std::vector<T>();  // {} alone would keep its memory
     data_ = data;
     size_ = size;
   }
@@ -44,6 +44,8 @@ class Array {
   const T& back() const { return (*this)[size_ - 1]; }
   // How many there is room for: of what is borrowed, as many as there are.
   size_t capacity() const { return is_borrowed() ? size_ : own_.capacity(); }
+  // How many of our own there is room for.
+  size_t own_capacity() const { return own_.capacity(); }
 
   // Of our own:
   T* edit() {

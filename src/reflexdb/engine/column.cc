@@ -41,7 +41,7 @@ uint64_t Chunk::memory() const {
                    wide_codes.capacity() * 2 + (valid.capacity() + escape.capacity()) * 8 +
                    views.capacity() * sizeof(views[0]) + owners.capacity() * sizeof(owners[0]) + held +
                    (pages != nullptr ? sizeof(Pages) : 0);
-  if (dictionary != nullptr) return total;
+  if (dictionary != nullptr) return total + offsets.own_capacity() * 4 + bytes.own_capacity();
   total += offsets.capacity() * 4 + bytes.capacity();
   if (ready != nullptr) total += sizeof(ReadyTexts) + ready->bytes.capacity() + ready->offsets.capacity() * 4;
   return total;

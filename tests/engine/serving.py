@@ -295,6 +295,12 @@ class Server:
             assert "runtime error" not in text, text[-8000:]
 
 
+def metric(server: Server, name: str) -> int:
+    """A total of the server's, without labels."""
+    lines = server.ask(get("/metrics")).body.decode().splitlines()
+    return int(float(next(line for line in lines if line.startswith(f"reflexdb_{name} ")).split()[1]))
+
+
 def wait_readable(connection: socket.socket, limit_s: float) -> bool:
     return bool(select.select([connection], [], [], limit_s)[0])
 

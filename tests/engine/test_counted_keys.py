@@ -14,7 +14,7 @@ from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 from tests.engine.changing import Model, apply
 from tests.engine.harness import Cli, build
-from tests.engine.plans import POSTS, TICKETS, USERS, column, table
+from tests.engine.plans import PLAN, POSTS, TICKETS, USERS, column, table
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -79,7 +79,7 @@ def test_dates_that_count_up_are_dates(keyed: Cli) -> None:
 @pytest.mark.parametrize("index", [USERS, POSTS, TICKETS], ids=["i32", "i64", "u64"])
 def test_rows_that_went_moved_and_came_have_their_own_keys(cli: Cli, index: int) -> None:
     """Numbers of rows that went are given to others, whose keys do not follow."""
-    name = ("users", "posts", "", "", "", "tickets")[index]
+    name = PLAN.tables[index].name
     model = Model(random.Random(index))
     for i in range(300):
         model.insert(index, {"id": i + 5})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reflexdb.sync import feed
-from tests.engine.serving import LIMIT_S, Client, Server, get, post, refused, until, wait_readable
+from tests.engine.serving import LIMIT_S, Client, Server, get, metric, post, refused, until, wait_readable
 from tests.engine.test_live import Live
 
 CHILDREN = 20_000
@@ -34,11 +34,6 @@ def one_loop(server_program: Path) -> Iterator[Server]:
 
 def in_hand(server: Server) -> int:
     return metric(server, "long_queries")
-
-
-def metric(server: Server, name: str) -> int:
-    lines = server.ask(get("/metrics")).body.decode().splitlines()
-    return int(next(line for line in lines if line.startswith(f"reflexdb_{name} ")).split()[1])
 
 
 def begin_forever(server: Server, client: Client, query: str = FOREVER, extra: str = "") -> None:

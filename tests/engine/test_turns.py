@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.engine.serving import Client, Server, get, post
+from tests.engine.serving import Client, Server, get, metric, post
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -110,7 +110,7 @@ def test_what_a_client_does_not_take_waits_for_it(server: Server) -> None:
         slow = stack.enter_context(Client(server.port))
         others = [stack.enter_context(server.client()) for _ in range(40)]
         asked = 0
-        while asked < TURNS_TO_FILL and not pending(server):
+        while asked < TURNS_TO_FILL and metric(server, "pending_bytes") == 0:
             with at_once(server):
                 for n, client in enumerate(others):
                     client.send(ask(n + 1))
@@ -119,7 +119,7 @@ def test_what_a_client_does_not_take_waits_for_it(server: Server) -> None:
             for n, client in enumerate(others):
                 assert client.answer().json() == user(n + 1)
 
-        assert pending(server) > 0, f"{asked} long answers were taken by nobody and yet are not pending"
+        assert metric(server, "pending_bytes") > 0, f"{asked} long answers were taken by nobody and yet are not pending"
         for _ in range(asked):
             assert slow.answer().body == whole
         slow.send(ask(9))
@@ -139,11 +139,3 @@ def test_a_flood_of_one_client_is_in_nobodys_answer(server: Server) -> None:
         for client in clients[4::5]:
             for _ in range(400):
                 assert client.answer().body == whole
-
-
-def pending(server: Server) -> int:
-    """Bytes of answers that wait for their clients."""
-    for line in server.ask(get("/metrics", key="")).body.decode().splitlines():
-        if line.startswith("reflexdb_pending_bytes "):
-            return int(float(line.rsplit(" ", 1)[1]))
-    raise AssertionError("no such metric")

@@ -1,7 +1,7 @@
 # Everything a person or a CI machine runs. `make help` lists it.
 #
 # One virtual environment, .venv, holds the locked dependencies and the package itself; its stamp makes a second `make setup`
-# instant. Nothing outside this directory and /tmp is written.
+# instant. Outside this directory and /tmp only the servers that tests need are installed, once for each machine or user.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,6 +49,11 @@ demo: compiler $(STAMP) ## from nothing to answered queries on a sample blog; ON
 test: compiler $(STAMP) ## run every test; RECORDS=sqlite, postgresql or both says where control planes keep their records
 	@tools/install-test-servers.sh
 	@$(PY) -m pytest -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)
+
+.PHONY: test-matrix
+test-matrix: compiler $(STAMP) ## read and follow every supported version of each database server
+	@tools/install-test-servers.sh all
+	@$(PY) -m pytest -n $(JOBS) --servers=all tests/sources tests/following $(PYTEST_ARGS)
 
 .PHONY: acceptance
 acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, rolled back under load: make acceptance CHINOOK=DIR (needs wrk)

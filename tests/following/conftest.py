@@ -10,15 +10,18 @@ import pytest
 
 from reflexdb.model.schema import Backend
 from tests.following.place import Place, wait
+from tests.servers.plugin import mariadb_schema, postgres_schema
+from tests.servers.shared import Server
 
 Follow = Callable[..., Place]
 
 
-@pytest.fixture(params=[Backend.MYSQL, Backend.POSTGRES], ids=["mariadb", "postgres"])
-def source(request: pytest.FixtureRequest) -> tuple[Backend, Any]:
+@pytest.fixture
+def source(source_kind: str, source_server: Server) -> Iterator[tuple[Backend, Any]]:
     """An empty database of each kind of source that can be followed."""
-    name = "mariadb_database" if request.param is Backend.MYSQL else "postgres_database"
-    return request.param, request.getfixturevalue(name)
+    is_postgres = source_kind.startswith("postgres")
+    with (postgres_schema if is_postgres else mariadb_schema)(source_server) as database:
+        yield Backend.POSTGRES if is_postgres else Backend.MYSQL, database
 
 
 @pytest.fixture

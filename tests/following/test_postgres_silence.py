@@ -10,6 +10,8 @@ from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
 
+pytestmark = pytest.mark.each_postgres
+
 DEFINED = (
     "CREATE TYPE mood AS ENUM ('sad', 'glad')",
     "CREATE TABLE days (id int, day int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",

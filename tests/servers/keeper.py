@@ -18,23 +18,30 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.servers import mariadb, postgres
+from tests.servers.shared import Server
+from tests.servers.versions import POSTGRES_VERSIONS
 
-KINDS = {"mariadb": mariadb, "postgres": postgres}
+KINDS: dict[str, Callable[[Path], tuple[subprocess.Popen[bytes], Server]]] = {
+    "mariadb": mariadb.start,
+    "postgres": postgres.start,
+    **{f"postgres{version}": partial(postgres.start, version=version) for version in POSTGRES_VERSIONS},
+}
 
 
 def main(kind: str, shared: Path) -> None:
-    module = KINDS[kind]
     home = Path(tempfile.mkdtemp(prefix=f"reflexdb-{kind}-"))
     (shared / f"{kind}.keeper").write_text(str(os.getpid()))
     process: subprocess.Popen[bytes] | None = None
     try:
-        process, server = module.start(home)
+        process, server = KINDS[kind](home)
         state = shared / f"{kind}.json"
         state.with_suffix(".new").write_text(json.dumps(asdict(server)))
         state.with_suffix(".new").rename(state)

@@ -1,13 +1,15 @@
 """Fixtures for tests against real MariaDB and PostgreSQL servers; tests/conftest.py makes them known everywhere.
 
 `mariadb_server` and `postgres_server` live as long as the run; `mariadb_database` and `postgres_database` are an
-empty database of the test's own. Where a server's program is absent the test is skipped with a reason that starts
+empty database of the test's own. A test marked `each_postgres` runs on the system's PostgreSQL and on the newest one,
+with `--servers=all` on every version. Where a server's program is absent the test is skipped with a reason that starts
 with "needs", and named at the end of the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 import uuid
@@ -23,6 +25,7 @@ from reflexdb.control import fetch
 from tests.servers import mariadb, postgres
 from tests.servers.issuer import LittleIssuer, little_issuer
 from tests.servers.shared import Server, running, wait_until_stopped
+from tests.servers.versions import CHOICES, POSTGRES_NEWEST, POSTGRES_VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,42 @@ class TestDatabase:
             connection.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--servers", choices=CHOICES, default="default", help="which versions of servers tests run on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "each_postgres: runs on several versions of PostgreSQL")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker("each_postgres") is not None
+    if marked and "postgres_version" in metafunc.fixturenames:
+        versions = postgres_versions(metafunc.config)
+        ids = [f"postgres{version or ''}" for version in versions]
+        metafunc.parametrize("postgres_version", versions, ids=ids, indirect=True, scope="session")
+    if "source_kind" in metafunc.fixturenames:
+        metafunc.parametrize("source_kind", source_kinds(metafunc.config), indirect=True, scope="session")
+
+
+def source_kinds(config: pytest.Config) -> list[str]:
+    """The kinds of servers that a test of every source runs on."""
+    return ["mariadb", *(f"postgres{version or ''}" for version in postgres_versions(config))]
+
+
+def postgres_versions(config: pytest.Config) -> Sequence[int | None]:
+    """Those a test runs on that runs on several; None is the system's own."""
+    return POSTGRES_VERSIONS if config.getoption("--servers") == "all" else (None, POSTGRES_NEWEST)
+
+
+def missing(kind: str) -> str | None:
+    """Why a server of the kind can't run here; None where it can."""
+    if kind == "mariadb":
+        return mariadb.MISSING if mariadb.binary() is None else None
+    version = int(kind.removeprefix("postgres") or 0) or None
+    return postgres.missing(version) if postgres.programs(version) is None else None
+
+
 def _shared_directory(factory: pytest.TempPathFactory) -> Path:
     base = factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
@@ -61,21 +100,53 @@ def _shared_directory(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running mariadbd with a row-based binary log."""
-    if mariadb.binary() is None:
-        pytest.skip(mariadb.MISSING)
-    with running("mariadb", _shared_directory(tmp_path_factory)) as server:
-        yield server
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """The running server of a kind, such as `mariadb`, `postgres` or `postgres18`; it runs until the tests end."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(kind: str) -> Server:
+            return stack.enter_context(running(kind, _shared_directory(tmp_path_factory)))
+
+        yield start
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def source_kind(request: pytest.FixtureRequest) -> str:
+    """Each of `source_kinds`."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def source_server(servers: Callable[[str], Server], source_kind: str) -> Server:
+    """A running server of the kind."""
+    if (reason := missing(source_kind)) is not None:
+        pytest.skip(reason)
+    return servers(source_kind)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(servers: Callable[[str], Server]) -> Server:
+    """A running mariadbd with a row-based binary log."""
+    if (reason := missing("mariadb")) is not None:
+        pytest.skip(reason)
+    return servers("mariadb")
+
+
+@pytest.fixture(scope="session")
+def postgres_version(request: pytest.FixtureRequest) -> int | None:
+    """The major version; None is the system's own. Overridden for tests that are marked `each_postgres`."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: Callable[[str], Server], postgres_version: int | None) -> Server:
     """A running PostgreSQL with wal_level=logical."""
-    if postgres.programs() is None:
-        pytest.skip(postgres.MISSING)
-    with running("postgres", _shared_directory(tmp_path_factory)) as server:
-        yield server
+    kind = f"postgres{postgres_version or ''}"
+    if (reason := missing(kind)) is not None:
+        pytest.skip(reason)
+    return servers(kind)
 
 
 @pytest.fixture
@@ -90,7 +161,21 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleIssuer]:
 @pytest.fixture
 def mariadb_database(mariadb_server: Server) -> Iterator[TestDatabase]:
     """An empty schema, dropped after the test."""
-    server, name = mariadb_server, f"t_{uuid.uuid4().hex[:12]}"
+    with mariadb_schema(mariadb_server) as database:
+        yield database
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
+    """An empty database, dropped after the test with whoever is still connected to it."""
+    with postgres_schema(postgres_server) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def mariadb_schema(server: Server) -> Iterator[TestDatabase]:
+    """An empty schema for as long as the context lasts."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
 
     def connect(**options: Any) -> Any:
         return mariadb.connect(server, name, **options)
@@ -102,10 +187,10 @@ def mariadb_database(mariadb_server: Server) -> Iterator[TestDatabase]:
         cursor.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
-@pytest.fixture
-def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
-    """An empty database, dropped after the test with whoever is still connected to it."""
-    server, name = postgres_server, f"t_{uuid.uuid4().hex[:12]}"
+@contextlib.contextmanager
+def postgres_schema(server: Server) -> Iterator[TestDatabase]:
+    """An empty database for as long as the context lasts."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
 
     def connect() -> Any:
         return postgres.connect(server, name)

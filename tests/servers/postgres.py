@@ -1,6 +1,7 @@
 """A private PostgreSQL with wal_level=logical; nothing waits for the disk, for its data lives as long as the tests.
 
-Commits are flushed, as by default: replication tells none that is not.
+Commits are flushed, as by default: replication tells none that is not. The system's own server runs where no version
+is asked for; the others are installed by install_postgres.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.servers import install_postgres
 from tests.servers.shared import Server
 from tests.servers.spawn import free_port, run, spawn, unprivileged
 
@@ -20,8 +22,30 @@ PASSWORD = "reflex-admin-ä'\"\\ @:/?"
 MISSING = "needs postgres (Debian: apt-get install postgresql)"
 
 
-def programs() -> Path | None:
-    """The directory of initdb and postgres: Debian's newest version, or where PATH says."""
+def missing(version: int | None = None) -> str:
+    """Why a test is skipped."""
+    return MISSING if version is None else f"needs postgres {version} (tools/install-test-servers.sh all)"
+
+
+def programs(version: int | None = None) -> Path | None:
+    """The directory of initdb and postgres: those of the version, or of the system."""
+    if version is None:
+        return _system()
+    installed = install_postgres.home(version) / "bin"
+    if installed.is_dir():
+        return installed
+    system = _system()
+    return system if system is not None and major(system) == version else None
+
+
+def major(directory: Path) -> int:
+    """The version of the server in a directory of programs."""
+    said = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.split()[2].split(".")[0])
+
+
+def _system() -> Path | None:
+    """Debian's newest version, or where PATH says."""
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     found = shutil.which("postgres")
     if found is not None:
@@ -32,10 +56,10 @@ def programs() -> Path | None:
     return None
 
 
-def start(home: Path, **options: str) -> tuple[subprocess.Popen[bytes], Server]:
+def start(home: Path, version: int | None = None, **options: str) -> tuple[subprocess.Popen[bytes], Server]:
     """`options` are settings beside the usual ones."""
     owner = unprivileged("postgres")
-    directory = programs()
+    directory = programs(version)
     assert directory is not None
     data, log = home / "data", home / "log"
     secret = home / "secret"

@@ -22,6 +22,8 @@ from tests.sources.applying import keyed_plan
 from tests.sources.following import LIMIT_S, Replica
 from tests.sources.helpers import postgres_address
 
+pytestmark = pytest.mark.each_postgres
+
 
 class Following:
     """A follower of one test database, its replica, and the stream between them."""
@@ -369,7 +371,8 @@ def test_a_lost_slot_is_told(follow: Callable[..., Following]) -> None:
 def test_a_cut_connection_is_temporary(follow: Callable[..., Following]) -> None:
     one = follow(ACCOUNTS)
     one.database.execute("INSERT INTO accounts VALUES (1, 'Ann', 5)")
-    one.database.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+    readers = "pg_replication_slots WHERE active AND database = current_database()"
+    one.database.execute(f"SELECT pg_terminate_backend(active_pid) FROM {readers}")
     with pytest.raises(SourceUnreachable):
         one.until(lambda: False)
     one.stream.close()

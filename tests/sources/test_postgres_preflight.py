@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 from psycopg import sql
 
 from reflexdb.sources import open_source
@@ -13,6 +14,8 @@ from tests.servers.plugin import TestDatabase
 from tests.sources.applying import keyed_plan
 from tests.sources.following import Replica
 from tests.sources.helpers import postgres_address
+
+pytestmark = pytest.mark.each_postgres
 
 ACCOUNTS = "CREATE TABLE accounts (id int PRIMARY KEY, owner text NOT NULL, cents bigint NOT NULL)"
 

@@ -16,6 +16,8 @@ from tests.servers.plugin import TestDatabase
 from tests.sources.helpers import column, postgres_address, rows
 from tests.sources.moments import days, micros
 
+pytestmark = pytest.mark.each_postgres
+
 I32_MIN, I32_MAX, I64_MIN, I64_MAX = -(2**31), 2**31 - 1, -(2**63), 2**63 - 1
 LONG = "9" * 200 + "." + "9" * 200
 UUID = "3f2b0000-0000-1000-8000-00000000000a"

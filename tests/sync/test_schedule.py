@@ -90,3 +90,13 @@ def test_the_safety_net_does_not_wait_for_the_interval_but_for_the_backoff() -> 
     assert (rests, due) == (100, Work.THOROUGH)
     assert plan.decide(100.5, True, False, False) is None
     assert plan.decide(101, True, False, False) is Work.THOROUGH
+
+
+def test_nothing_but_an_order_comes_before_the_moment() -> None:
+    schedule = Schedule(10, 0)
+    schedule.not_before(5)
+    schedule.at_once()
+    assert schedule.decide(4, False, False, False) is None
+    assert schedule.rest_s(4, False, False) == 1
+    assert schedule.decide(4, True, False, True) is Work.LOAD
+    assert schedule.decide(5, False, False, False) is Work.LOAD

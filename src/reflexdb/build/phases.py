@@ -37,7 +37,9 @@ class Phases:
             failed = False
         except OSError as exc:
             full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
-            reason = "the disk is full; free some space in the data directory" if full else exc.strerror or str(exc)
+            reason = "the disk is full; free some space in the data directory" if full else exc.strerror
+            if reason is None:  # libraries raise OSError for what no system call said
+                raise
             raise BuildFailed(name, f"The build failed in the pass {name}: {reason}.") from exc
         finally:
             self.heard(name, time.monotonic() - started, failed=failed)

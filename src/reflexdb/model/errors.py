@@ -20,6 +20,7 @@
     │   └── RateLimited           (temporary) more requests than one caller may send
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
+    │   ├── SourceInterrupted     (temporary) the source ended a statement: cancelled, timed out, out of resources
     │   ├── SourceDenied          wrong credentials or a missing grant
     │   ├── SourceMissing         no such schema, file or table
     │   ├── SourceData            a value that the declared type does not allow
@@ -148,6 +149,14 @@ class SourceError(ReflexError):
 
 class SourceUnreachable(SourceError):
     code = "source_unreachable"
+    temporary = True
+
+
+class SourceInterrupted(SourceError):
+    """The source ended one statement and goes on: it was cancelled, took too long, waited too long for a lock, or the
+    source lacked memory or disk space for it."""
+
+    code = "source_interrupted"
     temporary = True
 
 

@@ -25,6 +25,10 @@ HEARTBEAT_S = 5.0
 """Longest silence towards the server while there is nothing to do."""
 _LASTING = (SourceData, SchemaChanged, MemoryCapExceeded, feed.InstanceRefused)
 """Failures that reading the same again soon can't mend."""
+CRASH_RETRY_S = (1.0, 120.0)
+"""First and longest wait after an exception that no part of sync expected: everything is read anew after it."""
+CALM_S = 600.0
+"""After so long without one, the waits begin anew."""
 
 
 class Loop:
@@ -47,6 +51,9 @@ class Loop:
         self._schedule = schedule
         self._orders = orders
         self._server_retry = Backoff(0.05, 2.0)
+        self._crash_retry = Backoff(*CRASH_RETRY_S)
+        self._crashed = float("-inf")
+        """When an exception was met that no part of sync expected, by the monotonic clock."""
         self._version = 0
         """Of the snapshot at the server; 0 for none."""
         self._failure: str | None = None
@@ -62,10 +69,20 @@ class Loop:
                 self._log.info("server_lost", reason=exc.message)
             except ReflexError as exc:
                 self._log.error("server_refused", error=exc.code, reason=exc.message)
-            except Exception:
-                self._log.exception("sync_failed")
-                self._mode.forget()
+            except Exception as exc:
+                self._crash(exc)
             self._orders.wait(self._server_retry.next())
+
+    def _crash(self, exc: Exception) -> None:
+        """Nothing is known of what the server holds any more: it is loaded anew, after ever longer waits."""
+        self._log.exception("sync_failed")
+        self._mode.forget()
+        now = time.monotonic()
+        if now > self._crashed + CALM_S:
+            self._crash_retry.reset()
+        self._crashed = now
+        self._failure = f"internal_error: sync met {type(exc).__name__}, which it does not expect; its log has more"
+        self._schedule.not_before(now + self._crash_retry.next())
 
     def _session(self) -> None:
         """Serve one connection until it ends, by exception or because the server closed it."""

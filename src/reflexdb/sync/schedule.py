@@ -31,11 +31,14 @@ class Schedule:
         self._retry = retry or Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._due = 0.0
         self._thorough_due = float("inf")
+        self._not_before = 0.0
 
     def decide(self, now: float, loaded: bool, paused: bool, ordered: bool) -> Work | None:
         """`loaded`: the server has a snapshot. `ordered`: somebody asked for a reload."""
         if ordered:
             return Work.LOAD
+        if now < self._not_before:
+            return None
         if now < min(self._due, self._thorough_due) or (paused and loaded):
             return None
         if not loaded:
@@ -44,7 +47,8 @@ class Schedule:
 
     def rest_s(self, now: float, loaded: bool, paused: bool) -> float:
         """How long until something may be due."""
-        return float("inf") if paused and loaded else max(min(self._due, self._thorough_due) - now, 0.0)
+        due = max(min(self._due, self._thorough_due), self._not_before)
+        return float("inf") if paused and loaded else max(due - now, 0.0)
 
     def done(self, work: Work, began: float) -> None:
         self._retry.reset()
@@ -57,6 +61,11 @@ class Schedule:
         wait = self._retry.next()
         self._due = now + (wait if soon else max(wait, self._interval_s))
         self._thorough_due = max(self._thorough_due, self._due)
+
+    def not_before(self, moment: float) -> None:
+        """Nothing but what somebody orders is done until then."""
+        self._not_before = moment
+        self._due = min(self._due, moment)
 
     def at_once(self) -> None:
         self._due = 0.0

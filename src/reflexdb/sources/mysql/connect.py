@@ -16,7 +16,7 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
-from reflexdb.model.errors import SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import SourceDenied, SourceError, SourceInterrupted, SourceMissing, SourceUnreachable
 from reflexdb.sources.base import SourceAddress
 
 DEFAULT_PORT = 3306
@@ -32,7 +32,12 @@ _MISSING = {1049, 1051, 1054, 1109, 1146}
 _UNREACHABLE = {
     1040, 1053, 1077, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2002, 2003, 2005, 2006, 2012, 2013, 2055,
 }
+_INTERRUPTED = {
+    1021, 1028, 1037, 1038, 1041, 1114, 1135, 1180, 1205, 1206, 1213, 1317, 1412, 1637, 1969, 3024, 3019, 3170,
+}
 # fmt: on
+"""What ends one statement for a reason that passes: cancelled or too slow, waited too long for a lock, no memory or
+disk space, a definition that changed since the snapshot."""
 
 
 def connect(address: SourceAddress) -> Connection[Any]:
@@ -110,4 +115,6 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
             f"MySQL at {at} did not answer{task}: {said}. Check host and port, that the server runs, and that "
             "its firewall lets this machine in."
         )
+    if code in _INTERRUPTED:
+        return SourceInterrupted(f"MySQL at {at} ended a statement{task}: {said}. It is tried again.")
     return SourceError(f"MySQL at {at} reported an error{task}: {said}.")

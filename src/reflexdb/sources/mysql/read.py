@@ -102,8 +102,9 @@ class MySQLSnapshot:
                     yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
             except BaseException:
                 with suppress(SourceError, pymysql.MySQLError, OSError):  # what went wrong first is what matters
-                    self._cancel()
-                    stream.drain()
+                    if not stream.ended:  # else the next statement would be ended
+                        self._cancel()
+                        stream.drain()
                 raise
 
     def _array(self, table: PlannedTable, index: int, values: list[bytes | None]) -> pa.Array:

@@ -47,6 +47,11 @@ class ColumnStream:
         if decoder.error is not None:
             err.raise_mysql_exception(decoder.error)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has nothing more to send of it."""
+        return self._decoder.ended
+
     def drain(self) -> None:
         """Read to the end of the result and forget it, so that the connection can be used again."""
         while not self._decoder.ended:

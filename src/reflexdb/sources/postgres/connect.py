@@ -18,7 +18,14 @@ import adbc_driver_manager
 import psycopg
 from adbc_driver_postgresql import dbapi
 
-from reflexdb.model.errors import SourceData, SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import (
+    SourceData,
+    SourceDenied,
+    SourceError,
+    SourceInterrupted,
+    SourceMissing,
+    SourceUnreachable,
+)
 from reflexdb.sources.base import SourceAddress
 
 DEFAULT_PORT = 5432
@@ -39,6 +46,17 @@ _DENIED_TEXT = re.compile(
 _TOO_MANY = re.compile(
     r"too many (clients|connections)|remaining connection slots|starting up|shutting down|recovery mode"
 )
+_ENDED = re.compile(r"57P|25P0[34]|08|533")
+"""States with which the server ends the connection, or takes none."""
+_INTERRUPTED = re.compile(r"57014|55P03|55006|40|53|58|72")
+"""States with which it ends one statement for a reason that passes: cancelled or too slow, waited too long for a lock,
+conflicts with others or with a standby's recovery, lacks memory or disk space."""
+_DRIVERS_WORDS = re.compile(
+    r"^[A-Z_]+: |\[libpq\] |Execution error \[PGRES_FATAL_ERROR\]: |Failed to execute query: |could not begin COPY: "
+    r"|\s*Query was: .*?(?=\. SQLSTATE: |$)|\s*\.? SQLSTATE: [0-9A-Z]{5}$",
+    re.DOTALL,
+)
+"""What ADBC says around the server's message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +184,23 @@ def _at(address: SourceAddress) -> str:
 
 @contextmanager
 def translated(address: SourceAddress, doing: str = "") -> Iterator[None]:
-    """Turn psycopg's and ADBC's exceptions into ours; `doing` says at what, such as "reading table 'x'"."""
+    """Turn psycopg's and ADBC's exceptions into ours; `doing` says at what, such as "reading table 'x'". Only the
+    driver may be used within: Arrow passes a driver's errors on as OSError where ADBC tells nothing more of them."""
     try:
         yield
-    except (psycopg.Error, adbc_driver_manager.Error, UnicodeError) as error:
+    except (psycopg.Error, adbc_driver_manager.Error, UnicodeError, OSError) as error:
         raise translate(error, address, doing) from error
 
 
 def translate(error: Exception, address: SourceAddress, doing: str = "") -> SourceError:
     """What an exception means to the person who gave the address."""
     state = getattr(error, "sqlstate", None) or ""
-    said = " ".join(str(error).split())
+    said = " ".join(_DRIVERS_WORDS.sub("", str(error)).split())
     at, task = _at(address), f" while {doing}" if doing else ""
-    if _TOO_MANY.search(said) or state[:2] in ("08", "53", "57"):
+    if _TOO_MANY.search(said) or _ENDED.match(state):
         return SourceUnreachable(f"PostgreSQL at {at} cannot serve us now{task}: {said}")
+    if _INTERRUPTED.match(state):
+        return SourceInterrupted(f"PostgreSQL at {at} ended a statement{task}: {said}. It is tried again.")
     if state in ("3D000", "3F000", "42P01", "42703") or (not state and _NO_SUCH_DATABASE.search(said)):
         return SourceMissing(
             f"PostgreSQL at {at}{task}: {said} Check the name, and that user {address.user!r} may see it."
@@ -200,7 +221,7 @@ def translate(error: Exception, address: SourceAddress, doing: str = "") -> Sour
         )
     if state.startswith("22"):
         return SourceData(f"PostgreSQL at {at}{task}: {said}")
-    if not state and isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError):
+    if not state and isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError | OSError):
         return SourceUnreachable(
             f"PostgreSQL at {at} did not answer{task}: {said} Check host and port, that the server runs, and "
             f"that its firewall "

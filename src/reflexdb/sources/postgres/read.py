@@ -115,7 +115,7 @@ class PostgresSnapshot:
             cursor = self._connection.cursor()
             try:
                 cursor.execute(statement)
-                for batch in cursor.fetch_record_batch():
+                for batch in _batches(cursor):
                     arrays = [self._array(table, index, array) for index, array in enumerate(batch.columns)]
                     refuse_large_values(table, arrays)
                     if batch.num_rows:
@@ -142,6 +142,12 @@ class PostgresSnapshot:
         )
         rows = f"{quoted(self._schema)}.{quoted(table.source_name)}"
         return f"SELECT {columns} FROM {rows}{condition(table, key, ranges)}"  # noqa: S608 - quoted
+
+
+def _batches(cursor: Any) -> Iterator[pa.RecordBatch]:
+    """The result as it comes. `fetch_record_batch` gives the reader within this one, whose errors have neither the
+    server's state nor, where the connection ended, its message."""
+    yield from cursor._results.reader
 
 
 def _chosen(table: PlannedTable, wanted: Some) -> str:

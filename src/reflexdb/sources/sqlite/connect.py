@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from reflexdb.model.errors import SourceData, SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import (
+    SourceData,
+    SourceDenied,
+    SourceError,
+    SourceInterrupted,
+    SourceMissing,
+    SourceUnreachable,
+)
 from reflexdb.sources.batching import VALUE_BYTES
 
 BUSY_TIMEOUT_S = 30.0
@@ -98,6 +105,11 @@ def translate(error: sqlite3.Error, path: str, doing: str = "") -> SourceError:
         return SourceDenied(
             f"The SQLite file {path!r} cannot be opened for reading ({error}). If it is in WAL mode, this user must be "
             "able to write its directory, or the -wal and -shm files must be there and readable."
+        )
+    if primary in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return SourceInterrupted(
+            f"A statement on the SQLite file {path!r} was ended{task}: {error}. It is tried again; see that there is "
+            "memory, and disk space where SQLite keeps its temporary files."
         )
     said = str(error)
     if said.startswith(("no such table", "no such column")):

@@ -78,7 +78,19 @@ def test_hello_tells_what_serves(server: Server) -> None:
         "position": "here",
         "restored": False,
     }
+    process = told.pop("process")
     assert told == {**known, "sync": None}
+    assert len(process) == 12
+
+
+def test_no_two_processes_have_the_same_identity(server: Server, server_program: Path) -> None:
+    with Server(server_program) as other, server.channel() as one, other.channel() as two:
+        told = [channel.hello(feed.Role.DEPLOYER, None)["process"] for channel in (one, two)]
+    with server.channel() as again:
+        same = again.hello(feed.Role.DEPLOYER, None)["process"]
+
+    assert told[0] == same
+    assert told[1] != same
 
 
 BAD_FRAMES = {

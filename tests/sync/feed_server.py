@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import struct
 import threading
@@ -25,6 +26,7 @@ class FeedServer:
 
     def __init__(self, directory: Path, plan: Plan) -> None:
         self.plan = plan
+        self.process = secrets.token_hex(6)
         self.version = 0
         self.tables: dict[int, list[tuple[Any, ...]]] = {}
         self.confirms = 0
@@ -83,7 +85,7 @@ class FeedServer:
             match kind:
                 case feed.Kind.HELLO:
                     assert body[3:35] == self.plan.fingerprint()
-                    yield _ok({"version": self.version})
+                    yield _ok({"process": self.process, "version": self.version, "position": "", "restored": False})
                 case feed.Kind.SNAPSHOT_BEGIN:
                     coming, kept = {}, []
                     yield _ok({})

@@ -26,6 +26,7 @@ from reflexdb.sync.drift import drift
 from reflexdb.sync.mode import Interrupted
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.poll import Poll
+from reflexdb.sync.served import Content, Served
 from reflexdb.sync.spool import Spool
 from tests.sync.feed_server import FeedServer
 from tests.sync.plans import PEOPLE, column, plan, table
@@ -239,14 +240,14 @@ class Watched(Scripted):
         return self.now
 
 
-RESTORED = {"version": 1, "restored": True}
+RESTORED = Served(Content("p1", 1), "here", None, True)
 
 
 def read_by_a_new_one(bench: Bench, known: dict[str, Any] | None, tmp_path: Path) -> list[str]:
     source = Watched(tokens={"people": "1", "numbers": "1"})
     with former(tmp_path / "former", known) as directory:
         poll = Poll(PLAN, source.open, tmp_path, former=directory)
-        poll.found(RESTORED, same=False)
+        poll.found(RESTORED)
     poll.refresh(bench.channel, lambda: True, thorough=False)
     return source.read_tables
 

@@ -184,7 +184,7 @@ FeedReply FeedSession::hello(Bytes body) {
   if (is_sync_) instance_.checkpoints.await_loaded();
   const View view = instance_.publication.view();
   std::string json = "{\"engine\":\"" + std::string(kEngineVersion) + "\",\"fingerprint\":\"" + hex(wanted) +
-                     "\",\"version\":";
+                     "\",\"process\":\"" + instance_.boot_id + "\",\"version\":";
   json += std::to_string(view.snapshot != nullptr ? info(*view.snapshot).version : 0) + ",\"position\":";
   append_quoted(&json, view.snapshot != nullptr ? info(*view.snapshot).position : "");
   const std::string told = instance_.notes.copy().sync;

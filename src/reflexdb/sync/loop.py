@@ -20,6 +20,7 @@ from reflexdb.sync.drift import SchemaChanged
 from reflexdb.sync.mode import Interrupted, Mode
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule, Work
+from reflexdb.sync.served import Served
 
 HEARTBEAT_S = 5.0
 """Longest silence towards the server while there is nothing to do."""
@@ -54,8 +55,8 @@ class Loop:
         self._crash_retry = Backoff(*CRASH_RETRY_S)
         self._crashed = float("-inf")
         """When an exception was met that no part of sync expected, by the monotonic clock."""
-        self._version = 0
-        """Of the snapshot at the server; 0 for none."""
+        self._loaded = False
+        """Whether the server of this session has a snapshot."""
         self._failure: str | None = None
         self._was_paused = False
         self._log = structlog.get_logger()
@@ -93,7 +94,7 @@ class Loop:
                 self._heed_pause()
                 self._work(channel)
                 self._report(channel)
-                rest = self._schedule.rest_s(time.monotonic(), self._version > 0, self._orders.paused)
+                rest = self._schedule.rest_s(time.monotonic(), self._loaded, self._orders.paused)
                 self._rest(channel, min(rest, HEARTBEAT_S))
 
     def _heed_pause(self) -> None:
@@ -111,32 +112,30 @@ class Loop:
             self._orders.wait(seconds, channel.fileno())
             return
         try:
-            self._version = self._mode.follow(channel, lambda: not self._orders.pending(), seconds)
+            self._mode.follow(channel, lambda: not self._orders.pending(), seconds)
         except Interrupted:
             self._schedule.at_once()
         except (SourceError, MemoryCapExceeded, feed.InstanceRefused) as exc:
             self._fail(exc, Work.REFRESH)
 
     def _greet(self, channel: PrivateChannel) -> None:
-        answer = channel.hello(feed.Role.SYNC, self._fingerprint)
-        version = int(answer["version"])
-        if self._mode.found(answer, same=version == self._version) or version == 0:
+        served = Served.told(channel.hello(feed.Role.SYNC, self._fingerprint))
+        if self._mode.found(served) or not served.is_loaded:
             self._schedule.at_once()
-        self._version = version
-        self._log.info("server_found", version=version)
+        self._loaded = served.is_loaded
+        self._log.info("server_found", version=served.content.version, process=served.content.process)
 
     def _work(self, channel: PrivateChannel) -> None:
         if self._orders.take_refresh():
             self._schedule.at_once()
         now = time.monotonic()
-        loaded = self._version > 0
-        work = self._schedule.decide(now, loaded, self._orders.paused, self._orders.take_reload())
+        work = self._schedule.decide(now, self._loaded, self._orders.paused, self._orders.take_reload())
         if work is None:
             return
-        if not loaded:
+        if not self._loaded:
             self._tell(channel, "loading")
         try:
-            self._version = self._carry_out(work, channel) or self._version
+            self._loaded = self._carry_out(work, channel) is not None or self._loaded
         except Interrupted:
             self._log.info("interrupted", work=work.value)
         except (SourceError, MemoryCapExceeded, feed.InstanceRefused) as exc:
@@ -149,7 +148,7 @@ class Loop:
         """The new snapshot's version; None where the old one is still true."""
         began = time.monotonic()
         paused = self._orders.paused
-        needed = self._version == 0 or work is Work.LOAD
+        needed = not self._loaded or work is Work.LOAD
 
         def go_on() -> bool:
             return needed or paused or not self._orders.paused

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.served import Served
 
 GoOn = Callable[[], bool]
 """Asked between batches and before a commit; on False the mode gives up with Interrupted."""
@@ -31,9 +32,9 @@ class Mode(Protocol):
         """Whether `follow` is to be called while nothing else is due."""
         ...
 
-    def found(self, server: dict[str, Any], same: bool) -> bool:
-        """A server answered HELLO with this. `same`: it holds what this mode sent last; otherwise what is known of it
-        is to be forgotten. Whether to refresh at once."""
+    def found(self, server: Served) -> bool:
+        """A server answered HELLO with this. What is known of another content is to be forgotten. Whether to refresh at
+        once."""
         ...
 
     def forget(self) -> None:
@@ -48,9 +49,9 @@ class Mode(Protocol):
         """Bring the snapshot up to date; `thorough` trusts no shortcut. The new version, None where nothing changed."""
         ...
 
-    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
-        """Apply changes as they come, for about so long; ends sooner where `go_on` says so. The server's version.
-        Raises Interrupted where there is something that `refresh` should bring in now."""
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
+        """Apply changes as they come, for about so long; ends sooner where `go_on` says so. Raises Interrupted where
+        there is something that `refresh` should bring in now."""
         ...
 
     def known(self) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from reflexdb.sync.commands import command
 from reflexdb.sync.drift import SchemaChanged, drift
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames
+from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.spool import Digest, Spool
 from reflexdb.sync.watch import Watch
 
@@ -69,19 +70,19 @@ class Poll:
         self._directory = directory
         self._source: Source | None = None
         self._marks: list[_Mark] = []
-        self._version = 0
-        """Of the snapshot at the server."""
+        self._content = NOTHING
+        """What the server holds, as it told last; the marks are true of nothing else."""
         self._refused = False
         """The last commit did not go through."""
         self._log = structlog.get_logger()
 
-    def found(self, server: dict[str, Any], same: bool) -> bool:
-        self._version = int(server["version"])
-        if not same:
+    def found(self, server: Served) -> bool:
+        if server.content != self._content:
             self.forget()
-        if server.get("restored") and not self._marks:
+        self._content = server.content
+        if server.restored and not self._marks:
             self._inherit()
-        return bool(server.get("restored"))
+        return server.restored
 
     def forget(self) -> None:
         self._marks, self._known = [], None
@@ -104,7 +105,11 @@ class Poll:
             return
         try:
             known = command(self._former, "known").get("known")
-            if known is None or known["version"] != self._version or len(known["tables"]) != len(self._plan.tables):
+            if (
+                known is None
+                or known["version"] != self._content.version
+                or len(known["tables"]) != len(self._plan.tables)
+            ):
                 return
             self._marks = [
                 _Mark(state if told["unchanged"] else None, bytes.fromhex(told["digest"])) for told in known["tables"]
@@ -126,17 +131,16 @@ class Poll:
         return self._source
 
     def _keep(self, marks: list[_Mark]) -> None:
-        self._marks, self._known = marks, _Known(self._version, marks, self._source)
+        self._marks, self._known = marks, _Known(self._content.version, marks, self._source)
 
     @property
     def follows(self) -> bool:
         return self._watch is not None
 
-    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
         assert self._watch is not None, "asked before"
         if self._watch.wait(lambda: go_on() and not channel.is_closed(), seconds):
             raise Interrupted
-        return self._version
 
     def status(self) -> dict[str, Any]:
         return {}
@@ -181,9 +185,10 @@ class Poll:
 
     def _commit(self, sending: Sending) -> int:
         self._refused = True
-        self._version = sending.commit()
+        version = sending.commit()
         self._refused = False
-        return self._version
+        self._content = self._content._replace(version=version)
+        return version
 
     def _watched(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._watch is None else self._watch.reading()

@@ -1,9 +1,8 @@
 """The mode that follows a source: one snapshot, then every committed transaction, in order and exactly once.
 
-The position of what the server holds is the server's: it comes with HELLO, changes with each commit, and a new process
-goes on from there. So whatever fails, the way back is the same: drop the stream, open it again after the last
-position that the server has. Several transactions are sent as one group where they come fast; a query never sees a
-part of one.
+The position of what the server holds is the server's: it comes with HELLO and changes with each commit. So whatever
+fails, the way back is the same: drop the stream, open it again after the last position that the server has. Several
+transactions are sent as one group where they come fast; a query never sees a part of one.
 
 A table that the stream can't follow row by row is read again in a view of its own, and comes into service together with
 the state of all others at the view's position. Knows neither protocols of sources nor intervals.
@@ -34,6 +33,7 @@ from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.pace import Pace
 from reflexdb.sync.sending import Sending, frames
+from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.spool import Spool
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
 from reflexdb.sync.verify import Verifier
@@ -69,7 +69,7 @@ class Stream:
         self._broken = False
         self._position: str | None = None
         """Of the snapshot at the server; None where it is none of this mode's."""
-        self._version = 0
+        self._content = NOTHING  # of the server, as it told last
         self._confirmed = 0.0
         self._pace = Pace()
         self._go_on: GoOn = lambda: True
@@ -90,17 +90,15 @@ class Stream:
     def follows(self) -> bool:
         return self._stream is not None
 
-    def found(self, server: dict[str, Any], same: bool) -> bool:
+    def found(self, server: Served) -> bool:
         self._drop_stream()
-        self._version = int(server["version"])
-        if same:
-            return True
-        self._verifier.give_up()
-        told = server.get("sync") or {}
-        fits = self._version > 0 and told.get("streamed") is True and told.get("mode") == self.name
-        source, position = self._source(), str(server["position"])
+        if server.content != self._content:
+            self._verifier.give_up()
+        self._content = server.content
+        source, position = self._source(), server.position
         self._fitting.recall(lambda wanted: source.reached(position, wanted) and not source.reached(wanted, position))
-        self._position, self._unchecked = position if fits else None, fits
+        self._unchecked = server.is_loaded and server.streamed == self.name
+        self._position = position if self._unchecked else None
         return True
 
     def forget(self) -> None:
@@ -142,12 +140,12 @@ class Stream:
                     sending.replace(index)
                     for frame in frames(reader, index, table, sending):
                         channel.send(frame)
-                self._version = sending.commit()
+                self._holds(sending.commit())
             self._position, self._clock.served = reader.position, began
         self._fitting.forget(self._position)
         self._broken = False
         self._open(self._position)
-        return self._version
+        return self._content.version
 
     def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
         if self._position is None or (self._broken and not self._resumes):
@@ -158,26 +156,25 @@ class Stream:
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
-        self._broken, before = False, self._version
+        self._broken, before = False, self._content.version
         if thorough:
             self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys())
         if self._unfollowed:
             self._reread(channel, go_on, self._unfollowed, "not in the stream")
-        return self._version if self._version != before else None
+        return self._content.version if self._content.version != before else None
 
-    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> int:
+    def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
         if self._stream is None:
-            return self._version
+            return
         with self._whole(channel, go_on) as group:
             end = time.monotonic() + seconds
             while time.monotonic() < end and go_on() and not channel.is_closed():
                 self._take_group(group)
-        return self._version
 
     @contextlib.contextmanager
     def _whole(self, channel: PrivateChannel, go_on: GoOn) -> Iterator[Group]:
         """A group that is ended whatever happens; with what happened the stream's place is lost too."""
-        group = Group(self._plan, channel, self._version)
+        group = Group(self._plan, channel, self._content.version)
         self._go_on = go_on
         try:
             with self._translated():
@@ -197,7 +194,7 @@ class Stream:
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         assert self._position is not None, "without one there is no stream"
-        self._version = self._verifier.compare(group, self._position, self._clock.told(), self._source().reached)
+        self._holds(self._verifier.compare(group, self._position, self._clock.told(), self._source().reached))
         asked = time.monotonic()
         part: Part | None = self._incoming.next(WAKE_S if self._confirmed else FIRST_WAKE_S)
         self._stale |= self._fitting.returned()
@@ -257,10 +254,13 @@ class Stream:
         else:
             self._stale[event.table] = reason
 
+    def _holds(self, version: int) -> None:
+        self._content = self._content._replace(version=version)
+
     def _commit(self, group: Group, last: Commit) -> None:
         began = time.monotonic()
         committed = self._clock.at(last.committed_at)
-        self._version = group.commit(by_our_clock(committed), last.position)
+        self._holds(group.commit(by_our_clock(committed), last.position))
         self._pace.committed(began)
         self._position, self._clock.served = last.position, max(self._clock.served, committed)
         self._lag_ms = round((time.monotonic() - committed) * 1000)
@@ -292,7 +292,7 @@ class Stream:
                     continue  # the stream went beyond the view: another one is needed
                 for table, spool in content.items():
                     group.replace(table, spool.chunks())
-                self._version = group.commit(taken_at, position)
+                self._holds(group.commit(taken_at, position))
             self._position = position
             self._counts["rereads"] += len(tables)
             self._verifier.forget(tables)

@@ -98,9 +98,9 @@ crash: compiler $(STAMP) ## kill the control plane before every single step of e
 	@REFLEXDB_CRASH=all $(PY) -m pytest tests/crash -n $(JOBS) $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: check
-check: lint types layers format-check docs-check tidy ## lint, types, import layers, format of Python and C++, printed pages, tidiness
+check: lint types layers format-check docs-check tidy compilers ## lint, types, import layers, format, printed pages, tidiness, every installed compiler
 
-.PHONY: lint types layers format-check docs-check tidy
+.PHONY: lint types layers format-check docs-check tidy compilers
 lint: $(STAMP)
 	@$(PY) -m ruff check $(PY_CODE)
 types: $(STAMP)
@@ -114,6 +114,8 @@ docs-check: $(STAMP)
 	@$(PY) tools/docs.py --check
 tidy: $(STAMP)
 	@$(PY) tools/tidy.py
+compilers: $(STAMP)
+	@nice $(PY) tools/compilers.py
 
 .PHONY: format
 format: $(STAMP) ## put Python and C++ into the project's format and print the printed pages again

@@ -1,6 +1,7 @@
 #include "access.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
 
 namespace reflex {

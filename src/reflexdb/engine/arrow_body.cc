@@ -3,6 +3,7 @@
 #include <bit>
 #include <cassert>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>

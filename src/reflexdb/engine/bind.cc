@@ -1,6 +1,7 @@
 #include "bind.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -33,7 +34,7 @@ class Binder {
     }
     std::vector<std::string_view> names;
     for (const TableDef& table : schema_.tables) names.push_back(table.name);
-    return error_at("unknown_table", query.name.at, "There is no table " + quoted(query.name.text) + ".",
+    return error_at("unknown_table", query.name.at, "There is no table " + quote(query.name.text) + ".",
                     suggestion(query.name.text, names));
   }
 
@@ -59,7 +60,7 @@ class Binder {
     if (!many && (!query.order.empty() || query.limit || query.offset || !query.group.empty())) {
       return fail(error_at("syntax_error", query.clauses_at,
                            "GROUP BY, ORDER BY, LIMIT and OFFSET need many rows, but " +
-                               quoted(query.name.text) + " is one object."));
+                               quote(query.name.text) + " is one object."));
     }
     if (query.after && out != &plan_->root) {
       return fail(error_at("syntax_error", query.after->at, "AFTER stands in the outermost selection only."));
@@ -75,7 +76,7 @@ class Binder {
     if (query.group.empty() && first == query.fields.end()) return order(query, out) && fields(query, out);
     if (!many) {
       return fail(error_at("syntax_error", first->name.at,
-                           "Aggregates need many rows, but " + quoted(query.name.text) + " is one object."));
+                           "Aggregates need many rows, but " + quote(query.name.text) + " is one object."));
     }
     return grouping(query, out);
   }
@@ -124,10 +125,10 @@ class Binder {
         Step step;
         if (!find_relation(table, item.path[i].text, &step)) return unknown(table, item.path[i], "relation");
         if (step.reverse) {
-          return fail(error_at(
-              "syntax_error", item.path[i].at,
-              "Rows can't be ordered by " + quoted(item.path[i].text) + ", which leads to many rows.",
-              "an aggregate of it is one value: " + item.path[i].text + ".count()"));
+          return fail(
+              error_at("syntax_error", item.path[i].at,
+                       "Rows can't be ordered by " + quote(item.path[i].text) + ", which leads to many rows.",
+                       "an aggregate of it is one value: " + item.path[i].text + ".count()"));
         }
         key.path.push_back(step);
         table = step.to;
@@ -154,7 +155,7 @@ class Binder {
     if (!find_relation(table, path.back().text, out)) return unknown(table, path.back(), "relation");
     if (out->reverse) return true;
     return fail(error_at("syntax_error", path.back().at,
-                         "Aggregates need many rows, but " + quoted(path.back().text) + " is one object."));
+                         "Aggregates need many rows, but " + quote(path.back().text) + " is one object."));
   }
 
   bool aggregate(const ast::Aggregate& call, uint32_t table, PlanAggregate* out) {
@@ -178,7 +179,7 @@ class Binder {
 
   bool mismatch(const ColumnDef& column, size_t at, const std::string& why) {
     return fail(error_at("type_mismatch", at,
-                         "Column " + quoted(column.name) + " (" + std::string(column.declared) + ")" + why));
+                         "Column " + quote(column.name) + " (" + std::string(column.declared) + ")" + why));
   }
 
   // Equal aggregates are computed once.
@@ -206,7 +207,7 @@ class Binder {
       if (step.reverse) {
         return fail(
             error_at("syntax_error", path[i].at,
-                     "Rows can't be grouped by " + quoted(path[i].text) + ", which leads to many rows."));
+                     "Rows can't be grouped by " + quote(path[i].text) + ", which leads to many rows."));
       }
       out->path.push_back(step);
       out->table = step.to;
@@ -235,7 +236,7 @@ class Binder {
     std::string text = path[0].text;
     for (size_t i = 1; i < path.size(); ++i) text += "." + path[i].text;
     return fail(error_at("syntax_error", path[0].at,
-                         "The column " + quoted(text) +
+                         "The column " + quote(text) +
                              " has many values here; it stands neither behind "
                              "GROUP BY nor in an aggregate.",
                          "write GROUP BY " + text + (path.size() == 1 ? ", or max(" + text + ")" : "")));
@@ -256,8 +257,8 @@ class Binder {
       const ColumnDef& known = def(column.table).columns[column.column];
       if (known.storage == Storage::kJson) return mismatch(known, path.back().at, " can't be grouped by.");
       if (find_group(*to, column) != to->columns.end()) {
-        return fail(error_at("syntax_error", path[0].at,
-                             quoted(path.back().text) + " stands twice behind GROUP BY."));
+        return fail(
+            error_at("syntax_error", path[0].at, quote(path.back().text) + " stands twice behind GROUP BY."));
       }
       to->columns.push_back(std::move(column));
     }
@@ -384,7 +385,7 @@ class Binder {
 
   bool twice(const ast::Field& field) {
     return fail(error_at("syntax_error", field.key.at,
-                         "The field " + quoted(field.key.text) + " is asked for twice.",
+                         "The field " + quote(field.key.text) + " is asked for twice.",
                          "an alias tells them apart: other: " + field.name.text));
   }
 
@@ -562,7 +563,7 @@ QueryError bind_query(const SchemaDef& schema, const ast::Query& query, Paramete
     Plan* plan = keys.empty() ? out : &out->further.emplace_back();
     if (!keys.insert(selection.key.text).second) {
       return error_at("syntax_error", selection.key.at,
-                      "The answer would have two parts named " + quoted(selection.key.text) + ".",
+                      "The answer would have two parts named " + quote(selection.key.text) + ".",
                       "an alias tells them apart: other: " + selection.name.text);
     }
     plan->key = keys.size() == 1 ? "{" : ",";

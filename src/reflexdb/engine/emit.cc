@@ -1,6 +1,7 @@
 #include "emit.h"
 
 #include <cmath>
+#include <cstdint>
 
 #include "time_text.h"
 

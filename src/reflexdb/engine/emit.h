@@ -1,6 +1,8 @@
 // Values of columns as JSON.
 #pragma once
 
+#include <cstddef>
+
 #include "column.h"
 #include "json_out.h"
 #include "key.h"

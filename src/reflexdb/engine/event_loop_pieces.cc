@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <utility>
 
 #include "event_loop.h"

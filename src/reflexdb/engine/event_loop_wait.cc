@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <cassert>
+#include <cstdint>
 
 #include "event_loop.h"
 

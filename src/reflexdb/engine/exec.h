@@ -1,6 +1,7 @@
 // Runs a bound plan over a snapshot and writes the answer.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -2,6 +2,7 @@
 // and copies; any thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "instance.h"

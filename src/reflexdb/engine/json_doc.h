@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace reflex::net {
+
+struct JsonMember;
 
 struct JsonValue {
   enum class Kind : uint8_t { kNull, kBool, kInteger, kReal, kString, kArray, kObject };
@@ -18,11 +19,18 @@ struct JsonValue {
   int64_t integer = 0;
   std::string text;
   std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;
+  std::vector<JsonMember> members;
 
   bool is(Kind wanted) const { return kind == wanted; }
   // The member of an object, or null.
   const JsonValue* find(std::string_view name) const;
+};
+
+// One name and value of an object. It is a type of its own because a vector may hold a type that is not
+// complete yet, and a pair may not.
+struct JsonMember {
+  std::string name;
+  JsonValue value;
 };
 
 // One JSON value in valid UTF-8 with nothing but spaces around it, at most 32 levels deep. False: it is not.

@@ -1,6 +1,7 @@
 #include "key.h"
 
 #include <bit>
+#include <cstdint>
 #include <functional>
 
 namespace reflex {

@@ -5,6 +5,7 @@
 // part matches nothing; callers check that first.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>

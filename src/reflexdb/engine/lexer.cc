@@ -76,7 +76,7 @@ Token Lexer::symbol() {
   }
   const auto byte = static_cast<uint8_t>(text_[i_]);
   const std::string shown = byte < 0x20 || byte == 0x7F ? "the control character " + std::to_string(byte)
-                                                        : quoted(text_.substr(i_, 1));
+                                                        : quote(text_.substr(i_, 1));
   return fail(i_, "A query has no place for " + shown + ".");
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
 
 #include "operand.h"
 #include "time_text.h"
@@ -146,7 +147,7 @@ std::string text(const ast::Literal& literal, Value* out) {
 
 std::string literal_words(const ast::Literal& literal) {
   if (!literal.parameter.empty()) {
-    return "the parameter " + quoted("$" + literal.parameter) + ", which is " + quoted(literal.text);
+    return "the parameter " + quote("$" + literal.parameter) + ", which is " + quote(literal.text);
   }
   switch (literal.kind) {
     case Kind::kTrue:
@@ -154,9 +155,9 @@ std::string literal_words(const ast::Literal& literal) {
     case Kind::kFalse:
       return "`false`";
     case Kind::kString:
-      return "the text " + quoted(literal.text);
+      return "the text " + quote(literal.text);
     default:
-      return quoted(literal.text);
+      return quote(literal.text);
   }
 }
 
@@ -191,7 +192,7 @@ std::string type_literal(Storage storage, const ast::Literal& literal, Value* ou
 }
 
 std::string column_words(const ColumnDef& column) {
-  return "Column " + quoted(column.name) + " (" + std::string(column.declared) + ")";
+  return "Column " + quote(column.name) + " (" + std::string(column.declared) + ")";
 }
 
 QueryError literal_mismatch(const ColumnDef& column, const ast::Literal& literal, const std::string& wanted) {

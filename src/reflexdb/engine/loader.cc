@@ -1,5 +1,6 @@
 // snapshot.h's Loader: collects a new state table by table, then sorts, indexes and links it at commit.
 
+#include <cstdint>
 #include <utility>
 
 #include "feed_rows.h"

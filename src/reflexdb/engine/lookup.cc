@@ -48,7 +48,7 @@ QueryError unknown_field(const SchemaDef& schema, uint32_t table, const ast::Nam
   const TableDef& from = schema.tables[table];
   uint16_t column = 0;
   Step step;
-  const std::string where = "Table " + quoted(from.name) + " has no " + wanted + " " + quoted(name.text);
+  const std::string where = "Table " + quote(from.name) + " has no " + wanted + " " + quote(name.text);
   if (find_column(from, name.text, &column)) {
     return error_at("unknown_field", name.at, where + "; that is a column.");
   }

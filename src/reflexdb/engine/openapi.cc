@@ -1,5 +1,6 @@
 #include "openapi.h"
 
+#include <cstdint>
 #include <string_view>
 #include <utility>
 

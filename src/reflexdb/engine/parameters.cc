@@ -1,6 +1,7 @@
 #include "parameters.h"
 
 #include <charconv>
+#include <cstdint>
 
 #include "lexer.h"
 #include "utf8.h"
@@ -15,13 +16,13 @@ QueryError find(Parameters parameters, const std::string& name, size_t at, std::
     if (parameter.name != name) continue;
     if (found) {
       return error_at("type_mismatch", at,
-                      "The parameter " + quoted("$" + name) + " is given more than once.");
+                      "The parameter " + quote("$" + name) + " is given more than once.");
     }
     found = true;
     *out = parameter.value;
   }
   if (found) return {};
-  return error_at("missing_parameter", at, "The parameter " + quoted("$" + name) + " is not given.",
+  return error_at("missing_parameter", at, "The parameter " + quote("$" + name) + " is not given.",
                   "give it in the URL: /query?" + name + "=...");
 }
 
@@ -57,7 +58,7 @@ QueryError bind_parameter(Parameters parameters, const ast::Literal& use, Storag
   if (!error.ok()) return error;
   if (utf8_error(value) != std::string_view::npos) {
     return error_at("type_mismatch", use.at,
-                    "The parameter " + quoted("$" + use.text) + " is not valid UTF-8.");
+                    "The parameter " + quote("$" + use.text) + " is not valid UTF-8.");
   }
   out->kind = ast::Literal::Kind::kString;
   out->text = value;
@@ -80,8 +81,8 @@ QueryError bind_count(Parameters parameters, const ast::Count& count, uint64_t* 
   const auto result = std::from_chars(value.data(), end, *out);
   if (result.ec == std::errc() && result.ptr == end) return {};
   return error_at("type_mismatch", count.at,
-                  "The parameter " + quoted("$" + count.parameter) +
-                      " must be a whole number that is not negative, not " + quoted(value) + ".");
+                  "The parameter " + quote("$" + count.parameter) +
+                      " must be a whole number that is not negative, not " + quote(value) + ".");
 }
 
 }  // namespace reflex

@@ -2,6 +2,7 @@
 // column they are compared with; nothing is ever spliced into text.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 

@@ -56,7 +56,7 @@ class Parser {
 
   bool expected(const std::string& what) {
     const std::string found =
-        cur_.kind == TokenKind::kEnd ? "the query ends" : "there is " + quoted(cur_.text);
+        cur_.kind == TokenKind::kEnd ? "the query ends" : "there is " + quote(cur_.text);
     return fail(cur_.at, "Expected " + what + ", but " + found + ".");
   }
 
@@ -512,7 +512,7 @@ class Parser {
     } else if (is_word("NULL")) {
       return fail(cur_.at, "Nothing compares with NULL.", "write IS NULL or IS NOT NULL");
     } else if (cur_.kind == TokenKind::kName) {
-      return fail(cur_.at, "Expected a literal, but there is the name " + quoted(cur_.text) + ".",
+      return fail(cur_.at, "Expected a literal, but there is the name " + quote(cur_.text) + ".",
                   "text goes between quotes");
     } else {
       return expected("a literal (text between quotes, a number, true or false)");

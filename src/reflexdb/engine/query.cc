@@ -158,7 +158,7 @@ QueryError check_layout(const ast::Query& query, const Plan& plan, QueryEngine::
     for (const ast::Field& asked : selection.fields) {
       if (asked.key.text == field.name) at = asked.key.at;
     }
-    return shapeless("This format has columns only, and " + quoted(field.name) + " is a relation.", at);
+    return shapeless("This format has columns only, and " + quote(field.name) + " is a relation.", at);
   }
   if (plan.root.fields.empty() && plan.root.grouping == nullptr) {
     return shapeless("This format needs a column, and none is selected.", selection.name.at);

@@ -86,7 +86,7 @@ void append_error(const QueryError& error, std::string_view query, std::string* 
   out->push_back('}');
 }
 
-std::string quoted(std::string_view name) {
+std::string quote(std::string_view name) {
   if (name.size() <= kMaxShownBytes) return "`" + std::string(name) + "`";
   size_t end = kMaxShownBytes;
   while (end > 0 && utf8_is_continuation(name[end])) --end;
@@ -105,7 +105,7 @@ std::string suggestion(std::string_view name, const std::vector<std::string_view
       found = candidate;
     }
   }
-  return found.empty() ? std::string{} : "did you mean " + quoted(found) + "?";
+  return found.empty() ? std::string{} : "did you mean " + quote(found) + "?";
 }
 
 }  // namespace reflex

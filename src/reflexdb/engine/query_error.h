@@ -31,7 +31,7 @@ QueryError takes_longer();
 void append_error(const QueryError& error, std::string_view query, std::string* out);
 
 // A name from a query, between backquotes and cut to what fits a message.
-std::string quoted(std::string_view name);
+std::string quote(std::string_view name);
 
 // "did you mean `email`?" if one of `known` is close to `name`, else empty.
 std::string suggestion(std::string_view name, const std::vector<std::string_view>& known);

@@ -81,6 +81,7 @@ def show(plan: Plan, notes: tuple[str, ...]) -> str:
     lines = [line for table in plan.tables for line in _shown(table, plan)]
     if plan.sync != type(plan.sync)():
         lines.append(f"sync {plan.sync}")
+    lines += [f"not served: {entry.line()} [{entry.cause}]" for entry in plan.not_served]
     return "\n".join([*lines, *(f"note: {note}" for note in notes)]) + "\n"
 
 

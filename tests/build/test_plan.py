@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from reflexdb.build.plan import make_plan
 from reflexdb.build.selection import MAX_COLUMNS
 from reflexdb.model.config import parse_config
 from reflexdb.model.errors import InvalidConfig, InvalidSchema
+from reflexdb.model.not_served import Cause, NotServed
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import ForeignKey, SourceSchema
 from reflexdb.model.storage import Storage
@@ -108,18 +110,67 @@ def test_sync_settings_do_not_change_the_fingerprint_but_everything_else_does() 
         ForeignKey("f", (), "users", ()),
     ],
 )
-def test_a_key_that_makes_no_sense_is_dropped_with_a_note(foreign: ForeignKey) -> None:
+def test_a_key_that_makes_no_sense_is_listed(foreign: ForeignKey) -> None:
     planned = make_plan(schema(table("users", "id", "a"), table("posts", "id", "a", keys=(foreign,))), None)
 
     assert not any(one.forward or one.reverse for one in planned.plan.tables)
-    assert len(planned.notes) == 1
+    assert [entry.relation for entry in planned.plan.not_served] == [foreign.name]
+    assert planned.notes == ()
 
 
-def test_names_that_are_no_utf8_are_refused() -> None:
-    with pytest.raises(InvalidSchema, match="not valid UTF-8"):
-        make_plan(schema(table("a\udcff", "id")), None)
-    with pytest.raises(InvalidSchema, match="not valid UTF-8"):
-        make_plan(schema(table("a", "id", "b\ud800")), None)
+def test_names_that_are_no_utf8_are_left_out() -> None:
+    plan = make_plan(schema(table("a\udcff", "id"), table("b", "id", "c\ud800")), None).plan
+
+    assert [(one.name, [column.name for column in one.columns]) for one in plan.tables] == [("b", ["id"])]
+    assert [(entry.table, entry.column, entry.cause) for entry in plan.not_served] == [
+        ("a\\udcff", None, Cause.NAME),
+        ("b", "c\\ud800", Cause.NAME),
+    ]
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_what_the_source_left_out_follows_the_choice() -> None:
+    listed = parse_config("version: 1\ntables: [{name: a, columns: [id]}]")
+    left = (
+        NotServed.of_table("gone", Cause.NO_PRIVILEGE, "No.", "Run."),
+        NotServed.of_column("a", "secret", Cause.NO_PRIVILEGE, "No.", "Run."),
+    )
+    source = replace(schema(table("a", "id"), table("b", "id")), not_served=left)
+
+    assert make_plan(source, None).plan.not_served == tuple(reversed(left))
+    assert make_plan(source, listed).plan.not_served == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tables: [{name: gone}]", 'table "gone": No. Run.'),
+        ("tables: [{name: a, columns: [id, secret]}]", 'column "secret" of table "a": No. Run.'),
+    ],
+)
+def test_naming_what_cannot_be_read_is_refused(text: str, said: str) -> None:
+    left = (
+        NotServed.of_table("gone", Cause.NO_PRIVILEGE, "No.", "Run."),
+        NotServed.of_column("a", "secret", Cause.NO_PRIVILEGE, "No.", "Run."),
+    )
+    with pytest.raises(InvalidConfig) as caught:
+        make_plan(replace(schema(table("a", "id")), not_served=left), parse_config(f"version: 1\n{text}"))
+    assert said in str(caught.value)
+
+
+def test_a_schema_that_cannot_be_read_names_the_grant() -> None:
+    left = tuple(NotServed.of_table(name, Cause.NO_PRIVILEGE, "No.", "") for name in "abcd")
+    with pytest.raises(InvalidSchema) as caught:
+        make_plan(replace(schema(), not_served=left, grant="GRANT SELECT;"), None)
+    assert 'table "a": No' in str(caught.value)
+    assert "and 1 more. Run: GRANT SELECT;" in str(caught.value)
+
+
+def test_fingerprints_leave_out_what_is_not_served() -> None:
+    plan = make_plan(schema(table("a", "id")), None).plan
+    left = NotServed.of_table("gone", Cause.NO_PRIVILEGE, "No.", "Run.")
+
+    assert replace(plan, not_served=(left,)).fingerprint() == plan.fingerprint()
 
 
 def test_what_an_image_cannot_count_is_refused() -> None:
@@ -129,8 +180,9 @@ def test_what_an_image_cannot_count_is_refused() -> None:
 
 def test_a_thousand_findings_are_cut_to_a_readable_number() -> None:
     tables = [table(f"t{n}", "id", column("g", None, "geometry")) for n in range(1_000)]
+    listed = ", ".join(f"{{name: t{n}, columns: [id, g]}}" for n in range(1_000))
     with pytest.raises(InvalidSchema) as caught:
-        make_plan(schema(*tables), None)
+        make_plan(schema(*tables), parse_config(f"version: 1\ntables: [{listed}]"))
 
     assert len(caught.value.findings) == MAX_SHOWN + 1
     assert caught.value.findings[-1] == "And 900 more."

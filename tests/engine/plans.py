@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reflexdb.model.not_served import Cause, NotServed
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable, ReverseRelation
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
@@ -124,4 +125,9 @@ PLAN = Plan(
     Backend.SQLITE,
     "main",
     (users, posts, comments, kinds, seats, tickets, logs, secrets, tags, post_tags, follows),
+    not_served=(
+        NotServed.of_table('gr"ant', Cause.NO_PRIVILEGE, "The user may not SELECT from it.", "Run: GRANT SELECT;"),
+        NotServed.of_column("users", "sh\nape", Cause.UNSUPPORTED_TYPE, 'Its type "shape" is not supported.', ""),
+        NotServed.of_relation("users", "ü", Cause.OTHER_SCHEMA, "It refers to elsewhere.", ""),
+    ),
 )

@@ -330,6 +330,7 @@ def test_openapi_describes_every_visible_field_and_relation(server: Server) -> N
     document = server.ask(get("/openapi.json")).json()
 
     assert document["openapi"].startswith("3.1")
+    assert document["x-notServed"] == [entry.to_json() for entry in PLAN.not_served]
     answers = document["paths"]["/query"]["post"]["responses"]
     assert {"application/json", "text/csv", "text/event-stream"} < set(answers["200"]["content"])
     assert "406" in answers

@@ -8,7 +8,7 @@ import pytest
 
 from reflexdb.model.errors import SourceMissing
 from reflexdb.model.plan import Plan
-from reflexdb.model.schema import ForeignKey, SourceTable
+from reflexdb.model.schema import ForeignKey
 from reflexdb.sources import open_source
 from reflexdb.sources.base import SourceAddress
 from tests.servers.plugin import TestDatabase
@@ -201,7 +201,7 @@ def test_sqlite_foreign_keys_without_columns_mean_the_primary_key(tmp_path: Path
 
     assert table_of(found, "child").foreign_keys == (ForeignKey("child_a_b_fkey", ("a", "b"), "Parent", ("Y", "x")),)
     assert table_of(found, "orphan").foreign_keys == ()
-    assert len(table_of(found, "orphan").notes) == 2
+    assert [entry.relation for entry in found.not_served] == ["orphan_a_fkey", "orphan_b_fkey"]
 
 
 def test_sqlite_leaves_out_its_own_tables(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_postgres_partitions_are_one_table_and_materialized_views_are_views(post
     assert table_of(found, "whole").primary_key == ("id", "day")
     assert table_of(found, "whole").estimated_rows == 2
     assert (points.comment, points.columns[1].comment, points.foreign_keys) == ("what's the point", "a thing", ())
-    assert "other.thing" in points.notes[0]
+    assert "other.thing" in found.not_served[0].reason
     assert [table.name for table in other.tables] == ["thing"]
     assert read(open_source(where), plan_of(found))["whole"].num_rows == 2
     assert f"{postgres_database.schema}.other" in open_source(where).test().available_schemas
@@ -265,18 +265,16 @@ def test_mysql_comments_estimates_and_keys_into_other_schemas(mariadb_database: 
         ],
     )
     try:
-        found: tuple[SourceTable, ...] = (
-            open_source(mysql_address(mariadb_database)).introspect(mariadb_database.schema).tables
-        )
+        found = open_source(mysql_address(mariadb_database)).introspect(mariadb_database.schema)
     finally:
         fill(mariadb_database, ["DROP TABLE u", f"DROP DATABASE {other}"])
 
-    t, u = found
+    t, u = found.tables
     assert (t.comment, t.columns[0].comment, t.estimated_rows) == ("a table", "it's", 2)
     assert [column.generated for column in t.columns] == [False, True]
     assert u.foreign_keys == ()
-    assert "away" in u.notes[0]
-    assert f"{other}.thing" in u.notes[0]
+    assert [(entry.table, entry.relation) for entry in found.not_served] == [("u", "away")]
+    assert f"{other}.thing" in found.not_served[0].reason
 
 
 def test_mysql_schemas_that_differ_only_by_case(mariadb_database: TestDatabase) -> None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from reflexdb.model.not_served import NotServed
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable
 from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
+MAX_NOT_SERVED = 1_000
+"""Entries that an instance's description lists; the build's log has all of them."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
 _CHARACTERS = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256)]
 
@@ -34,6 +37,7 @@ constexpr SchemaDef definition = {{
     {name},
     {{{fingerprint}}},
     {tables},
+    {not_served},
 }};
 
 }}  // namespace
@@ -50,11 +54,13 @@ def emit(plan: Plan) -> str:
     parts = [_HEAD.format(fingerprint=fingerprint.hex())]
     parts += [_table_parts(index, table) for index, table in enumerate(plan.tables)]
     parts.append(_array("TableDef", "tables", [_table_row(index, table) for index, table in enumerate(plan.tables)]))
+    parts.append(_array("NotServedDef", "not_served", [_not_served_row(entry) for entry in plan.not_served[:MAX_NOT_SERVED]]))
     parts.append(
         _TAIL.format(
             name=literal(plan.schema),
             fingerprint=", ".join(f"0x{byte:02x}" for byte in fingerprint),
             tables="tables" if plan.tables else "{}",
+            not_served="not_served" if plan.not_served else "{}",
         )
     )
     return "".join(parts)
@@ -109,6 +115,11 @@ def _table_row(index: int, table: PlannedTable) -> str:
     )
     spans = ", ".join(f"t{index}_{part}" if content else "{}" for part, content in parts)
     return f"{literal(table.name)}, {spans}"
+
+
+def _not_served_row(entry: NotServed) -> str:
+    texts = (entry.table, entry.column or "", entry.relation or "", entry.cause.value, entry.reason, entry.remedy)
+    return ", ".join(literal(text) for text in texts)
 
 
 def _array(kind: str, name: str, rows: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 The planning passes add to it and go on; `finish` raises once at the end. Findings about reflexdb.yaml carry a place
 in the file, those about the source do not. Notes are decisions worth a line in the build's log that are no reason to
-stop.
+stop, and so is what the image does not serve.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from reflexdb.model.document import Place
 from reflexdb.model.errors import InvalidConfig, InvalidSchema
+from reflexdb.model.not_served import NotServed
 from reflexdb.model.suggest import did_you_mean
 
 MAX_SHOWN = 100
@@ -21,12 +22,17 @@ MAX_HINTS = 10
 @dataclass(slots=True)
 class Findings:
     notes: list[str] = field(default_factory=list)
+    not_served: list[NotServed] = field(default_factory=list)
     _hints: int = 0
     _schema: list[str] = field(default_factory=list)
     _config: list[tuple[Place, str]] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
+
+    def leave_out(self, entry: NotServed) -> None:
+        """Something that the source has and the image does not serve."""
+        self.not_served.append(entry)
 
     def hint(self, name: str, known: Iterable[str]) -> str:
         """A suggestion for a mistyped name. Only for the first few: each is a search through all known names."""

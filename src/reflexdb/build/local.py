@@ -179,6 +179,8 @@ def planned(request: BuildRequest, log: Log) -> Plan:
     tables = made.plan.tables
     for table in tables:
         log(f"plan: {_table_line(table)}")
+    for entry in made.plan.not_served:
+        log(f"plan: not served: {entry.line()}")
     columns = sum(len(table.columns) for table in tables)
     log(f"plan: {len(tables):,} tables, {columns:,} columns, fingerprint {made.plan.fingerprint().hex()}")
     return made.plan

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from reflexdb.build.findings import Findings
 from reflexdb.build.relations import Key, relate
-from reflexdb.build.selection import Selected, select
+from reflexdb.build.selection import Selected, obstacle, select
 from reflexdb.model.config import SchemaConfig
+from reflexdb.model.not_served import in_order
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable, ReverseRelation
 from reflexdb.model.schema import SourceSchema
 from reflexdb.model.suggest import quoted
@@ -86,7 +87,8 @@ def _assemble(
         )
         for name, table in tables.items()
     )
-    return Plan(backend=schema.backend, schema=schema.name, tables=planned, sync=config.sync)
+    not_served = in_order(findings.not_served)
+    return Plan(schema.backend, schema.name, planned, config.sync, not_served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,12 @@ class _Places:
 def _primary_key(table: Selected, findings: Findings) -> tuple[str, ...]:
     columns = table.columns()
     for name in table.source.primary_key:
-        if columns[name].storage is None:
+        column = columns.get(name)
+        if column is None or obstacle(column):
+            why = "may not be read" if column is None else "can't be served"
             findings.note(
                 f"The table {quoted(table.source.name)} is treated as one without a primary key: "
-                f"the type of its key column {quoted(name)} is not supported."
+                f"its key column {quoted(name)} {why}."
             )
             return ()
     return table.source.primary_key

@@ -3,7 +3,7 @@
 Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after
 the referenced table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table
 has several keys to the same parent. Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be
-served are dropped with a note; names that clash become findings with both sides. It refuses to know positions in the
+served are left out, and listed; names that clash become findings with both sides. It refuses to know positions in the
 plan.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reflexdb.build.findings import Findings
-from reflexdb.build.selection import Selected
+from reflexdb.build.selection import Selected, obstacle
 from reflexdb.model.config import AddedRelation
 from reflexdb.model.document import Word
+from reflexdb.model.not_served import Cause, NotServed, as_utf8
 from reflexdb.model.schema import SourceSchema
 from reflexdb.model.storage import Storage
 from reflexdb.model.suggest import quoted
@@ -68,29 +69,44 @@ def _declared(table: Selected, tables: Mapping[str, Selected], findings: Finding
         key = Key(table.source.name, foreign.columns, foreign.references, foreign.referenced_columns)
         reason = _why_not(key, tables)
         if reason:
-            findings.note(f"Dropped {key.described()}: {reason}.")
+            sentence = f"It is {key.described()}, and {reason.words}."
+            name = as_utf8(foreign.name)
+            findings.leave_out(NotServed.of_relation(table.source.name, name, reason.cause, sentence, reason.remedy))
         else:
             keys.append(key)
     return keys
 
 
-def _why_not(key: Key, tables: Mapping[str, Selected]) -> str:
-    """Why a key cannot become a relation; empty where it can."""
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """Why a key can't become a relation."""
+
+    words: str
+    cause: Cause = Cause.MISSING_TARGET
+    remedy: str = ""
+
+
+def _why_not(key: Key, tables: Mapping[str, Selected]) -> _Reason | None:
+    """None for a key that can become a relation."""
     parent = tables.get(key.parent)
     if parent is None:
-        return f"the table {quoted(key.parent)} is not included"
+        return _Reason(f"the table {quoted(key.parent)} is not included", remedy="Serve that table, too.")
     if not key.columns or len(key.columns) != len(key.parent_columns):
-        return "it does not pair its columns with those it references"
+        return _Reason("it does not pair its columns with those it references")
     child_columns, parent_columns = tables[key.child].columns(), parent.columns()
     for name, other_name in zip(key.columns, key.parent_columns, strict=True):
         column, other = child_columns.get(name), parent_columns.get(other_name)
         if column is None or other is None:
-            return f"the column {quoted(other_name if column else name)} does not exist"
+            return _Reason(f"the column {quoted(other_name if column else name)} does not exist, or may not be read")
         if column.storage is None or other.storage is None:
-            return f"the type of {quoted(other_name if column.storage else name)} is not supported"
+            unsupported = other_name if column.storage else name
+            return _Reason(f"the type of {quoted(unsupported)} is not supported", Cause.UNSUPPORTED_TYPE)
+        if cause := obstacle(column) or obstacle(other):
+            return _Reason("a column's name is not valid UTF-8", cause, "Rename it.")
         if Storage.JSON in (column.storage, other.storage) or _family(column.storage) != _family(other.storage):
-            return f"{quoted(column.declared_type)} and {quoted(other.declared_type)} cannot be compared"
-    return ""
+            types = f"{quoted(column.declared_type)} and {quoted(other.declared_type)}"
+            return _Reason(f"{types} cannot be compared", Cause.NOT_COMPARABLE)
+    return None
 
 
 def _family(storage: Storage) -> str:
@@ -113,7 +129,7 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
         key = Key(table.source.name, (added.column.text,), target[0], (target[1],), added=True)
         reason = _why_not(key, tables)
         if reason:
-            findings.config(added.references.at, f"The relation cannot be added: {reason}.")
+            findings.config(added.references.at, f"The relation cannot be added: {reason.words}.")
         else:
             keys.append(key)
     return keys

@@ -1,24 +1,27 @@
 """First planning pass: which tables and columns of the source an image shows, and under which names.
 
 Called by build/plan.py. Applies `tables`, `columns`, `alias`, `field_aliases`, `field_notes` and `where` of
-reflexdb.yaml; whatever names something that the source does not have becomes a finding. It refuses to know relations:
-columns that only a key needs join later.
+reflexdb.yaml; whatever names something that the source does not have becomes a finding. What can't be served and is not
+asked for by name is left out, and listed. It refuses to know relations: columns that only a key needs join later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from reflexdb.build.findings import Findings
 from reflexdb.model.config import SchemaConfig, TableConfig
 from reflexdb.model.document import Word
+from reflexdb.model.not_served import Cause, NotServed, as_utf8
 from reflexdb.model.schema import SourceColumn, SourceSchema, SourceTable
 from reflexdb.model.suggest import quoted
 
 MAX_TABLES = 65_535
 MAX_COLUMNS = 65_535
 """The generated tables count columns with 16 bits."""
+SHOWN = 3
+"""Tables that an error names, of those that can't be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,16 @@ class Selected:
 def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> dict[str, Selected]:
     """The shown tables by source name, in the order of their names."""
     if not schema.tables:
-        findings.schema(f"The schema {quoted(schema.name)} of the source has no tables or views; choose another one.")
+        findings.schema(_nothing_to_serve(schema))
     known = {table.name: table for table in schema.tables}
-    configs = _listed(config, known, findings)
+    configs = _listed(schema, config, known, findings)
     _check_where_columns(schema, config, findings)
     chosen = sorted(known) if config.tables is None else sorted(name for name in configs if name in known)
+    wanted = {*configs} if config.tables is not None else {*chosen, *(entry.table for entry in schema.not_served)}
+    _leave_out(schema, wanted, configs, findings)
+    chosen = [name for name in chosen if _can_be_served(known[name], configs.get(name), findings)]
+    if schema.tables and not chosen and config.tables is None:
+        findings.schema(_nothing_to_serve(replace(schema, not_served=tuple(findings.not_served))))
     if len(chosen) > MAX_TABLES:
         findings.schema(
             f"{len(chosen):,} tables are more than the {MAX_TABLES:,} an image can hold; list fewer in reflexdb.yaml."
@@ -58,11 +66,68 @@ def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> di
     return selected
 
 
-def _listed(config: SchemaConfig, known: Mapping[str, SourceTable], findings: Findings) -> dict[str, TableConfig]:
+def _nothing_to_serve(schema: SourceSchema) -> str:
+    """Why a schema without tables can't be built, with the grant that may be missing."""
+    unread = [entry for entry in schema.not_served if entry.column is None and entry.relation is None]
+    name, grant = quoted(schema.name), f" Run: {schema.grant}" if schema.grant else ""
+    if not unread:
+        hint = f" If it has tables, the user may not see them.{grant}" if grant else ""
+        return f"The schema {name} of the source has no tables or views; choose another one.{hint}"
+    shown = "; ".join(entry.line().rstrip(".") for entry in unread[:SHOWN])
+    more = f"; and {len(unread) - SHOWN:,} more" if len(unread) > SHOWN else ""
+    denied = any(entry.cause is Cause.NO_PRIVILEGE for entry in unread)
+    return f"No table of the schema {name} can be served: {shown}{more}.{grant if denied else ''}"
+
+
+def _leave_out(
+    schema: SourceSchema, wanted: Collection[str], configs: Mapping[str, TableConfig], findings: Findings
+) -> None:
+    """What the source could not describe, as far as the file does not choose other tables and columns."""
+    for entry in schema.not_served:
+        config = configs.get(entry.table)
+        listed = None if config is None or config.columns is None else {word.text for word in config.columns}
+        if entry.table in wanted and (entry.column is None or listed is None or entry.column in listed):
+            findings.leave_out(entry)
+
+
+def _can_be_served(table: SourceTable, entry: TableConfig | None, findings: Findings) -> bool:
+    """Whether anything of a table can be; one that reflexdb.yaml names is a finding instead."""
+    if entry is not None:
+        return True
+    if not _is_utf8(table.name):
+        reason = "Its name is not valid UTF-8."
+        findings.leave_out(NotServed.of_table(as_utf8(table.name), Cause.NAME, reason, "Rename it."))
+        return False
+    if any(obstacle(column) is None for column in table.columns):
+        return True
+    if table.columns:
+        reason = "No column of it has a type and a name that can be served."
+        findings.leave_out(NotServed.of_table(table.name, Cause.UNSUPPORTED_TYPE, reason, ""))
+        return False
+    if not any(left.table == table.name and left.column is None for left in findings.not_served):
+        findings.leave_out(NotServed.of_table(table.name, Cause.UNREADABLE, "It has no columns.", ""))
+    return False
+
+
+def obstacle(column: SourceColumn) -> Cause | None:
+    """Why a column can't be served; None where it can."""
+    if column.storage is None:
+        return Cause.UNSUPPORTED_TYPE
+    return None if _is_utf8(column.name) else Cause.NAME
+
+
+def _listed(
+    schema: SourceSchema, config: SchemaConfig, known: Mapping[str, SourceTable], findings: Findings
+) -> dict[str, TableConfig]:
+    unread = {entry.table: entry for entry in schema.not_served if entry.column is None and entry.relation is None}
     for table in config.tables or ():
-        if table.name.text not in known:
-            hint = findings.hint(table.name.text, known)
-            findings.config(table.name.at, f"The source has no table {quoted(table.name.text)}.{hint}")
+        name = table.name.text
+        if name in known:
+            continue
+        if name in unread:
+            findings.config(table.name.at, f"The {unread[name].line()}")
+            continue
+        findings.config(table.name.at, f"The source has no table {quoted(name)}.{findings.hint(name, known)}")
     return {table.name.text: table for table in config.tables or ()}
 
 
@@ -102,7 +167,12 @@ def _visible(table: SourceTable, entry: TableConfig | None, findings: Findings) 
             findings.config(word.at, _no_column(table, word.text, findings))
     visible = frozenset(name for name in names if name in wanted)
     for column in table.columns:
-        if column.storage is None and column.name in visible:
+        if column.name not in visible or (cause := obstacle(column)) is None:
+            continue
+        if listed is None:
+            visible -= {column.name}
+            findings.leave_out(_left_out(table, column, cause))
+        elif cause is Cause.UNSUPPORTED_TYPE:
             findings.schema(_unsupported(table, column))
     if not names:
         findings.schema(
@@ -120,8 +190,20 @@ def _visible(table: SourceTable, entry: TableConfig | None, findings: Findings) 
 
 
 def _no_column(table: SourceTable, name: str, findings: Findings) -> str:
+    left_out = next((left for left in findings.not_served if (left.table, left.column) == (table.name, name)), None)
+    if left_out is not None:
+        return f"The {left_out.line()}"
     hint = findings.hint(name, (column.name for column in table.columns))
     return f"The table {quoted(table.name)} has no column {quoted(name)}.{hint}"
+
+
+def _left_out(table: SourceTable, column: SourceColumn, cause: Cause) -> NotServed:
+    if cause is Cause.NAME:
+        reason = "Its name is not valid UTF-8."
+        return NotServed.of_column(table.name, as_utf8(column.name), cause, reason, "Rename it.")
+    why = f" ({column.unsupported.rstrip('.')})" if column.unsupported else ""
+    reason = f"Its type {quoted(column.declared_type)} is not supported{why}."
+    return NotServed.of_column(table.name, column.name, cause, reason, "Serve it through a view that casts it.")
 
 
 def _unsupported(table: SourceTable, column: SourceColumn) -> str:

@@ -152,6 +152,35 @@ void append_table(std::string* out, const SchemaDef& schema, uint32_t index) {
   *out += "]}";
 }
 
+// As the control plane says it of the build.
+void append_not_served(std::string* out, const SchemaDef& schema) {
+  auto member = [out](std::string_view name, std::string_view value) {
+    *out += name;
+    if (value.empty()) {
+      *out += "null";
+    } else {
+      append_quoted(out, value);
+    }
+  };
+  *out += "\"x-notServed\":[";
+  bool first = true;
+  for (const NotServedDef& entry : schema.not_served) {
+    if (!std::exchange(first, false)) *out += ',';
+    *out += "{\"table\":";
+    append_quoted(out, entry.table);
+    member(",\"column\":", entry.column);
+    member(",\"relation\":", entry.relation);
+    *out += ",\"cause\":";
+    append_quoted(out, entry.cause);
+    *out += ",\"reason\":";
+    append_quoted(out, entry.reason);
+    *out += ",\"remedy\":";
+    append_quoted(out, entry.remedy);
+    *out += '}';
+  }
+  *out += "],";
+}
+
 constexpr std::string_view kResponses = R"("responses":{
 "200":{"description":"An array of objects, keys in the order they were asked for","headers":{
 "X-ReflexDB-Version":{"schema":{"type":"integer"},"description":"Version of the snapshot"},
@@ -184,7 +213,9 @@ std::string openapi_document(const SchemaDef& schema) {
   append_quoted(&out, schema.name);
   out += ",\"version\":\"";
   out += kEngineVersion;
-  out += "\"},\"security\":[{\"key\":[]}],\"paths\":{\"/query\":{";
+  out += "\"},";
+  append_not_served(&out, schema);
+  out += "\"security\":[{\"key\":[]}],\"paths\":{\"/query\":{";
   std::string responses(kResponses);
   for (size_t i = 0; i < schema.tables.size(); ++i) {
     if (i > 0) responses += ',';

@@ -63,10 +63,21 @@ struct TableDef {
   std::span<const ReverseDef> reverse;
 };
 
+// What the source has and this image does not serve, for /openapi.json.
+struct NotServedDef {
+  std::string_view table;     // in the source
+  std::string_view column;    // empty: not about a column
+  std::string_view relation;  // empty: not about a relation
+  std::string_view cause;     // for programs
+  std::string_view reason;
+  std::string_view remedy;
+};
+
 struct SchemaDef {
   std::string_view name;
   std::array<uint8_t, 32> fingerprint;
   std::span<const TableDef> tables;
+  std::span<const NotServedDef> not_served;
 };
 
 // Defined by the generated unit.

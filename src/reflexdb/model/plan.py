@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reflexdb.model.not_served import NotServed
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 
@@ -81,10 +82,12 @@ class Plan:
     schema: str
     tables: tuple[PlannedTable, ...]
     sync: SyncSettings = SyncSettings()
+    not_served: tuple[NotServed, ...] = ()
+    """What the source has and the image does not serve."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` turns back into an equal plan."""
-        return asdict(self)
+        return {**asdict(self), "not_served": [entry.to_json() for entry in self.not_served]}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Plan:
@@ -94,12 +97,13 @@ class Plan:
             schema=document["schema"],
             tables=tuple(_table(table) for table in document["tables"]),
             sync=SyncSettings(**document["sync"]),
+            not_served=tuple(NotServed.from_json(entry) for entry in document["not_served"]),
         )
 
     def fingerprint(self) -> bytes:
-        """SHA-256 over everything that shapes memory, names or rows; sync settings are not part of it."""
+        """SHA-256 over everything that shapes memory, names or rows; sync settings and what is not served are not."""
         document = self.to_json()
-        del document["sync"]
+        del document["sync"], document["not_served"]
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).digest()
 

@@ -1,8 +1,8 @@
 """What a source says it has: the outcome of introspection, before any choice of ours.
 
-Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. Nothing is left out
-because we cannot handle it: an unsupported column is here with `storage=None` and the reason, so that the plan can
-report all of them together.
+Sources produce it, the build's planning pass consumes it. Names are exactly the source's own. An unsupported column is
+here with `storage=None` and the reason; a table, column or key that the user may not read, or that can't be described
+here, is in `not_served` with the reason and the remedy. Nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reflexdb.model.not_served import NotServed
 from reflexdb.model.storage import Storage
 
 
@@ -55,8 +56,6 @@ class SourceTable:
     comment: str = ""
     is_view: bool = False
     estimated_rows: int | None = None
-    notes: tuple[str, ...] = ()
-    """What was left out of this description and why, such as a foreign key into another schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +66,7 @@ class SourceSchema:
     server_version: str
     tables: tuple[SourceTable, ...] = field(default=())
     """Sorted by name, so that the same schema is always the same value."""
+    not_served: tuple[NotServed, ...] = ()
+    """What the source has, or may have, and this description leaves out."""
+    grant: str = ""
+    """The statement that lets the user read every table of the schema; empty where the source knows no grants."""

@@ -17,7 +17,7 @@ from reflexdb.model.schema import SourceSchema
 def digest(schema: SourceSchema) -> str:
     """The same text for the same definitions, whoever described them."""
     tables = [{**asdict(table), "estimated_rows": None} for table in schema.tables]
-    return digest_of(tables)
+    return digest_of([tables, [entry.to_json() for entry in schema.not_served]])
 
 
 def digest_of(document: Any) -> str:

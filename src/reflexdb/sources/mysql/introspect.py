@@ -1,20 +1,25 @@
 """Describes one schema of a MySQL or MariaDB server from its information_schema, in a fixed number of statements.
 
-Called by source.py with a connection of its own. What the user may not see is not there; information_schema hides it.
-MariaDB keeps JSON as LONGTEXT with a check `json_valid(column)`, which is how such a column is told from other text.
+Called by source.py with a connection of its own. What the user has no privilege at all on is not there, because
+information_schema hides it; what is there and can't be read is listed with the reason. MariaDB keeps JSON as LONGTEXT
+with a check `json_valid(column)`, which is how such a column is told from other text.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import pymysql
 from pymysql.connections import Connection
 
 from reflexdb.model.errors import SourceMissing
+from reflexdb.model.not_served import Cause, NotServed, in_order
 from reflexdb.model.schema import Backend, ForeignKey, SourceColumn, SourceSchema, SourceTable
+from reflexdb.sources.mysql.connect import quoted
 from reflexdb.sources.mysql.types import storage_of
 
 Row = Sequence[Any]
@@ -24,7 +29,8 @@ _TABLES = """
     SELECT table_name, table_type, table_rows, table_comment FROM information_schema.tables
     WHERE table_schema = %s AND BINARY table_schema = %s AND table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED')"""
 _COLUMNS = """
-    SELECT table_name, column_name, column_type, is_nullable, column_comment, extra FROM information_schema.columns
+    SELECT table_name, column_name, column_type, is_nullable, column_comment, extra, ordinal_position, privileges
+    FROM information_schema.columns
     WHERE table_schema = %s AND BINARY table_schema = %s ORDER BY table_name, ordinal_position"""
 _KEYS = """
     SELECT table_name, index_name, column_name FROM information_schema.statistics
@@ -42,38 +48,116 @@ _CHECKS = """
 _JSON_VALID = re.compile(r"json_valid\(`((?:[^`]|``)*)`\)", re.IGNORECASE | re.DOTALL)
 
 
+_PASSING = {1205, 1213, 1317, 1969, 3024}
+"""Errors that say nothing of a view: locks, and statements that were ended."""
+
+
 def introspect(connection: Connection[Any], schema: str) -> SourceSchema:
-    """Tables and views of the schema, sorted by name. Raises SourceMissing if there is none of that name that the
-    user may see.
+    """Tables and views of the schema, sorted by name, without the views that can't be read. Raises SourceMissing if
+    there is no schema of that name that the user may see.
     """
-    version = str(_rows(connection, "SELECT version()")[0][0])
-    is_mariadb = "mariadb" in version.lower()
+    described = describe(connection, schema)
+    unread = list(_unreadable(connection, described))
+    if not unread:
+        return described
+    gone = {entry.table for entry in unread}
+    tables = tuple(table for table in described.tables if table.name not in gone)
+    return replace(described, tables=tables, not_served=in_order([*described.not_served, *unread]))
+
+
+def describe(connection: Connection[Any], schema: str) -> SourceSchema:
+    """The same by the catalog alone: no view is asked for."""
+    version, user = _rows(connection, "SELECT version(), current_user()")[0]
+    is_mariadb = "mariadb" in str(version).lower()
     schema = _exact_name(connection, schema)
+    grants = _Grants(schema, str(user))
     columns = _grouped(_rows(connection, _COLUMNS, schema, schema))
     keys = _grouped(_rows(connection, _KEYS, schema, schema))
     foreign = _grouped(_rows(connection, _FOREIGN_KEYS, schema, schema))
     checks = _json_checks(_rows(connection, _CHECKS, schema, schema)) if is_mariadb else set()
     tables = []
+    not_served: list[NotServed] = []
     for name, kind, estimated_rows, comment in sorted(
         _rows(connection, _TABLES, schema, schema), key=lambda row: str(row[0])
     ):
+        readable = [row for row in columns[name] if _may_select(row)]
+        if columns[name] and not readable:
+            not_served.append(grants.table(name))
+            continue
         is_view = kind == "VIEW"
         primary, unique = _keys(keys[name])
         own, elsewhere = _foreign_keys(foreign[name], schema)
+        not_served += [*elsewhere, *grants.columns(name, columns[name])]
         tables.append(
             SourceTable(
                 name=name,
-                columns=tuple(_column(row, (name, row[1]) in checks) for row in columns[name]),
+                columns=tuple(_column(row, (name, row[1]) in checks) for row in readable),
                 primary_key=primary,
                 unique_keys=unique,
                 foreign_keys=own,
-                notes=elsewhere,
                 comment="" if is_view else comment or "",
                 is_view=is_view,
                 estimated_rows=None if estimated_rows is None else int(estimated_rows),
             )
         )
-    return SourceSchema(Backend.MYSQL, schema, version, tuple(tables))
+    return SourceSchema(Backend.MYSQL, schema, str(version), tuple(tables), in_order(not_served), grants.everything())
+
+
+def _may_select(row: Row) -> bool:
+    """Of a row of _COLUMNS."""
+    return "select" in str(row[7]).lower().split(",")
+
+
+class _Grants:
+    """What the user may lack, and the statement that gives it."""
+
+    def __init__(self, schema: str, user: str) -> None:
+        self._schema = schema
+        self._account = "@".join("'" + part.replace("'", "''") + "'" for part in user.rsplit("@", 1))
+
+    def everything(self) -> str:
+        return f"GRANT SELECT ON {quoted(self._schema)}.* TO {self._account};"
+
+    def table(self, table: str) -> NotServed:
+        statement = f"Run: GRANT SELECT ON {self._named(table)} TO {self._account};"
+        return NotServed.of_table(
+            table, Cause.NO_PRIVILEGE, f"The user {self._account} may not SELECT from it.", statement
+        )
+
+    def columns(self, table: str, rows: list[Row]) -> Iterator[NotServed]:
+        """Columns that are shown without the privilege, and places between them where a column is hidden."""
+        expected = 1
+        for row in rows:
+            for place in range(expected, int(row[6])):
+                reason = f"The user {self._account} has no privilege on column number {place}, so its name is hidden."
+                statement = f"Run: GRANT SELECT ON {self._named(table)} TO {self._account};"
+                yield NotServed.of_column(table, f"#{place}", Cause.NO_PRIVILEGE, reason, statement)
+            expected = int(row[6]) + 1
+            if not _may_select(row):
+                reason = f"The user {self._account} may not SELECT it."
+                statement = f"Run: GRANT SELECT ({quoted(row[1])}) ON {self._named(table)} TO {self._account};"
+                yield NotServed.of_column(table, row[1], Cause.NO_PRIVILEGE, reason, statement)
+
+    def _named(self, table: str) -> str:
+        return f"{quoted(self._schema)}.{quoted(table)}"
+
+
+def _unreadable(connection: Connection[Any], schema: SourceSchema) -> Iterator[NotServed]:
+    """Views that the server refuses to read for this user, found without reading a row."""
+    views = [table for table in schema.tables if table.is_view]
+    if views:
+        _rows(connection, "SET SESSION lock_wait_timeout = 1")
+    for view in views:
+        try:
+            _rows(connection, f"SELECT 1 FROM {quoted(schema.name)}.{quoted(view.name)} LIMIT 0")  # noqa: S608 - quoted
+        except (pymysql.err.InternalError, pymysql.err.OperationalError, pymysql.err.ProgrammingError) as error:
+            if not connection.open:
+                raise
+            if error.args[0] in _PASSING and view.columns:
+                continue
+            remedy = "Mend the view, or give its definer what it needs, and rebuild."
+            reason = f"The server refuses to read the view: {error.args[-1]}."
+            yield NotServed.of_table(view.name, Cause.UNREADABLE, reason, remedy)
 
 
 def _exact_name(connection: Connection[Any], schema: str) -> str:
@@ -115,7 +199,7 @@ def _json_checks(rows: list[Row]) -> set[tuple[str, str]]:
 
 
 def _column(row: Row, is_json: bool) -> SourceColumn:
-    _, name, declared, nullable, comment, extra = row
+    _, name, declared, nullable, comment, extra, *_ = row
     declared = declared.decode() if isinstance(declared, bytes) else declared
     storage = storage_of(declared, is_json=is_json)
     return SourceColumn(
@@ -141,17 +225,18 @@ def _keys(rows: list[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]
     return primary, tuple(sorted(set(whole.values())))
 
 
-def _foreign_keys(rows: list[Row], schema: str) -> tuple[tuple[ForeignKey, ...], tuple[str, ...]]:
-    """Foreign keys within the schema, sorted by name, and a note for each that leads out of it."""
+def _foreign_keys(rows: list[Row], schema: str) -> tuple[tuple[ForeignKey, ...], list[NotServed]]:
+    """Foreign keys within the schema, sorted by name, and those that lead out of it."""
     grouped: dict[str, list[Row]] = {}
-    notes = {}
+    elsewhere: list[NotServed] = []
     for row in rows:
         if row[3] == schema:
             grouped.setdefault(row[1], []).append(row)
         else:
-            notes[row[1]] = f"Foreign key {row[1]!r} leads to {row[3]}.{row[4]}, in another schema, and is left out."
+            reason = f"It refers to {row[3]}.{row[4]}, which is in another schema."
+            elsewhere.append(NotServed.of_relation(row[0], row[1], Cause.OTHER_SCHEMA, reason, ""))
     keys = (
         ForeignKey(name, tuple(row[2] for row in parts), parts[0][4], tuple(row[5] for row in parts))
         for name, parts in sorted(grouped.items())
     )
-    return tuple(keys), tuple(notes[name] for name in sorted(notes))
+    return tuple(keys), elsewhere

@@ -18,7 +18,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
 from reflexdb.sources.definitions import digest
 from reflexdb.sources.mysql.connect import connect, translated
-from reflexdb.sources.mysql.introspect import introspect
+from reflexdb.sources.mysql.introspect import describe, introspect
 from reflexdb.sources.mysql.position import position_after, position_before
 from reflexdb.sources.mysql.probe import probe
 from reflexdb.sources.mysql.read import MySQLSnapshot
@@ -39,7 +39,8 @@ class MySQLSource:
             return introspect(connection, schema)
 
     def definitions(self, schema: str) -> str:
-        return digest(self.introspect(schema))
+        with closing(connect(self._address)) as connection, translated(self._address, f"describing schema {schema!r}"):
+            return digest(describe(connection, schema))
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[MySQLSnapshot]:

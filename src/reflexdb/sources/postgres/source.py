@@ -18,7 +18,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
 from reflexdb.sources.definitions import digest
 from reflexdb.sources.postgres.connect import MAINTENANCE_DATABASES, connect, connect_arrow, find, quoted, translated
-from reflexdb.sources.postgres.introspect import introspect
+from reflexdb.sources.postgres.introspect import describe, introspect
 from reflexdb.sources.postgres.probe import probe
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 
@@ -42,7 +42,10 @@ class PostgresSource:
                 return introspect(connection, place.schema, schema)
 
     def definitions(self, schema: str) -> str:
-        return digest(self.introspect(schema))
+        with translated(self._address, f"describing schema {schema!r}"):
+            place, connection = find(self._address, schema)
+            with closing(connection):
+                return digest(describe(connection, place.schema, schema))
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:

@@ -1,7 +1,8 @@
 """Describes a SQLite file: its tables and views, as the file itself declares them.
 
 Called by source.py with a connection in a read transaction. Names are only ever bound as arguments or quoted by
-`quoted`. A column whose declared type says nothing gets the storage of the values it holds at this moment, which
+`quoted`. What SQLite itself can't read, such as a view with an application's function, is left out and listed with the
+reason. A column whose declared type says nothing gets the storage of the values it holds at this moment, which
 costs one pass over the table.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from reflexdb.model.not_served import Cause, NotServed, as_utf8, in_order
 from reflexdb.model.schema import Backend, ForeignKey, SourceColumn, SourceSchema, SourceTable
 from reflexdb.model.storage import Storage
 from reflexdb.sources.sqlite.types import storage_of, storage_of_values
@@ -27,8 +29,21 @@ def introspect(connection: sqlite3.Connection) -> SourceSchema:
     """Everything the file has, sorted by name."""
     names = _names(connection)
     by_folded = {name.lower(): name for name, _ in names}
-    tables = tuple(_table(connection, name, is_view, by_folded) for name, is_view in sorted(names))
-    return SourceSchema(Backend.SQLITE, SCHEMA, f"SQLite {sqlite3.sqlite_version}", tables)
+    tables: list[SourceTable] = []
+    not_served: list[NotServed] = []
+    for name, is_view in sorted(names):
+        try:
+            connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
+            tables.append(_table(connection, name, is_view, by_folded, not_served))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # not of this table: the file is locked or damaged
+                raise
+            kind = "view" if is_view else "table"
+            reason = f"SQLite can't read the {kind}: {error}."
+            remedy = f"Mend the {kind}, or copy what it shows into a table."
+            not_served.append(NotServed.of_table(as_utf8(name), Cause.UNREADABLE, reason, remedy))
+    version = f"SQLite {sqlite3.sqlite_version}"
+    return SourceSchema(Backend.SQLITE, SCHEMA, version, tuple(tables), in_order(not_served))
 
 
 def _names(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
@@ -42,13 +57,16 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
     return [(name, bool(is_view)) for name, is_view in rows if not name.lower().startswith("sqlite_")]
 
 
-def _table(connection: sqlite3.Connection, name: str, is_view: bool, by_folded: dict[str, str]) -> SourceTable:
-    try:
-        described = connection.execute(
-            'SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)
-        ).fetchall()
-    except sqlite3.OperationalError as error:
-        return SourceTable(name, (), comment=f"cannot be read: {error}", is_view=is_view)
+def _table(
+    connection: sqlite3.Connection,
+    name: str,
+    is_view: bool,
+    by_folded: dict[str, str],
+    not_served: list[NotServed],
+) -> SourceTable:
+    described = connection.execute(
+        'SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)
+    ).fetchall()
     described = [row for row in described if row[4] != _HIDDEN]
     key = tuple(row[0] for row in sorted((row for row in described if row[3]), key=lambda row: row[3]))
     rowid_alias = len(key) == 1 and any(row[3] and row[1].upper() == "INTEGER" for row in described)
@@ -56,14 +74,13 @@ def _table(connection: sqlite3.Connection, name: str, is_view: bool, by_folded: 
         _column(connection, name, column, declared, bool(not_null) or (rowid_alias and column == key[0]), hidden)
         for column, declared, not_null, _, hidden in described
     )
-    foreign_keys, notes = ((), ()) if is_view else _foreign_keys(connection, name, by_folded)
+    foreign_keys = () if is_view else _foreign_keys(connection, name, by_folded, not_served)
     return SourceTable(
         name=name,
         columns=columns,
         primary_key=key,
         unique_keys=() if is_view else _unique_keys(connection, name),
         foreign_keys=foreign_keys,
-        notes=notes,
         is_view=is_view,
         estimated_rows=None if is_view else _estimated_rows(connection, name),
     )
@@ -94,28 +111,28 @@ def _unique_keys(connection: sqlite3.Connection, table: str) -> tuple[tuple[str,
 
 
 def _foreign_keys(
-    connection: sqlite3.Connection, table: str, by_folded: dict[str, str]
-) -> tuple[tuple[ForeignKey, ...], tuple[str, ...]]:
+    connection: sqlite3.Connection, table: str, by_folded: dict[str, str], not_served: list[NotServed]
+) -> tuple[ForeignKey, ...]:
     """Foreign keys in the order of declaration. SQLite does not keep their names and does not check that what they
-    refer to exists.
+    refer to exists; those of which it does not are added to `not_served`.
     """
     grouped: dict[int, list[tuple[str, str, str | None]]] = {}
     for number, target, column, target_column in connection.execute(
         'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,)
     ).fetchall():
         grouped.setdefault(number, []).append((target, column, target_column))
-    keys, notes = [], []
+    keys = []
     for parts in grouped.values():
         target = by_folded.get(parts[0][0].lower())
         if target is None:
-            notes.append(f"A foreign key leads to {parts[0][0]!r}, which does not exist, and is left out.")
+            not_served.append(_key_left_out(table, parts, f"It refers to {parts[0][0]!r}, which does not exist."))
             continue
         own = _columns_of(connection, table)
         theirs = _columns_of(connection, target)
         named = [part[2] for part in parts]
         referenced = [name for name in named if name is not None] or list(_key_of(connection, target))
         if len(referenced) != len(parts) or any(name.lower() not in theirs for name in referenced):
-            notes.append(f"A foreign key leads to columns that {target!r} does not have, and is left out.")
+            not_served.append(_key_left_out(table, parts, f"It refers to columns that {target!r} does not have."))
             continue
         columns = tuple(own.get(part[1].lower(), part[1]) for part in parts)
         keys.append(
@@ -123,7 +140,13 @@ def _foreign_keys(
                 "_".join((table, *columns, "fkey")), columns, target, tuple(theirs[name.lower()] for name in referenced)
             )
         )
-    return tuple(keys), tuple(notes)
+    return tuple(keys)
+
+
+def _key_left_out(table: str, parts: list[tuple[str, str, str | None]], reason: str) -> NotServed:
+    columns = "_".join(part[1] for part in parts)
+    name = as_utf8(f"{table}_{columns}_fkey")
+    return NotServed.of_relation(as_utf8(table), name, Cause.MISSING_TARGET, as_utf8(reason), "")
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_what_is_altered_is_answered_without_anybody_asking(plane: Plane, source
     endpoint = Endpoint(plane.database(registered)["endpointUrl"], plane.key(registered))
     with asked_all_the_time(endpoint) as counts:
         database.execute("ALTER TABLE customers ADD COLUMN city VARCHAR(40)")
-        database.execute("ALTER TABLE customers DROP COLUMN old")
+        database.execute("ALTER TABLE customers ADD COLUMN zip VARCHAR(9)")
         database.execute("INSERT INTO customers VALUES (3, 'Åsa', 'Lund')")
         expected = [(1, None), (2, None), (3, "Lund")]
 
@@ -92,11 +92,42 @@ def test_what_is_altered_is_answered_without_anybody_asking(plane: Plane, source
         wait_until(lambda: shown() == expected, "the new column is answered", LIMIT_S, 0.2)
         plane.settle(registered)
     assert counts["asked"] > 0
-    assert answers(endpoint, "customers { old }") is None
     history = plane.history(registered)["builds"]
     assert len(history) == 2, "several changes in a row make one rebuild"
     build = plane.call("GET", f"/databases/{registered}/builds/{history[0]['id']}", None, 200)
     assert build["trigger"] == "schema_change"
     assert "column 'city' of table 'customers' is new" in build["reason"]
     wait_until(lambda: plane.database(registered)["healthStatus"] == "ok", "all is well again", 60)
+    plane.act(registered, "terminate")
+
+
+def test_a_dropped_column_is_taken_in_when_asked_for(plane: Plane, source: tuple[str, Any]) -> None:
+    backend, database = source
+    given = {name: value for name, value in address(backend, database).items() if value is not None}
+    registered = plane.register(f"dropped-{backend}", given, database.schema, interval=POLL_S)
+    plane.act(registered, "provision")
+    plane.require_running(registered)
+    plane.call("PATCH", f"/databases/{registered}/freshness", {"autoRebuild": True}, 200)
+    endpoint = Endpoint(plane.database(registered)["endpointUrl"], plane.key(registered))
+    database.execute("ALTER TABLE customers DROP COLUMN old")
+
+    def held() -> bool:
+        why = plane.call("GET", f"/databases/{registered}/freshness", None, 200)["whyNot"]
+        return 'column "old" of table "customers"' in (why or "")
+
+    wait_until(held, "the automatic rebuild is held", LIMIT_S, 0.2)
+    plane.act(registered, "rebuild")
+    refused = plane.history(registered)["builds"][0]
+    build = plane.call("GET", f"/databases/{registered}/builds/{refused['id']}", None, 200)
+    assert (build["status"], build["error"]["code"]) == ("failed", "breaking_change")
+    assert [(each["table"], each["column"], each["cause"]) for each in build["notServed"]] == [
+        ("customers", "old", "not_visible")
+    ]
+    assert len(answers(endpoint, "customers { id old }") or []) == 2
+
+    plane.act(registered, "rebuild?allowBreaking=true")
+    plane.require_running(registered)
+    assert answers(endpoint, "customers { old }") is None
+    status = plane.call("GET", f"/databases/{registered}/instance", None, 200)
+    assert (status["notServedTotal"], status["notServed"][0]["column"]) == (1, "old")
     plane.act(registered, "terminate")

@@ -132,6 +132,20 @@ def test_definitions_that_give_the_same_image_start_nothing(watched: Watched) ->
     assert (watched.thought().definitions, watched.thought().said) == ("two", None)
 
 
+def test_serving_less_is_held_until_the_definitions_change(watched: Watched) -> None:
+    watched.alter("ALTER TABLE users ADD COLUMN age INT", "DROP TABLE posts")
+
+    assert watched.look("two", CALM) is None
+    said = watched.thought().said
+    assert said is not None
+    assert 'table "posts": The source does not show it any more' in said
+    assert "--allow-breaking" in said
+    assert watched.look("two", timedelta(hours=7)) is None
+
+    watched.alter("CREATE TABLE posts (id INTEGER PRIMARY KEY, author_id INT, title TEXT, body TEXT)")
+    assert watched.look("three", CALM) is not None
+
+
 def test_nothing_happens_where_it_is_off(watched: Watched) -> None:
     watched.auto.enable(watched.situation.row().customer_id, watched.database, enabled=False)
     watched.alter("ALTER TABLE users ADD COLUMN age INT")

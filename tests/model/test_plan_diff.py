@@ -8,6 +8,7 @@ import pytest
 
 from reflexdb.build.plan import make_plan
 from reflexdb.model.config import parse_config
+from reflexdb.model.not_served import Cause, NotServed, newly
 from reflexdb.model.plan import Plan
 from reflexdb.model.plan_diff import Change, compare
 from reflexdb.model.schema import SourceSchema, SourceTable
@@ -39,6 +40,20 @@ def test_what_is_added_breaks_nothing_and_what_is_gone_does() -> None:
 
     assert told(less, more) == [("relation.added", "users", "posts", False), ("table.added", "posts", None, False)]
     assert told(more, less) == [("table.removed", "posts", None, True), ("relation.removed", "users", "posts", True)]
+
+
+def test_what_is_gone_says_why() -> None:
+    left = (
+        NotServed.of_table("posts", Cause.NO_PRIVILEGE, "No SELECT.", ""),
+        NotServed.of_column("users", "name", Cause.UNSUPPORTED_TYPE, "An odd type.", ""),
+    )
+    new = make_plan(replace(schema(table("users", "id")), not_served=left), None).plan
+
+    found = {(each.table, each.name): (each.breaking, each.why) for each in compare(plan(USERS, POSTS), new)}
+    assert found["posts", None] == (True, "No SELECT.")
+    assert found["users", "name"] == (True, "An odd type.")
+    assert newly((), new.not_served) == new.not_served
+    assert newly(new.not_served, new.not_served) == ()
 
 
 def test_a_table_that_came_with_the_same_columns_is_the_one_that_went() -> None:

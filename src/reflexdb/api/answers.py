@@ -174,6 +174,15 @@ class BuildHistory(Answer):
     activeBuildId: Id | None
 
 
+class NotServed(Answer):
+    table: str
+    column: str | None
+    relation: str | None
+    cause: str
+    reason: str
+    remedy: str
+
+
 class BuildPhase(Answer):
     name: str
     startedAt: Time
@@ -254,6 +263,8 @@ class BuildDetail(Build):
     tables: list[BuildTable]
     smokeTests: list[SmokeTest] | None
     smokedInBuildId: Id | None
+    notServed: list[NotServed] | None
+    notServedTotal: int | None
     error: Failure | None
     logTail: list[str]
 
@@ -307,6 +318,8 @@ class InstanceStatus(Answer):
     hasPendingChanges: bool
     instance: Instance | None
     latestBuild: Build | None
+    notServed: list[NotServed] | None
+    notServedTotal: int | None
     actions: Annotated[
         dict[str, ActionAvailability], Field(json_schema_extra={"required": [action.value for action in Action]})
     ]

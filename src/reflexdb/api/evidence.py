@@ -62,6 +62,7 @@ def diff_builds(
         "seen": None if found.seen is None else _seen(found.seen),
         "breaksSeenQueries": None if found.seen is None else any(broken and broken.shapes for _, broken in pairs),
         "changes": [_change(change, broken, found.seen) for change, broken in pairs],
+        "notServed": [entry.to_json() for entry in found.not_served],
     }
 
 

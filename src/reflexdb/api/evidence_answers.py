@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reflexdb.api.answers import Answer, Id, Time
+from reflexdb.api.answers import Answer, Id, NotServed, Time
 
 
 class SigningKey(Answer):
@@ -42,6 +42,7 @@ class PlanChange(Answer):
     before: str | None
     after: str | None
     breaking: bool
+    why: str | None
     judgement: Literal[
         "not breaking", "breaking", "breaking for seen queries", "breaking, though no query seen uses it"
     ]
@@ -57,6 +58,7 @@ class BuildDifference(Answer):
     seen: SeenQueries | None
     breaksSeenQueries: bool | None
     changes: list[PlanChange]
+    notServed: list[NotServed]
 
 
 class ImageDifference(Answer):

@@ -24,6 +24,10 @@ Steps = Annotated[
     Query(max_length=400, description="Of a canary: percent:seconds, rising. Left out: 5:60,25:60,50:60."),
 ]
 
+AllowBreaking = Annotated[
+    bool, Query(description="Whether tables and columns that the source no longer shows may be left out.")
+]
+
 
 def _steps(strategy: Strategy, steps: str | None) -> tuple[tuple[int, float], ...] | None:
     if strategy is Strategy.CANARY:
@@ -86,9 +90,14 @@ def rebuild(
     control: Controlled,
     strategy: How = Strategy.IMMEDIATE,
     steps: Steps = None,
+    allowBreaking: AllowBreaking = False,  # noqa: N803 - the API's name
 ) -> dict[str, Any]:
-    """Build again from the schema as it is now and the current reflexdb.yaml; deploy without interrupting queries."""
-    return taken_up(control.actions.request(account, id, Action.REBUILD, _steps(strategy, steps)))
+    """Build again from the schema as it is now and the current reflexdb.yaml; deploy without interrupting queries.
+
+    A build that would no longer serve a table or column that is served now, because it can't be read or is not there
+    any more, ends as failed with the code `breaking_change`; what serves is left as it is."""
+    how = _steps(strategy, steps)
+    return taken_up(control.actions.request(account, id, Action.REBUILD, how, allow_breaking=allowBreaking))
 
 
 @router.post(

@@ -46,6 +46,7 @@ def build(detail: BuildDetail, settings: Settings) -> Json:
         ],
         "smokeTests": None if detail.smoked is None else list(detail.smoked.smoke_tests or ()),
         "smokedInBuildId": None if detail.smoked is None else detail.smoked.id,
+        **views.not_served(row),
         "error": _failure(row),
         "logTail": list(detail.log_tail),
     }

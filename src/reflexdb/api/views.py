@@ -167,8 +167,15 @@ def status(view: DatabaseView, actions: dict[Action, Availability], settings: Se
         "hasPendingChanges": view.pending,
         "instance": instance(serving) if serving else None,
         "latestBuild": build(view.latest_build, settings) if view.latest_build else None,
+        **not_served(view.served_build),
         "actions": {action.value: availability(may) for action, may in actions.items()},
     }
+
+
+def not_served(row: BuildRow | None) -> Json:
+    """What the build's image does not serve; null where that was not kept."""
+    entries = None if row is None or row.not_served is None else list(row.not_served)
+    return {"notServed": entries, "notServedTotal": row.not_served_total if row else None}
 
 
 def availability(may: Availability) -> Json:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from reflexdb.model.not_served import NotServed
+from reflexdb.model.not_served import MAX_KEPT, NotServed
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable
 from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
-MAX_NOT_SERVED = 1_000
-"""Entries that an instance's description lists; the build's log has all of them."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
 _CHARACTERS = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256)]
 
@@ -54,7 +52,8 @@ def emit(plan: Plan) -> str:
     parts = [_HEAD.format(fingerprint=fingerprint.hex())]
     parts += [_table_parts(index, table) for index, table in enumerate(plan.tables)]
     parts.append(_array("TableDef", "tables", [_table_row(index, table) for index, table in enumerate(plan.tables)]))
-    parts.append(_array("NotServedDef", "not_served", [_not_served_row(entry) for entry in plan.not_served[:MAX_NOT_SERVED]]))
+    left_out = [_not_served_row(entry) for entry in plan.not_served[:MAX_KEPT]]
+    parts.append(_array("NotServedDef", "not_served", left_out))
     parts.append(
         _TAIL.format(
             name=literal(plan.schema),

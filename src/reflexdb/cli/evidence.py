@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import options, output, resolve
+from reflexdb.cli import not_served, options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.past import BuildArgument, named
 from reflexdb.cli.session import session
@@ -67,6 +67,11 @@ def diff(
         ],
         empty=f"#{found['build']['number']} serves exactly what #{found['against']['number']} does",
     )  # fmt: skip
+    for each in found["changes"]:
+        if each["why"]:
+            output.note(f"  {each['table']} {each['name'] or ''}: {each['why']}")
+    for entry in found["notServed"]:
+        output.note(f"not served any more, or not served yet: {not_served.line(entry)}")
     if not found["breaking"]:
         return
     seen = found["seen"]

@@ -51,6 +51,10 @@ def rebuild(
     context: typer.Context,
     database: options.DatabaseArgument,
     canary: Canary = None,
+    allow_breaking: Annotated[
+        bool,
+        typer.Option("--allow-breaking", help="Leave out tables and columns that the source no longer shows."),
+    ] = False,
     waiting: options.Waiting = True,
     timeout: options.Timeout = BUILD_TIMEOUT_S,
     as_json: options.Json = False,
@@ -60,7 +64,7 @@ def rebuild(
     with shared.client() as client:
         item = resolve.database(client, database)
         previous = newest_build(client, item)
-        accepted = client.rebuild(item["id"], canary=canary)
+        accepted = client.rebuild(item["id"], canary=canary, allow_breaking=allow_breaking)
     what = Wait(item["id"], "rebuild", "running", timeout, accepted.get("buildId"), previous)
     finish(shared, item, accepted, what if waiting else None, as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflexdb.cli import options, output, resolve
+from reflexdb.cli import not_served, options, output, resolve
 from reflexdb.cli.database import print_databases
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
@@ -56,10 +56,12 @@ def tell(answer: InstanceStatus) -> None:
             ("swaps", instance.get("swapCount") if instance else None),
             ("rows", [f"{name} {count:,}" for name, count in rows.items()]),
             ("latest build", f"{build['id']} {build['status']}" if build else None),
+            ("not served", answer["notServedTotal"] or None),
             ("pending changes", "yes; `reflexdb rebuild` takes them in" if answer["hasPendingChanges"] else None),
             ("possible now", [name for name, action in answer["actions"].items() if action["allowed"]]),
         ]
     )
+    not_served.tell(answer["notServed"], answer["notServedTotal"])
 
 
 def milliseconds(value: int | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reflexdb.cli import options, output, resolve
+from reflexdb.cli import not_served, options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 from reflexdb.client import ReflexClient
@@ -160,9 +160,11 @@ def tell(detail: BuildDetail) -> None:
             ("phases", [f"{each['name']} {span(each['durationMs'])}" for each in detail["phases"] or ()]),
             ("tables", [f"{each['name']} ({shown_size(each)})" for each in detail["tables"]]),
             ("smoke tests", smoke_line(detail)),
+            ("not served", detail["notServedTotal"] or None),
             ("error", failure(detail["error"])),
         ]
     )
+    not_served.tell(detail["notServed"], detail["notServedTotal"])
     for line in detail["logTail"]:
         output.note(f"  {line}")
 

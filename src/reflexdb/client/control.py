@@ -113,9 +113,11 @@ class ReflexClient(Builds):
     def provision(self, database_id: str) -> Accepted:
         return self._act(database_id, "provision")
 
-    def rebuild(self, database_id: str, canary: str | None = None) -> Accepted:
-        """`canary`: take over in steps of percent:seconds, like 5:60,25:60."""
-        return self._act(database_id, "rebuild", None, _strategy(canary))
+    def rebuild(self, database_id: str, canary: str | None = None, *, allow_breaking: bool = False) -> Accepted:
+        """`canary`: take over in steps of percent:seconds, like 5:60,25:60. `allow_breaking`: tables and columns that
+        the source no longer shows may be left out."""
+        how = (_strategy(canary) or {}) | ({"allowBreaking": "true"} if allow_breaking else {})
+        return self._act(database_id, "rebuild", None, how or None)
 
     def redeploy(self, database_id: str, build_id: str, canary: str | None = None) -> Accepted:
         """Deploy the stored image of a past build; builds nothing. `canary` as for a rebuild."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from reflexdb.client.not_served_types import NotServed
+
 
 class SmokeTest(TypedDict):
     name: str
@@ -20,6 +22,7 @@ class PlanChange(TypedDict):
     before: str | None
     after: str | None
     breaking: bool
+    why: str | None
     judgement: str
     breaks: dict[str, Any] | None
     """`shapes`, `queries` and `examples` of those seen."""
@@ -34,6 +37,7 @@ class BuildDifference(TypedDict):
     seen: dict[str, Any] | None
     breaksSeenQueries: bool | None
     changes: list[PlanChange]
+    notServed: list[NotServed]
 
 
 class Verification(TypedDict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NotRequired, Required, TypedDict
 
 from reflexdb.client.evidence_types import SmokeTest
+from reflexdb.client.not_served_types import NotServed
 
 
 class Tag(TypedDict):
@@ -225,6 +226,8 @@ class BuildDetail(Build):
     """None where none were run."""
     smokedInBuildId: str | None
     """An earlier build's, where its image is reused."""
+    notServed: list[NotServed] | None
+    notServedTotal: int | None
     error: Failure | None
     logTail: list[str]
 
@@ -287,6 +290,8 @@ class InstanceStatus(TypedDict):
     hasPendingChanges: bool
     instance: Instance | None
     latestBuild: Build | None
+    notServed: list[NotServed] | None
+    notServedTotal: int | None
     actions: dict[str, ActionAvailability]
 
 

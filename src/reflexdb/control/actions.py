@@ -79,10 +79,18 @@ class Actions:
         has_image = self._has_image(row)
         return {action: availability(row.status, action, has_image=has_image) for action in Action}
 
-    def request(self, customer_id: str, database_id: str, action: Action, steps: Steps | None = None) -> Accepted:
+    def request(
+        self,
+        customer_id: str,
+        database_id: str,
+        action: Action,
+        steps: Steps | None = None,
+        *,
+        allow_breaking: bool = False,
+    ) -> Accepted:
         """Provision, rebuild, reconfigure, pause, resume or terminate. Raises Conflict with the reason. `steps`: in
-        which a rebuild's new instance takes over."""
-        return self._begin(customer_id, database_id, action, None, steps=steps)
+        which a rebuild's new instance takes over; `allow_breaking`: it may serve less than what serves now."""
+        return self._begin(customer_id, database_id, action, None, steps=steps, allow_breaking=allow_breaking)
 
     def redeploy(self, customer_id: str, database_id: str, build_id: str, steps: Steps | None = None) -> Accepted:
         with self._rooms.store.read() as tx:
@@ -144,6 +152,7 @@ class Actions:
         build: BuildRow | None,
         *,
         steps: Steps | None = None,
+        allow_breaking: bool = False,
         **changes: Any,
     ) -> Accepted:
         with self._rooms.store.read() as tx:
@@ -159,8 +168,10 @@ class Actions:
             if steps is not None and row.status is not Status.RUNNING:
                 raise Conflict(f"A canary needs an instance that serves beside it; the database is {row.status.value}")
             accepted = self._accept(tx, row, action, build, changes, queued=allowed.queued)
-            if steps is not None and (job := jobs.of_database(tx, row.id)) is not None:
-                jobs.change(tx, job.id, steps=[list(step) for step in steps])
+            how: dict[str, Any] = {} if steps is None else {"steps": [list(step) for step in steps]}
+            how |= {"allow_breaking": True} if allow_breaking else {}
+            if how and (job := jobs.of_database(tx, row.id)) is not None:
+                jobs.change(tx, job.id, **how)
             self._tell(tx, row, action.value, accepted.build_id or (build.id if build else None))
         self._wake()
         return accepted

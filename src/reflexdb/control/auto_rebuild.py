@@ -24,13 +24,15 @@ from reflexdb.control.audit import note
 from reflexdb.control.connections import source_address
 from reflexdb.control.databases import found
 from reflexdb.control.leases import Leases
+from reflexdb.control.making import refusal
 from reflexdb.control.origin import Origin, acting
 from reflexdb.control.rooms import Rooms
 from reflexdb.deploy.base import Observation
 from reflexdb.model.config import parse_config
-from reflexdb.model.errors import ReflexError
+from reflexdb.model.errors import BreakingChange, ReflexError
 from reflexdb.model.lifecycle import Action, Status
 from reflexdb.model.plan_changes import told
+from reflexdb.model.vanished import vanished
 from reflexdb.records import auto_rebuilds, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import AutoRebuildRow, BuildRow, DatabaseRow, DeploymentRow
 
@@ -119,6 +121,9 @@ class AutoRebuild:
             return
         try:
             change = self._change(subject)
+        except BreakingChange as exc:
+            self._note(known, seen, tries=0, said=exc.message)
+            return
         except ReflexError as exc:
             self._tried(known, seen, f"the changed definitions can't be built: {exc.message}")
             return
@@ -137,7 +142,8 @@ class AutoRebuild:
         return _Subject(row, serving, builds.by_id(tx, serving.build_id))
 
     def _change(self, subject: _Subject) -> str:
-        """What a rebuild would take in: the source as it is now, planned by the serving build's configuration."""
+        """What a rebuild would take in: the source as it is now, planned by the serving build's configuration. Raises
+        BreakingChange where it would serve less."""
         if subject.build.image_digest is None:
             return ""
         served = self._rooms.images.plan(subject.build.image_digest)
@@ -149,7 +155,10 @@ class AutoRebuild:
         finally:
             source.close()
         text = subject.build.config_text
-        return told(served, make_plan(schema, None if text is None else parse_config(text)).plan)
+        planned = make_plan(schema, None if text is None else parse_config(text)).plan
+        if gone := vanished(served, planned, schema):
+            raise BreakingChange(refusal(gone))
+        return told(served, planned)
 
     def _rebuild(self, known: AutoRebuildRow, seen: _Seen, row: DatabaseRow, change: str) -> None:
         reason = f"the source's definitions changed: {change}"

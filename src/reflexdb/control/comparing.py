@@ -16,6 +16,7 @@ from reflexdb.control.evidence import build_of
 from reflexdb.control.rooms import Rooms
 from reflexdb.control.shapes import SeenQueries, Shapes
 from reflexdb.model.errors import Conflict, ImageDamaged, NotFound, ReflexError
+from reflexdb.model.not_served import NotServed, newly
 from reflexdb.model.plan import Plan
 from reflexdb.model.plan_diff import Change, compare
 from reflexdb.model.schema import SourceSchema
@@ -38,6 +39,8 @@ class Difference:
     against: BuildRow
     build: BuildRow
     changes: list[Change]
+    not_served: tuple[NotServed, ...]
+    """What the build does not serve and the other did not name as such."""
     seen: SeenQueries | None
     """What is asked of the database; None where nothing ever was."""
 
@@ -68,8 +71,9 @@ class Comparing:
                 if not earlier:
                     raise NotFound("There is no earlier build to compare with; name one with against")
                 other = earlier[0]
-        changes = compare(self._plan(other), self._plan(build))
-        return Difference(other, build, changes, self._shapes.seen(build.database_id) if self._shapes else None)
+        before, after = self._plan(other), self._plan(build)
+        seen = self._shapes.seen(build.database_id) if self._shapes else None
+        return Difference(other, build, compare(before, after), newly(before.not_served, after.not_served), seen)
 
     def misfit(self, row: DatabaseRow, digest: str) -> str | None:
         """Why an image can't be loaded from the source as it is now; None where it can, or nobody can tell."""

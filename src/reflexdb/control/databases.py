@@ -53,6 +53,7 @@ class DatabaseView:
     serving: DeploymentRow | None
     latest_build: BuildRow | None
     pending: bool
+    served_build: BuildRow | None = None
 
 
 class Databases:
@@ -153,9 +154,8 @@ def database_view(rooms: Rooms, tx: Tx, row: DatabaseRow) -> DatabaseView:
     connection = connections.by_id(tx, row.connection_id)
     serving = deployments.serving(tx, row.id)
     least = rooms.settings.min_sync_interval_s
-    pending = serving is not None and pending_changes(
-        row, connection, serving, builds.by_id(tx, serving.build_id), least
-    )
+    served = None if serving is None else builds.by_id(tx, serving.build_id)
+    pending = serving is not None and served is not None and pending_changes(row, connection, serving, served, least)
     return DatabaseView(
         row=row,
         connection=connection,
@@ -163,6 +163,7 @@ def database_view(rooms: Rooms, tx: Tx, row: DatabaseRow) -> DatabaseView:
         serving=serving,
         latest_build=builds.newest(tx, row.id),
         pending=pending,
+        served_build=served,
     )
 
 

@@ -5,19 +5,25 @@ Used by the worker, on its thread; also ends a build at a service that nobody wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from reflexdb.build.base import BuildRequest, BuildResult, Log, Service, Stoppable
+from reflexdb.build.plan import make_plan
 from reflexdb.control.cancel import refuse_cancelled
 from reflexdb.control.connections import source_address
 from reflexdb.control.journal import Journal
 from reflexdb.control.rooms import Rooms
+from reflexdb.control.serving import Serving
 from reflexdb.control.smoking import smoke_of
 from reflexdb.control.supervised import Supervised
-from reflexdb.model.errors import ReflexError
+from reflexdb.model.config import parse_config
+from reflexdb.model.errors import BreakingChange, InvalidConfig, InvalidSchema, ReflexError
+from reflexdb.model.lifecycle import Action
+from reflexdb.model.not_served import MAX_KEPT, NotServed, in_order
 from reflexdb.model.schema import SourceSchema
+from reflexdb.model.vanished import told, vanished
 from reflexdb.records import builds, connections, databases
 from reflexdb.records.rows import ConnectionRow, DatabaseRow, JobRow
 from reflexdb.sources.base import Source
@@ -32,6 +38,7 @@ class Making:
     def __init__(self, rooms: Rooms, journal: Journal) -> None:
         self._rooms = rooms
         self._journal = journal
+        self._serving = Serving(rooms)
 
     def image(self, job: JobRow, note: Log) -> BuildResult:
         """Raises BuildCancelled, and whatever the source and the builder raise."""
@@ -44,6 +51,7 @@ class Making:
             row = databases.by_id(tx, job.database_id)
             builds.change(tx, build_id, source_version=schema.server_version)
         note(f"build: {len(schema.tables)} tables and views of {schema.server_version}")
+        self._note_not_served(job, row, schema, note)
         request = BuildRequest(
             schema,
             row.config_text,
@@ -75,6 +83,26 @@ class Making:
         except ReflexError as exc:
             log.warning("service_build_not_stopped", build=build.id, service_id=build.service_id, error=exc.message)
 
+    def _note_not_served(self, job: JobRow, row: DatabaseRow, schema: SourceSchema, note: Log) -> None:
+        """Into the build's record. Raises BreakingChange where what serves has more, and nobody asked for less."""
+        gone: tuple[NotServed, ...] = ()
+        try:
+            plan = make_plan(schema, None if row.config_text is None else parse_config(row.config_text)).plan
+        except (InvalidConfig, InvalidSchema):  # the builder says so, in its own pass
+            entries = in_order(schema.not_served)
+        else:
+            served = self._serving.plan(row.id) if job.action == Action.REBUILD.value else None
+            gone = vanished(served, plan, schema) if served is not None else ()
+            entries = in_order([*plan.not_served, *gone])
+        assert job.build_id is not None
+        kept = [entry.to_json() for entry in entries[:MAX_KEPT]]
+        with self._rooms.store.write() as tx:
+            builds.change(tx, job.build_id, not_served=kept, not_served_total=len(entries))
+        for entry in gone:
+            note(f"plan: was served, and is no longer: {entry.line()}")
+        if gone and not job.allow_breaking:
+            raise BreakingChange(refusal(gone))
+
     def _begun(self, build_id: str) -> Callable[[Service], None]:
         def begun(service: Service) -> None:
             url = service.logs_url
@@ -96,6 +124,14 @@ class Making:
     def _source(self, job: JobRow) -> Source:
         _, connection = subject_of(self._rooms, job)
         return self._rooms.open_source(source_address(self._rooms, connection))
+
+
+def refusal(gone: Sequence[NotServed]) -> str:
+    """Why a rebuild is refused, and what to do."""
+    return (
+        f"The rebuild would no longer serve what is served now: {told(gone)}. What serves is left as it is. Rebuild "
+        "again once that is mended; or ask for it: `reflexdb rebuild --allow-breaking`, allowBreaking=true in the API."
+    )
 
 
 def subject_of(rooms: Rooms, job: JobRow) -> tuple[DatabaseRow, ConnectionRow]:

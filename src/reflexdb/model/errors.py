@@ -10,7 +10,8 @@
     │   │   └── PlanForbids       more than the account's plan has
     │   ├── NotFound
     │   ├── Conflict              not possible in the present state
-    │   │   └── PlanConflict      the same as PlanForbids, where the operation knows no 403
+    │   │   ├── PlanConflict      the same as PlanForbids, where the operation knows no 403
+    │   │   └── BreakingChange    a rebuild would serve less than what serves now, and nobody asked for that
     │   ├── KeyReused             an Idempotency-Key that came with another request
     │   ├── PreconditionFailed    If-Match names a state that has changed since
     │   ├── TooLarge              a body beyond what is taken
@@ -111,6 +112,12 @@ class PlanConflict(Conflict):
     """What PlanForbids says, for operations that are published without a 403."""
 
     code = "plan_limit"
+
+
+class BreakingChange(Conflict):
+    """A rebuild would serve less than what serves now, and nobody asked for that."""
+
+    code = "breaking_change"
 
 
 class KeyReused(UserError):

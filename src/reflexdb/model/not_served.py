@@ -13,6 +13,9 @@ from typing import Any
 
 from reflexdb.model.suggest import quoted
 
+MAX_KEPT = 1_000
+"""Entries that a build's record and an instance's description hold; the build's log has all of them."""
+
 
 class Cause(StrEnum):
     """Why something is not served, for programs; the words are in `reason`."""

@@ -8,7 +8,7 @@ under another name: renamed, not dropped and added; so is a table that is gone w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
 from reflexdb.model.storage import Storage
@@ -34,23 +34,34 @@ class Change:
     before: str | None
     after: str | None
     breaking: bool
+    why: str | None = None
+    """Of what is no longer served: the reason, where the new plan knows it."""
 
 
 def compare(old: Plan, new: Plan) -> list[Change]:
     """From the old to the new, in the order of the old one's tables, then what is new."""
     pairs = _pairs(old, new)
+    why = {(entry.table, entry.column): entry.reason for entry in new.not_served if entry.relation is None}
     changes: list[Change] = []
     for table in old.tables:
         other = pairs.get(table.source_name)
         if other is None:
-            changes.append(Change("table.removed", table.name, None, table.name, None, breaking=True))
+            reason = why.get((table.source_name, None))
+            changes.append(Change("table.removed", table.name, None, table.name, None, breaking=True, why=reason))
         else:
-            changes += _table(old, table, new, other)
+            changes += [_explained(change, table, why) for change in _table(old, table, new, other)]
     known = {table.source_name for table in pairs.values()}
     for table in new.tables:
         if table.source_name not in known:
             changes.append(Change("table.added", table.name, None, None, table.name, breaking=False))
     return [*changes, *_settings(old, new)]
+
+
+def _explained(change: Change, table: PlannedTable, why: Mapping[tuple[str, str | None], str]) -> Change:
+    if change.kind != "column.removed":
+        return change
+    source = {column.name: column.source_name for column in table.columns}
+    return replace(change, why=why.get((table.source_name, source[change.name or ""])))
 
 
 def _pairs(old: Plan, new: Plan) -> Mapping[str, PlannedTable]:

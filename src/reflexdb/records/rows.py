@@ -145,6 +145,9 @@ class BuildRow:
     """What the service calls it that carries it out, where this machine does not."""
     logs_url: str | None = None
     """Where that service shows its log."""
+    not_served: tuple[Mapping[str, Any], ...] | None = None
+    """Each as the API shows it, the first of them where there are many; None before the source was described."""
+    not_served_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +257,8 @@ class JobRow:
     """While the new instance took over; None where that is not known."""
     steps: tuple[tuple[int, float], ...] | None = None
     """Of a deployment in steps: a share in thousandths, and for how many seconds."""
+    allow_breaking: bool | None = None
+    """The build may serve less than what serves now, though the source shows no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +362,7 @@ _CONVERTERS: dict[str, Any] = {
     "tags": tuple,
     "phases": tuple,
     "smoke_tests": tuple,
+    "not_served": tuple,
     "steps": lambda steps: tuple((int(share), float(seconds)) for share, seconds in steps),
 }
 

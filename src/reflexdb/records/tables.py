@@ -172,6 +172,8 @@ builds = Table(
     Column("smoke_tests", JSON(none_as_null=True)),
     Column("service_id", Text),
     Column("logs_url", Text),
+    Column("not_served", JSON(none_as_null=True)),
+    Column("not_served_total", Integer),
 )
 Index("builds_number", builds.c.database_id, builds.c.number, unique=True)
 HISTORY = (
@@ -339,7 +341,7 @@ jobs = Table(
     Column("reason", Text),
     Column("from_status", String(20)),
     time("cancel_asked_at", nullable=True),
-    *(Column("requests_failed", Integer), Column("steps", JSON(none_as_null=True))),
+    *(Column("requests_failed", Integer), Column("steps", JSON(none_as_null=True)), Column("allow_breaking", Boolean)),
 )
 unique_among(jobs.c.finished_at.is_(None), "jobs_unfinished", jobs.c.database_id)
 

@@ -52,6 +52,7 @@ def test_a_build_is_compared_with_the_one_before_it_or_with_any(api: Api, situat
             "before": "users",
             "after": "people",
             "breaking": True,
+            "why": None,
             "judgement": "breaking",
             "breaks": None,
         }

@@ -22,6 +22,7 @@ FUZZ_S ?= 300
 SOAK_S ?= 600
 ROLLBACKS ?= 100
 HUGE_ROWS ?= 1000000
+MACHINES ?= some
 ORACLE_N ?= 10000
 ORACLE_SEED ?= 20261127
 PY_CODE := src tools bench tests
@@ -54,6 +55,11 @@ test: compiler $(STAMP) ## run every test; RECORDS=sqlite, postgresql or both sa
 test-matrix: compiler $(STAMP) ## read and follow every supported version of each database server
 	@tools/install-test-servers.sh all
 	@$(PY) -m pytest -n $(JOBS) --servers=all tests/sources tests/following $(PYTEST_ARGS)
+
+.PHONY: test-machines
+test-machines: $(STAMP) ## the two commands of the README on fresh Debian 12, 13 and unstable (as root): MACHINES=whole runs every test there
+	@command -v debootstrap >/dev/null || tools/apt-install.sh debootstrap
+	@REFLEXDB_MACHINES="$(MACHINES)" $(PY) -m pytest tests/machines -s -vv $(PYTEST_ARGS)
 
 .PHONY: acceptance
 acceptance: compiler $(STAMP) ## the Chinook sample from every kind of source, rolled back under load: make acceptance CHINOOK=DIR (needs wrk)

@@ -23,22 +23,4 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ ! -e /etc/debian_
 fi
 
 echo "test: installing ${missing[*]}"
-log=$(mktemp)
-policy=/usr/sbin/policy-rc.d
-made_policy=
-cleanup() {
-  [ -z "$made_policy" ] || rm -f "$policy"
-  rm -f "$log"
-}
-trap cleanup EXIT
-if [ ! -e "$policy" ]; then
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-  made_policy=1
-fi
-
-export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
-  tail -n 20 "$log" >&2
-  echo "test: could not install ${missing[*]}; the tests that need them will be skipped" >&2
-fi
+tools/apt-install.sh "${missing[@]}" || echo "test: could not install ${missing[*]}; the tests that need them will be skipped" >&2

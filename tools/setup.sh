@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
 # Makes the virtual environment named by the first argument: a Python of 3.11 or later, every dependency at its locked hash, and
-# this package, editable. Called by `make setup`. Writes nothing but that directory; ends with its stamp, so that a broken run is repeated.
+# this package, editable. Called by `make setup`. Writes nothing but that directory (as root on Debian or Ubuntu it installs Python first, if
+# that is missing); ends with its stamp, so that a broken run is repeated.
 set -euo pipefail
 
 venv=${1:?usage: tools/setup.sh VENV}
 cd "$(dirname "$0")/.."
+
+# `python3 -m venv` needs a package of its own on Debian and Ubuntu; a system without Python needs both.
+install_python() {
+  echo "setup: installing python3 and python3-venv"
+  tools/apt-install.sh python3 python3-venv 2>/dev/null
+}
+
+makes_venv() {
+  "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
 
 fits() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -23,9 +34,11 @@ find_python() {
   return 1
 }
 
+if [ -z "${PYTHON:-}" ] && ! command -v python3 >/dev/null; then install_python || true; fi
 python=$(find_python)
 
 if ! { [ -x "$venv/bin/python" ] && fits "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+  makes_venv "$python" || install_python || true
   echo "setup: making $venv with $("$python" --version)"
   rm -rf "$venv"
   if ! "$python" -m venv "$venv"; then

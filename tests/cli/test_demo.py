@@ -196,6 +196,36 @@ def test_the_demo_runs_itself_through_and_leaves_nothing_running(tmp_path: Path)
     assert processes_in(tmp_path / "demo") == []
 
 
+BROKEN_COMPILER = """#!/bin/sh
+case " $* " in *" -c "*) echo "engine.cc:1:1: error: this compiler is broken" >&2; exit 1;; esac
+exec c++ "$@"
+"""
+
+
+def test_a_failing_demo_shows_the_reason_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "broken"
+    compiler.write_text(BROKEN_COMPILER)
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("REFLEXDB_ENGINE_CACHE", str(tmp_path / "cache"))
+
+    process = demo(tmp_path / "demo", "--once")
+    _, said = process.communicate(timeout=LIMIT_S)
+
+    assert process.returncode != 0
+    assert "this compiler is broken" in said.splitlines()[-1]
+    assert (tmp_path / "demo" / "admin.key").read_text().strip() not in said
+    assert "/v1/" not in said
+    assert len(said.splitlines()) <= 20
+
+
+def test_a_demo_that_cannot_start_keeps_its_key(tmp_path: Path) -> None:
+    (tmp_path / "admin.key").write_text("rmk_secret\n")
+    (tmp_path / "serve.log").write_text("Management key:\n\n    rmk_secret\n\nServing\n")
+
+    assert plane.printed(tmp_path) == ["Management key:", "", "    ***", "", "Serving"]
+
+
 @pytest.mark.timeout(LIMIT_S + 60)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_however_the_demo_ends_nothing_goes_on_running(number: signal.Signals, tmp_path: Path) -> None:

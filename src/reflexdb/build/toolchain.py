@@ -64,10 +64,9 @@ def find_toolchain(scratch: Path) -> Toolchain:
     none or it does not run."""
     command = _command()
     version, machine, libraries, runtime = _described(command, scratch)
-    archives = {path.name: _content(path) for path in libraries}
-    sums = {name: hashlib.sha256(content) for name, content in archives.items()}
-    combined = hashlib.sha256(b"".join(each.digest() for each in sums.values())).hexdigest()
-    linked = tuple((name, each.hexdigest()) for name, each in sums.items() if archives[name])
+    sums = {path.name: _sum(path) for path in libraries}
+    combined = hashlib.sha256(b"".join((each or hashlib.sha256()).digest() for each in sums.values())).hexdigest()
+    linked = tuple((name, each.hexdigest()) for name, each in sums.items() if each is not None)
     return Toolchain(command, version, machine, combined, runtime, linked)
 
 
@@ -138,6 +137,10 @@ def _run(command: tuple[str, ...], question: str, directory: Path) -> Outcome:
     return run([*command, question], directory, Limits(wall_s=20, cpu_s=20))
 
 
-def _content(path: Path) -> bytes:
-    """Nothing where the compiler knows no such library: then it says the name alone."""
-    return path.read_bytes() if path.is_absolute() and path.is_file() else b""
+def _sum(path: Path) -> hashlib._Hash | None:
+    """Of the library's content, read in pieces since some have tens of megabytes. None for a library that the compiler
+    does not know: it then answers with the name alone."""
+    if not (path.is_absolute() and path.is_file() and path.stat().st_size > 0):
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256")

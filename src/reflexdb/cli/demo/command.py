@@ -16,7 +16,7 @@ from rich.text import Text
 from reflexdb.cli import output
 from reflexdb.cli.demo.blog import Scale
 from reflexdb.cli.demo.forms import FORMS
-from reflexdb.cli.demo.plane import Plane, running
+from reflexdb.cli.demo.plane import Plane, printed, running
 from reflexdb.cli.demo.steps import Served, make_source, serve_source
 from reflexdb.cli.demo.tour import tour
 from reflexdb.cli.exits import CommandFailed, Exit
@@ -74,12 +74,15 @@ def from_nothing(place: Path, show: Progress) -> Iterator[Served]:
 
 
 def explanation(plane: Plane) -> list[str]:
-    """The end of the newest build's log and of the control plane's own."""
-    lines: list[str] = []
+    """The log that says most: the build's where there is one, and else the control plane's."""
+    if not plane.alive():
+        return ["the control plane ended; it printed:", *(f"  {line}" for line in printed(plane.data))]
     with contextlib.suppress(ClientError, OSError), plane.client() as client:
         for database in client.list_databases():
-            lines += ["the build's log ends:", *(f"  {line}" for line in log_tail(client, database["id"]))]
-    return [*lines, "the control plane's log ends:", *(f"  {line}" for line in plane.log_tail())]
+            if lines := log_tail(client, database["id"]):
+                return ["the build's log ends:", *(f"  {line}" for line in lines)]
+    problems = plane.problems()
+    return ["the control plane's log has:", *(f"  {line}" for line in problems)] if problems else []
 
 
 def tell_success(seconds: float, *, as_json: bool) -> None:

@@ -50,12 +50,28 @@ class Plane:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def log_tail(self) -> list[str]:
-        lines: list[str] = []
-        for name in ("serve.log", "logs/control.log"):
-            with contextlib.suppress(OSError):
-                lines += (self.data / name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        return lines
+    def problems(self) -> list[str]:
+        """The last warnings and errors of the control plane's log, one line each."""
+        with contextlib.suppress(OSError):
+            lines = (self.data / "logs/control.log").read_text(errors="replace").splitlines()
+            return [line for line in lines if _is_problem(line)][-LOG_TAIL_LINES:]
+        return []
+
+
+def printed(data: Path) -> list[str]:
+    """The end of what the control plane of `data` printed, without the management key that the first start prints."""
+    with contextlib.suppress(OSError):
+        text = (data / "serve.log").read_text(errors="replace").strip()
+        with contextlib.suppress(FileNotFoundError):
+            text = text.replace((data / "admin.key").read_text().strip() or "\0", "***")
+        return text.splitlines()[-LOG_TAIL_LINES:]
+    return []
+
+
+def _is_problem(line: str) -> bool:
+    with contextlib.suppress(ValueError, AttributeError):
+        return json.loads(line).get("level") in ("warning", "error", "critical")
+    return False
 
 
 @contextlib.contextmanager
@@ -161,9 +177,8 @@ def wait_until_healthy(data: Path, process: subprocess.Popen[bytes]) -> str:
             if httpx.get(f"{url}/healthz", trust_env=False, timeout=2).status_code == 200:
                 return url
         time.sleep(0.05)
-    said = (data / "serve.log").read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
     state = f"ended with {process.returncode}" if process.poll() is not None else "did not become healthy"
-    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends as above", said)
+    raise CommandFailed(Exit.FAILED, f"the control plane {state}; its log ends as above", printed(data))
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -100,9 +100,17 @@ def _shown(table: PlannedTable, plan: Plan) -> list[str]:
     for relation in table.forward:
         target = plan.tables[relation.target].source_name
         hidden = "" if relation.visible else " hidden"
-        lines.append(f"  forward {relation.name} {relation.columns} -> {target} {relation.target_columns}{hidden}")
+        also = _also(relation.also)
+        lines.append(
+            f"  forward {relation.name} {relation.columns} -> {target} {relation.target_columns}{hidden}{also}"
+        )
     for reverse in table.reverse:
         child = plan.tables[reverse.child]
-        lines.append(f"  reverse {reverse.name} <- {child.source_name}.{child.forward[reverse.forward].name}")
+        key = child.forward[reverse.forward]
+        lines.append(f"  reverse {reverse.name} <- {child.source_name}.{key.name}{_also(reverse.also)}")
     lines += [f"  index {index}" for index in table.indexes]
     return lines
+
+
+def _also(names: tuple[str, ...]) -> str:
+    return f" also {', '.join(names)}" if names else ""

@@ -188,13 +188,6 @@ def test_a_thousand_findings_are_cut_to_a_readable_number() -> None:
     assert caught.value.findings[-1] == "And 900 more."
 
 
-def test_a_clash_is_noticed_however_long_the_names_are() -> None:
-    name = "x" * 500
-    keys = (key(name, "users"), key(f"{name}_id", "users"))
-    with pytest.raises(InvalidSchema, match="two relations named"):
-        make_plan(schema(table("users", "id"), table("posts", "id", name, f"{name}_id", keys=keys)), None)
-
-
 def test_many_unknown_names_cost_no_more_than_a_few_suggestions() -> None:
     unknown = ", ".join(f"{{name: {'y' * 40}{n}}}" for n in range(2_000))
     source = schema(*(table("y" * 40 + f"x{n}", "id") for n in range(1_000)))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from reflexdb.model.not_served import MAX_KEPT, NotServed
-from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable
+from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable, ReverseRelation
 from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
@@ -88,9 +88,11 @@ def _table_parts(index: int, table: PlannedTable) -> str:
     for position, relation in enumerate(table.forward):
         parts.append(_numbers(f"{prefix}_f{position}_columns", relation.columns))
         parts.append(_numbers(f"{prefix}_f{position}_target_columns", relation.target_columns))
+        parts.append(_texts(f"{prefix}_f{position}_also", relation.also))
     rows = [_forward_row(f"{prefix}_f{position}", relation) for position, relation in enumerate(table.forward)]
     parts.append(_array("ForwardDef", f"{prefix}_forward", rows))
-    reverse = [f"{literal(relation.name)}, {relation.child}, {relation.forward}" for relation in table.reverse]
+    parts += [_texts(f"{prefix}_r{position}_also", relation.also) for position, relation in enumerate(table.reverse)]
+    reverse = [_reverse_row(f"{prefix}_r{position}", relation) for position, relation in enumerate(table.reverse)]
     parts.append(_array("ReverseDef", f"{prefix}_reverse", reverse))
     return "".join(parts)
 
@@ -102,7 +104,15 @@ def _column_row(column: PlannedColumn) -> str:
 
 def _forward_row(prefix: str, relation: ForwardRelation) -> str:
     columns = f"{prefix}_columns, {relation.target}, {prefix}_target_columns"
-    return f"{literal(relation.name)}, {columns}, {_bool(relation.visible)}"
+    return f"{literal(relation.name)}, {columns}, {_bool(relation.visible)}, {_also(prefix, relation.also)}"
+
+
+def _reverse_row(prefix: str, relation: ReverseRelation) -> str:
+    return f"{literal(relation.name)}, {relation.child}, {relation.forward}, {_also(prefix, relation.also)}"
+
+
+def _also(prefix: str, names: Sequence[str]) -> str:
+    return f"{prefix}_also" if names else "{}"
 
 
 def _table_row(index: int, table: PlannedTable) -> str:
@@ -133,6 +143,12 @@ def _numbers(name: str, numbers: Sequence[int]) -> str:
     if not numbers:
         return ""
     return f"\nconstexpr uint16_t {name}[] = {{{', '.join(map(str, numbers))}}};\n"
+
+
+def _texts(name: str, texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    return f"\nconstexpr std::string_view {name}[] = {{{', '.join(map(literal, texts))}}};\n"
 
 
 def _storage(storage: Storage) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reflexdb.build.findings import Findings
-from reflexdb.build.relations import Key, relate
+from reflexdb.build.keys import Key
+from reflexdb.build.relations import relate
 from reflexdb.build.selection import Selected, obstacle, select
 from reflexdb.model.config import SchemaConfig
 from reflexdb.model.not_served import in_order
@@ -80,7 +81,9 @@ def _assemble(
             columns=_columns(table, needed[name]),
             primary_key=places.indices(name, primary[name]),
             forward=tuple(places.forward_relation(key) for key in by_child[name]),
-            reverse=tuple(places.reverse_relation(key) for key in sorted(by_parent[name], key=lambda key: key.reverse)),
+            reverse=tuple(
+                places.reverse_relation(key) for key in sorted(by_parent[name], key=lambda key: key.reverse.name)
+            ),
             where=table.where,
             indexes=_indexes(table, places),
             is_view=table.source.is_view,
@@ -104,15 +107,21 @@ class _Places:
 
     def forward_relation(self, key: Key) -> ForwardRelation:
         return ForwardRelation(
-            name=key.forward,
+            name=key.forward.name,
             columns=self.indices(key.child, key.columns),
             target=self.tables[key.parent],
             target_columns=self.indices(key.parent, key.parent_columns),
             visible=key.forward_visible,
+            also=key.forward.also,
         )
 
     def reverse_relation(self, key: Key) -> ReverseRelation:
-        return ReverseRelation(name=key.reverse, child=self.tables[key.child], forward=self.forward[key])
+        return ReverseRelation(
+            name=key.reverse.name,
+            child=self.tables[key.child],
+            forward=self.forward[key],
+            also=key.reverse.also,
+        )
 
 
 def _primary_key(table: Selected, findings: Findings) -> tuple[str, ...]:

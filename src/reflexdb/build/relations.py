@@ -1,19 +1,19 @@
 """Second planning pass: the relations between shown tables, with the names a query uses for them.
 
-Called by build/plan.py. A forward relation is named after its column without a trailing `_id` (a composite key: after
-the referenced table), a reverse one after the table that holds the key, or `<table>_by_<forward>` where that table
-has several keys to the same parent. Applies `relations` and `reverse_relations` of reflexdb.yaml. Keys that cannot be
-served are left out, and listed; names that clash become findings with both sides. It refuses to know positions in the
-plan.
+Called by build/plan.py. It decides which keys become relations, and applies `relations` and `reverse_relations` of
+reflexdb.yaml; build/names.py names both ends of each. Keys that cannot be served are left out, and listed. It refuses
+to know positions in the plan.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reflexdb.build.findings import Findings
+from reflexdb.build.keys import Key, Names
+from reflexdb.build.names import name_relations, published_forward
 from reflexdb.build.selection import Selected, obstacle
 from reflexdb.model.config import AddedRelation
 from reflexdb.model.document import Word
@@ -30,37 +30,17 @@ _FAMILIES: dict[Storage, str] = {
 """Storages that the engine compares by value as keys (engine/key.h); one that is not here only goes with itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A foreign key between two shown tables, by source names."""
-
-    child: str
-    columns: tuple[str, ...]
-    parent: str
-    parent_columns: tuple[str, ...]
-    added: bool = False
-    forward: str = ""
-    reverse: str = ""
-    forward_visible: bool = True
-    reverse_visible: bool = True
-
-    def described(self) -> str:
-        columns = ", ".join(quoted(column) for column in self.columns)
-        parent_columns = ", ".join(quoted(column) for column in self.parent_columns)
-        return f"the key ({columns}) of {quoted(self.child)} to {quoted(self.parent)} ({parent_columns})"
-
-
 def relate(schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
     """Every key that a visible relation needs, in the order of tables and their keys."""
     keys: list[Key] = []
     for table in tables.values():
         declared = _declared(table, tables, findings)
         keys += _without_twins([*declared, *_added(table, tables, findings)], findings)
-    named = _named(keys, tables)
-    shown = [_with_visibility(key, tables) for key in named]
-    _check_choices(named, schema, tables, findings)
-    _check_clashes(shown, findings)
-    return tuple(key for key in shown if key.forward_visible or key.reverse_visible)
+    named = name_relations(keys, tables, Findings())
+    choices = _Choices(named, tables)
+    _check_choices(choices.known(named), schema, tables, findings)
+    final = name_relations([choices.apply(key) for key in named], tables, findings, named)
+    return tuple(key for key in final if key.forward_visible or key.reverse_visible)
 
 
 def _declared(table: Selected, tables: Mapping[str, Selected], findings: Findings) -> list[Key]:
@@ -163,58 +143,69 @@ def _without_twins(keys: list[Key], findings: Findings) -> list[Key]:
     return list(seen.values())
 
 
-def _without_id(name: str) -> str:
-    return name[: -len("_id")] if name.endswith("_id") and name != "_id" else name
+class _Choices:
+    """What `relations` and `reverse_relations` leave of the named keys.
+
+    A word means the relation that has the name. One that relations would have by the published rule, and none of them
+    has since another relation or each other claims it, means those.
+    """
+
+    def __init__(self, named: Sequence[Key], tables: Mapping[str, Selected]) -> None:
+        self._tables = tables
+        self.forward: defaultdict[str, set[str]] = defaultdict(set)
+        self.reverse: defaultdict[str, set[str]] = defaultdict(set)
+        self._siblings = Counter((key.child, key.parent) for key in named)
+        for key in named:
+            self.forward[key.child].update(key.forward.all())
+            self.reverse[key.parent].update(key.reverse.all())
+
+    def apply(self, key: Key) -> Key:
+        child, parent = self._tables[key.child].config, self._tables[key.parent].config
+        include = child.relations.include if child else None
+        excluded = child.relations.exclude if child else ()
+        hidden = parent.reverse_exclude if parent else ()
+        forward = self._meant(key.forward, self._published_forward(key), self.forward[key.child])
+        reverse = self._meant(key.reverse, self._published_reverse(key), self.reverse[key.parent])
+        included = include is None or key.added or _any_of(include, forward)
+        return replace(
+            key,
+            forward_visible=included and not _any_of(excluded, forward),
+            reverse_visible=not _any_of(hidden, reverse),
+        )
+
+    def known(self, named: Iterable[Key]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        """Every name that a word may have: of forward relations by child, of reverse ones by parent."""
+        forward = defaultdict(set, {name: set(names) for name, names in self.forward.items()})
+        reverse = defaultdict(set, {name: set(names) for name, names in self.reverse.items()})
+        for key in named:
+            forward[key.child].add(self._published_forward(key))
+            reverse[key.parent].add(self._published_reverse(key))
+        return forward, reverse
+
+    def _meant(self, names: Names, published: str, taken: set[str]) -> frozenset[str]:
+        return frozenset(names.all() if published in taken else (*names.all(), published))
+
+    def _published_forward(self, key: Key) -> str:
+        return published_forward(key.columns, self._tables[key.parent].name)
+
+    def _published_reverse(self, key: Key) -> str:
+        child = self._tables[key.child].name
+        single = self._siblings[key.child, key.parent] == 1
+        return child if single else f"{child}_by_{self._published_forward(key)}"
 
 
-def _named(keys: list[Key], tables: Mapping[str, Selected]) -> list[Key]:
-    with_forward = [replace(key, forward=_forward_name(key, tables)) for key in keys]
-    uses = Counter((key.child, key.forward) for key in with_forward)
-    settled = [
-        replace(key, forward=_aliased_name(key, tables)) if uses[key.child, key.forward] > 1 else key
-        for key in with_forward
-    ]
-    siblings = Counter((key.child, key.parent) for key in settled)
-    return [replace(key, reverse=_reverse_name(key, siblings[key.child, key.parent], tables)) for key in settled]
+def _any_of(words: Iterable[Word], names: frozenset[str]) -> bool:
+    return any(word.text in names for word in words)
 
 
-def _forward_name(key: Key, tables: Mapping[str, Selected]) -> str:
-    return _without_id(key.columns[0]) if len(key.columns) == 1 else tables[key.parent].name
-
-
-def _aliased_name(key: Key, tables: Mapping[str, Selected]) -> str:
-    """Where two keys of a table derive the same name, the alias of the key's column settles it."""
-    alias = tables[key.child].aliases.get(key.columns[0]) if len(key.columns) == 1 else None
-    return _without_id(alias) if alias else key.forward
-
-
-def _reverse_name(key: Key, siblings: int, tables: Mapping[str, Selected]) -> str:
-    child = tables[key.child].name
-    return child if siblings == 1 else f"{child}_by_{key.forward}"
-
-
-def _with_visibility(key: Key, tables: Mapping[str, Selected]) -> Key:
-    child, parent = tables[key.child].config, tables[key.parent].config
-    include = _texts(child.relations.include) if child and child.relations.include is not None else None
-    excluded = _texts(child.relations.exclude) if child else frozenset()
-    return replace(
-        key,
-        forward_visible=key.forward not in excluded and (include is None or key.added or key.forward in include),
-        reverse_visible=key.reverse not in (_texts(parent.reverse_exclude) if parent else ()),
-    )
-
-
-def _texts(words: tuple[Word, ...] | None) -> frozenset[str]:
-    return frozenset(word.text for word in words or ())
-
-
-def _check_choices(keys: list[Key], schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> None:
+def _check_choices(
+    known: tuple[dict[str, set[str]], dict[str, set[str]]],
+    schema: SourceSchema,
+    tables: Mapping[str, Selected],
+    findings: Findings,
+) -> None:
     """Names in include and exclude must be relations of the source; to a table that is left out they change nothing."""
-    forward: defaultdict[str, set[str]] = defaultdict(set)
-    reverse: defaultdict[str, set[str]] = defaultdict(set)
-    for key in keys:
-        forward[key.child].add(key.forward)
-        reverse[key.parent].add(key.reverse)
+    forward, reverse = known
     if any(table.config for table in tables.values()):
         _add_left_out(schema, tables, forward, reverse)
     for name, table in tables.items():
@@ -234,7 +225,9 @@ def _add_left_out(
         for foreign in child.foreign_keys:
             if child.name in tables and foreign.references in tables:
                 continue
-            name = _without_id(foreign.columns[0]) if len(foreign.columns) == 1 else foreign.references
+            if not foreign.columns:
+                continue
+            name = published_forward(foreign.columns, foreign.references)
             forward[child.name].add(name)
             reverse[foreign.references].update({child.name, f"{child.name}_by_{name}"})
 
@@ -245,23 +238,3 @@ def _check_known(words: tuple[Word, ...], known: set[str], sentence: str, findin
             have = ", ".join(quoted(name) for name in sorted(known)[:10])
             hint = findings.hint(word.text, known) or (f" It has {have}." if known else " It has none.")
             findings.config(word.at, f"{sentence} {quoted(word.text)}.{hint}")
-
-
-def _check_clashes(keys: list[Key], findings: Findings) -> None:
-    owners: dict[tuple[str, str], str] = {}
-    for key in keys:
-        if key.forward_visible:
-            _claim(owners, key.child, key.forward, f"forward over {key.described()}", findings)
-    for key in keys:
-        if key.reverse_visible:
-            _claim(owners, key.parent, key.reverse, f"reverse over {key.described()}", findings)
-
-
-def _claim(owners: dict[tuple[str, str], str], table: str, name: str, side: str, findings: Findings) -> None:
-    """Each visible end of a key claims its name once; who comes second has found a clash."""
-    if (table, name) in owners:
-        findings.schema(
-            f"The table {quoted(table)} would have two relations named {quoted(name)}: {owners[table, name]}, "
-            f"and {side}; settle it in reflexdb.yaml with an alias of the table or of the key's column, or exclude one."
-        )
-    owners.setdefault((table, name), side)

@@ -8,6 +8,7 @@
 #include "access.h"
 #include "aggregate.h"
 #include "bind_page.h"
+#include "field_keys.h"
 #include "json_out.h"
 #include "lookup.h"
 #include "parser.h"
@@ -390,36 +391,28 @@ class Binder {
   }
 
   bool fields(const ast::Selection& query, PlanSelection* out) {
-    std::unordered_set<std::string_view> asked;
-    size_t wildcards = 0;
-    for (const ast::Field& field : query.fields) {
-      const bool wildcard = field.kind == ast::Field::Kind::kStar || field.kind == ast::Field::Kind::kDots;
-      if (wildcard && ++wildcards > 1) {
-        return fail(error_at("syntax_error", field.name.at, "One wildcard is enough: `...` contains `*`."));
-      }
-      if (!wildcard && !asked.insert(field.key.text).second) return twice(field);
-    }
-    for (const ast::Field& field : query.fields) {
-      if (!one_field(field, asked, out)) return false;
+    const FieldKeys keys(schema_, out->table, query);
+    if (QueryError error = keys.check(); !error.ok()) return fail(std::move(error));
+    for (size_t i = 0; i < query.fields.size(); ++i) {
+      if (!one_field(query.fields[i], keys.of(i), keys, out)) return false;
     }
     return true;
   }
 
-  bool one_field(const ast::Field& field, const std::unordered_set<std::string_view>& asked,
-                 PlanSelection* out) {
+  bool one_field(const ast::Field& field, const std::string& key, const FieldKeys& keys, PlanSelection* out) {
     switch (field.kind) {
       case ast::Field::Kind::kStar:
-        every_column(asked, out);
+        every_column(&keys, out);
         return true;
       case ast::Field::Kind::kDots:
-        every_column(asked, out);
-        every_relation(asked, out);
+        every_column(&keys, out);
+        every_relation(keys, out);
         return true;
       case ast::Field::Kind::kRelation: {
         Step step;
         if (!find_relation(out->table, field.name.text, &step))
           return unknown(out->table, field.name, "relation");
-        return selection(*field.selection, add_relation(field.key.text, step, out), step.reverse);
+        return selection(*field.selection, add_relation(key, step, out), step.reverse);
       }
       default: {
         if (!field.path.empty()) {
@@ -431,7 +424,7 @@ class Binder {
         uint16_t column = 0;
         if (!find_column(out->table, field.name.text, &column))
           return unknown(out->table, field.name, "column");
-        add_column(column, field.key.text, out);
+        add_column(column, key, out);
         return true;
       }
     }
@@ -465,25 +458,26 @@ class Binder {
   }
 
   // What is asked for by name stands where it was asked for; a wildcard gives the rest.
-  void every_column(const std::unordered_set<std::string_view>& asked, PlanSelection* out) const {
+  void every_column(const FieldKeys* keys, PlanSelection* out) const {
     const auto& columns = def(out->table).columns;
     for (size_t i = 0; i < columns.size(); ++i) {
-      if (!columns[i].visible || asked.contains(columns[i].name)) continue;
+      if (!columns[i].visible || (keys != nullptr && keys->replaces(columns[i].name))) continue;
       add_column(static_cast<uint16_t>(i), columns[i].name, out);
     }
   }
 
-  void every_relation(const std::unordered_set<std::string_view>& asked, PlanSelection* out) const {
+  void every_relation(const FieldKeys& keys, PlanSelection* out) const {
     const TableDef& from = def(out->table);
-    const auto add = [&](std::string_view name, const Step& step) {
+    const auto add = [&](const auto& relation, const Step& step) {
       uint16_t column = 0;
-      if (asked.contains(name) || find_column(out->table, name, &column)) return;  // the name is the column's
-      every_column({}, add_relation(name, step, out));
+      if (find_column(out->table, relation.name, &column)) return;  // the name is the column's
+      if (keys.replaces(relation.name) || keys.asks_for(relation)) return;
+      every_column(nullptr, add_relation(relation.name, step, out));
     };
     for (size_t i = 0; i < from.forward.size(); ++i) {
-      if (from.forward[i].visible) add(from.forward[i].name, forward_step(schema_, out->table, i));
+      if (from.forward[i].visible) add(from.forward[i], forward_step(schema_, out->table, i));
     }
-    for (const ReverseDef& reverse : from.reverse) add(reverse.name, reverse_step(reverse));
+    for (const ReverseDef& reverse : from.reverse) add(reverse, reverse_step(reverse));
   }
 
   // NOT is carried down: NOT (a AND b) is NOT a OR NOT b, with unknowns too.

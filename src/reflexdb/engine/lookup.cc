@@ -1,11 +1,37 @@
 #include "lookup.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "through.h"
 
 namespace reflex {
+
+namespace {
+
+template <typename Relation>
+bool is_called(const Relation& relation, std::string_view name) {
+  return relation.name == name || std::ranges::find(relation.also, name) != relation.also.end();
+}
+
+template <typename Relation>
+std::string_view first_beside_columns(const TableDef& table, const Relation& relation) {
+  uint16_t column = 0;
+  if (!find_column(table, relation.name, &column)) return relation.name;
+  for (const std::string_view name : relation.also) {
+    if (!find_column(table, name, &column)) return name;
+  }
+  return {};
+}
+
+template <typename Relation>
+void add_names(const Relation& relation, std::vector<std::string_view>* out) {
+  out->push_back(relation.name);
+  out->insert(out->end(), relation.also.begin(), relation.also.end());
+}
+
+}  // namespace
 
 bool find_column(const TableDef& table, std::string_view name, uint16_t* out) {
   for (size_t i = 0; i < table.columns.size(); ++i) {
@@ -27,12 +53,12 @@ Step reverse_step(const ReverseDef& reverse) {
 bool find_relation(const SchemaDef& schema, uint32_t table, std::string_view name, Step* out) {
   const TableDef& from = schema.tables[table];
   for (size_t i = 0; i < from.forward.size(); ++i) {
-    if (!from.forward[i].visible || from.forward[i].name != name) continue;
+    if (!from.forward[i].visible || !is_called(from.forward[i], name)) continue;
     *out = forward_step(schema, table, i);
     return true;
   }
   for (const ReverseDef& reverse : from.reverse) {
-    if (reverse.name != name) continue;
+    if (!is_called(reverse, name)) continue;
     *out = reverse_step(reverse);
     return true;
   }
@@ -42,6 +68,25 @@ bool find_relation(const SchemaDef& schema, uint32_t table, std::string_view nam
     return true;
   }
   return false;
+}
+
+std::string_view name_beside_columns(const TableDef& table, const ForwardDef& relation) {
+  return first_beside_columns(table, relation);
+}
+
+std::string_view name_beside_columns(const TableDef& table, const ReverseDef& relation) {
+  return first_beside_columns(table, relation);
+}
+
+std::string name_beside_columns(const SchemaDef& schema, uint32_t table, const Step& step) {
+  const TableDef& from = schema.tables[table];
+  if (!step.reverse) return std::string(name_beside_columns(from, from.forward[step.forward]));
+  if (step.through) return {};
+  for (const ReverseDef& reverse : from.reverse) {
+    if (reverse.child == step.child && reverse.forward == step.forward)
+      return std::string(name_beside_columns(from, reverse));
+  }
+  return {};
 }
 
 QueryError unknown_field(const SchemaDef& schema, uint32_t table, const ast::Name& name, const char* wanted) {
@@ -62,9 +107,9 @@ QueryError unknown_field(const SchemaDef& schema, uint32_t table, const ast::Nam
     if (known.visible) names.push_back(known.name);
   }
   for (const ForwardDef& known : from.forward) {
-    if (known.visible) names.push_back(known.name);
+    if (known.visible) add_names(known, &names);
   }
-  for (const ReverseDef& known : from.reverse) names.push_back(known.name);
+  for (const ReverseDef& known : from.reverse) add_names(known, &names);
   for (const Through& known : through) names.push_back(known.name);
   return error_at("unknown_field", name.at, where + ".", suggestion(name.text, names));
 }

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "json_doc.h"
+#include "lookup.h"
+#include "query_error.h"
 #include "through.h"
 #include "version.h"
 
@@ -82,11 +84,18 @@ void append_column(std::string* out, const ColumnDef& column) {
   *out += '}';
 }
 
-bool has_field(const TableDef& table, std::string_view name) {
-  for (const ColumnDef& column : table.columns) {
-    if (column.visible && column.name == name) return true;
-  }
-  return false;
+// The names that a relation may be selected by beside the one it is described under.
+template <typename Relation>
+std::string other_names(const Relation& relation, std::string_view described) {
+  std::string names;
+  const auto add = [&](std::string_view name) {
+    if (name == described) return;
+    names += names.empty() ? " Also selected as " : ", ";
+    names += quoted(name);
+  };
+  add(relation.name);
+  for (const std::string_view name : relation.also) add(name);
+  return names.empty() ? names : names + ".";
 }
 
 // A component's name must match [a-zA-Z0-9._-]+, which a table's need not: so it is the index, and the name
@@ -106,26 +115,30 @@ void append_properties(std::string* out, const SchemaDef& schema, uint32_t index
     separate();
     append_column(out, column);
   }
-  // A relation named like a field is left out here: one JSON object can't have both under one name.
+  // A relation that has a column's name stands here by another: one object can't have both under one name.
   for (const ForwardDef& forward : table.forward) {
-    if (!forward.visible || has_field(table, forward.name)) continue;
+    const std::string_view name = name_beside_columns(table, forward);
+    if (!forward.visible || name.empty()) continue;
     separate();
-    append_quoted(out, forward.name);
-    *out += ":{\"description\":\"Related row, or null. Answered where it is selected.\",\"oneOf\":[";
+    append_quoted(out, name);
+    *out += ":{\"description\":";
+    append_quoted(out, "Related row, or null. Answered where it is selected." + other_names(forward, name));
+    *out += ",\"oneOf\":[";
     append_reference(out, forward.target);
     *out += ",{\"type\":\"null\"}]}";
   }
   for (const ReverseDef& reverse : table.reverse) {
-    if (has_field(table, reverse.name)) continue;
+    const std::string_view name = name_beside_columns(table, reverse);
+    if (name.empty()) continue;
     separate();
-    append_quoted(out, reverse.name);
-    *out +=
-        ":{\"description\":\"Related rows. Answered where they are selected.\",\"type\":\"array\",\"items\":";
+    append_quoted(out, name);
+    *out += ":{\"description\":";
+    append_quoted(out, "Related rows. Answered where they are selected." + other_names(reverse, name));
+    *out += ",\"type\":\"array\",\"items\":";
     append_reference(out, reverse.child);
     *out += '}';
   }
   for (const Through& through : through_relations(schema, index)) {
-    if (has_field(table, through.name)) continue;
     separate();
     append_quoted(out, through.name);
     const std::string by(schema.tables[through.step.child].name);

@@ -46,6 +46,7 @@ struct ForwardDef {
   uint32_t target;
   std::span<const uint16_t> target_columns;
   bool visible;
+  std::span<const std::string_view> also;  // other names that queries may use
 };
 
 // The key `forward` is on table `child`; answers an array.
@@ -53,6 +54,7 @@ struct ReverseDef {
   std::string_view name;
   uint32_t child;
   uint16_t forward;
+  std::span<const std::string_view> also;
 };
 
 struct TableDef {

@@ -8,6 +8,11 @@ namespace reflex {
 
 namespace {
 
+bool has_column(const TableDef& table, std::string_view name) {
+  const auto called = [name](const ColumnDef& column) { return column.visible && column.name == name; };
+  return std::ranges::any_of(table.columns, called);
+}
+
 // Two keys, and no column that is in neither.
 bool joins(const TableDef& table) {
   if (table.forward.size() != 2) return false;
@@ -21,7 +26,9 @@ bool joins(const TableDef& table) {
 }
 
 bool is_published(const TableDef& table, std::string_view name) {
-  const auto called = [name](const auto& relation) { return relation.name == name; };
+  const auto called = [name](const auto& relation) {
+    return relation.name == name || std::ranges::find(relation.also, name) != relation.also.end();
+  };
   return std::ranges::any_of(table.forward, called) || std::ranges::any_of(table.reverse, called);
 }
 
@@ -42,14 +49,15 @@ std::vector<Through> through_relations(const SchemaDef& schema, uint32_t table) 
   for (const Through& one : found) {
     const auto leads_there = [&one](const Through& other) { return other.step.to == one.step.to; };
     std::string name = one.name;
-    if (std::ranges::count_if(found, leads_there) > 1) {
+    if (std::ranges::count_if(found, leads_there) > 1 || has_column(from, one.name)) {
       const TableDef& joining = schema.tables[one.step.child];
       name += "_by_";
       name += one.step.to == table ? joining.forward[one.step.forward].name : joining.name;
     }
     named.push_back({std::move(name), one.step});
   }
-  std::erase_if(named, [&](const Through& one) { return is_published(from, one.name); });
+  std::erase_if(
+      named, [&](const Through& one) { return is_published(from, one.name) || has_column(from, one.name); });
   std::vector<Through> clear;
   for (const Through& one : named) {
     const auto same = [&one](const Through& other) { return other.name == one.name; };

@@ -19,9 +19,9 @@ struct Through {
   Step step;
 };
 
-// Named after the table they lead to; where several lead there, `<table>_by_<joining table>`, and where a
-// table is joined to itself, `<table>_by_<the key that leads back>`. One whose name is another relation's is
-// left out.
+// Named after the table they lead to; where several lead there, or a column has that name,
+// `<table>_by_<joining table>`, and where a table is joined to itself, `<table>_by_<the key that leads
+// back>`. One whose name is another relation's or a column's is left out.
 std::vector<Through> through_relations(const SchemaDef& schema, uint32_t table);
 
 // The rows that `parent` has along `step`, each once and in their table's order. Requires: step.through.

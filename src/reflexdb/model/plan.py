@@ -41,6 +41,9 @@ class ForwardRelation:
     target_columns: tuple[int, ...]
     visible: bool = True
     """False where reflexdb.yaml excluded it but a reverse relation still needs the key."""
+    also: tuple[str, ...] = ()
+    """Other names that queries may use. Where a column has the name and is answered too, the answer's field has the
+    first of these that no column has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class ReverseRelation:
     name: str
     child: int
     forward: int
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,13 @@ def _table(document: dict[str, Any]) -> PlannedTable:
                 target=relation["target"],
                 target_columns=tuple(relation["target_columns"]),
                 visible=relation["visible"],
+                also=tuple(relation["also"]),
             )
             for relation in document["forward"]
         ),
-        reverse=tuple(ReverseRelation(**relation) for relation in document["reverse"]),
+        reverse=tuple(
+            ReverseRelation(**{**relation, "also": tuple(relation["also"])}) for relation in document["reverse"]
+        ),
         where=document["where"],
         indexes=tuple(tuple(index) for index in document["indexes"]),
         is_view=document["is_view"],

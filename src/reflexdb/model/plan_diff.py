@@ -119,13 +119,18 @@ def _columns(table: PlannedTable, other: PlannedTable) -> Iterator[Change]:
 
 
 def _relations(table: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """By every name: a query may use any of them, and `...` answers under the first."""
+    first = {target: name for name, target in reversed(list(new.items()))}
+    before = {target: name for name, target in reversed(list(old.items()))}
     for name, target in old.items():
         if name not in new:
             yield Change("relation.removed", table, name, target, None, breaking=True)
         elif new[name] != target:
             yield Change("relation.changed", table, name, target, new[name], breaking=True)
-    for name, target in new.items():
-        if name not in old:
+        elif before[target] == name != first[target]:
+            yield Change("relation.renamed", table, name, name, first[target], breaking=True)
+    for target, name in first.items():
+        if target not in before:
             yield Change("relation.added", table, name, None, target, breaking=False)
 
 
@@ -141,15 +146,17 @@ def _visible(table: PlannedTable) -> dict[str, PlannedColumn]:
 
 
 def _related(plan: Plan, table: PlannedTable) -> dict[str, str]:
-    """What each relation leads to, by the columns it is made of."""
-    found = {}
+    """What each name of a relation leads to, by the columns it is made of; of one relation, its first name first."""
+    found: dict[str, str] = {}
     for key in table.forward:
         if key.visible:
             target = plan.tables[key.target]
-            found[key.name] = f"{_names(table, key.columns)} to one {target.name}{_names(target, key.target_columns)}"
+            to = f"{_names(table, key.columns)} to one {target.name}{_names(target, key.target_columns)}"
+            found |= dict.fromkeys((key.name, *key.also), to)
     for back in table.reverse:
         child = plan.tables[back.child]
-        found[back.name] = f"to many {child.name}{_names(child, child.forward[back.forward].columns)}"
+        to = f"to many {child.name}{_names(child, child.forward[back.forward].columns)}"
+        found |= dict.fromkeys((back.name, *back.also), to)
     return found
 
 

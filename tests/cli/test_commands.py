@@ -28,6 +28,17 @@ def test_a_connection_is_added_with_every_schema_it_has(cli: Cli, source: Path, 
     assert shown["mysqlHost"] == str(source)
 
 
+def test_a_connection_chooses_its_mode_unless_told(cli: Cli, source: Path, name: str) -> None:
+    outcome = cli("connection", "add", name, "--backend", "sqlite", "--file", str(source))
+    told = cli("connection", "add", f"{name}-told", "--backend", "sqlite", "--file", str(source), "--mode", "poll")
+    refused = cli("connection", "add", f"{name}-no", "--backend", "sqlite", "--file", str(source), "--mode", "binlog")
+
+    assert "changes: by polling" in outcome.err
+    assert (told.code, "changes:" in told.err) == (0, False)
+    assert refused.code != 0
+    assert "binlog is not offered for sqlite" in refused.err
+
+
 def test_a_source_that_cannot_be_used_is_not_added(cli: Cli, tmp_path: Path, name: str) -> None:
     outcome = cli("connection", "add", name, "--backend", "sqlite", "--file", str(tmp_path / "absent.sqlite"))
 

@@ -27,6 +27,7 @@ class Backend(StrEnum):
 
 
 class SyncMode(StrEnum):
+    auto = "auto"
     poll = "poll"
     binlog = "binlog"
     logical = "logical"
@@ -49,7 +50,13 @@ def add(
     schema: Annotated[
         list[str] | None, typer.Option(help="A schema that may be served; repeat it. All that are found, else.")
     ] = None,
-    sync_mode: Annotated[SyncMode, typer.Option(help="How changes are noticed.")] = SyncMode.poll,
+    mode: Annotated[
+        SyncMode,
+        typer.Option(
+            "--mode",
+            help="How changes are noticed; auto follows the source where it is ready for that, and polls it else.",
+        ),
+    ] = SyncMode.auto,
     sync_interval: Annotated[int | None, typer.Option(min=5, max=3600, help="Seconds between polls.")] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
@@ -62,9 +69,11 @@ def add(
     else:
         fields = server_fields(backend, host, port, user, password_stdin=password_stdin)
     with session(context).client() as client:
-        fields["availableSchemas"] = list(schema) if schema else discovered(client, fields)
+        found = None if schema else discovered(client, fields)
+        fields["availableSchemas"] = list(schema or ()) if found is None else found["availableSchemas"]
         fields["name"] = name
-        fields["syncMode"] = sync_mode.value
+        if mode is not SyncMode.auto:
+            fields["syncMode"] = mode.value
         if sync_interval is not None:
             fields["syncInterval"] = sync_interval
         created = client.create_connection(**fields)["connection"]
@@ -73,6 +82,8 @@ def add(
         return
     output.say(f"connection {created['name']} added ({created['id']})")
     output.note(f"schemas: {', '.join(created['availableSchemas'])}")
+    if mode is SyncMode.auto and found is not None:
+        tell_mode(found)
     output.note(f"next: reflexdb database add NAME --connection {created['name']}")
 
 
@@ -99,15 +110,25 @@ def server_fields(
     }
 
 
-def discovered(client: ReflexClient, fields: ConnectionFields) -> list[str]:
-    """The schemas a test of the source finds; a source that cannot be tested is not added blindly."""
+def discovered(client: ReflexClient, fields: ConnectionFields) -> TestConnectionResult:
+    """What a test of the source finds, schemas above all; a source that cannot be tested is not added blindly."""
     result = client.test_connection(**fields)
     if not result["ok"]:
         raise CommandFailed(Exit.FAILED, f"the source cannot be used: {result.get('error', 'no reason was given')}")
-    schemas = result.get("availableSchemas", [])
-    if not schemas:
+    if not result.get("availableSchemas"):
         raise CommandFailed(Exit.FAILED, "the source answers, but this user sees no schema in it; grant SELECT first")
-    return schemas
+    return result
+
+
+def tell_mode(result: TestConnectionResult) -> None:
+    """How changes will be noticed where no mode was asked for, and why."""
+    capture = result.get("binlog")
+    if capture is None:
+        output.note("changes: by polling")
+    elif capture["ready"]:
+        output.note("changes: by following the source")
+    else:
+        output.note(f"changes: by polling, since the source is not ready to be followed: {'; '.join(capture['issues'])}")
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from reflexdb.build.choice import choose
 from reflexdb.build.findings import Findings
 from reflexdb.model.config import SchemaConfig, TableConfig
 from reflexdb.model.document import Word
@@ -49,12 +50,11 @@ def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> di
     if not schema.tables:
         findings.schema(_nothing_to_serve(schema))
     known = {table.name: table for table in schema.tables}
-    configs = _listed(schema, config, known, findings)
+    choice = choose(schema, config, findings)
+    configs, chosen = choice.settings, choice.tables
     _check_where_columns(schema, config, findings)
-    chosen = sorted(known) if config.tables is None else sorted(name for name in configs if name in known)
-    wanted = {*configs} if config.tables is not None else {*chosen, *(entry.table for entry in schema.not_served)}
-    _leave_out(schema, wanted, configs, findings)
-    chosen = [name for name in chosen if _can_be_served(known[name], configs.get(name), findings)]
+    _leave_out(schema, choice.wanted, configs, findings)
+    chosen = [name for name in chosen if _can_be_served(known[name], choice.named.get(name), findings)]
     if schema.tables and not chosen and config.tables is None:
         findings.schema(_nothing_to_serve(replace(schema, not_served=tuple(findings.not_served))))
     if len(chosen) > MAX_TABLES:
@@ -114,21 +114,6 @@ def obstacle(column: SourceColumn) -> Cause | None:
     if column.storage is None:
         return Cause.UNSUPPORTED_TYPE
     return None if _is_utf8(column.name) else Cause.NAME
-
-
-def _listed(
-    schema: SourceSchema, config: SchemaConfig, known: Mapping[str, SourceTable], findings: Findings
-) -> dict[str, TableConfig]:
-    unread = {entry.table: entry for entry in schema.not_served if entry.column is None and entry.relation is None}
-    for table in config.tables or ():
-        name = table.name.text
-        if name in known:
-            continue
-        if name in unread:
-            findings.config(table.name.at, f"The {unread[name].line()}")
-            continue
-        findings.config(table.name.at, f"The source has no table {quoted(name)}.{findings.hint(name, known)}")
-    return {table.name.text: table for table in config.tables or ()}
 
 
 def _check_where_columns(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> None:

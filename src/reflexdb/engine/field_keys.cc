@@ -55,7 +55,7 @@ QueryError FieldKeys::check() const {
       return error_at("syntax_error", field.name.at, "One wildcard is enough: `...` contains `*`.");
     }
     if (is_wildcard(field) || seen.insert(keys_[i]).second) continue;
-    return error_at("syntax_error", field.key.at, "The field " + quoted(keys_[i]) + " is asked for twice.",
+    return error_at("syntax_error", field.key.at, "The field " + quote(keys_[i]) + " is asked for twice.",
                     "an alias tells them apart: other: " + field.name.text);
   }
   return {};

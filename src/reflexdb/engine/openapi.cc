@@ -91,7 +91,7 @@ std::string other_names(const Relation& relation, std::string_view described) {
   const auto add = [&](std::string_view name) {
     if (name == described) return;
     names += names.empty() ? " Also selected as " : ", ";
-    names += quoted(name);
+    names += quote(name);
   };
   add(relation.name);
   for (const std::string_view name : relation.also) add(name);

@@ -21,6 +21,7 @@ from reflexdb.model.suggest import quoted
 MAX_INTERVAL_S = 86_400
 MAX_SAFETY_NET_S = 31_536_000
 RECONNECT_MODES = ("full", "resume")
+VIEWS = ("auto", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class SchemaConfig:
     where_columns: tuple[Word, ...] = ()
     tables: tuple[TableConfig, ...] | None = None
     """None where every table is included."""
+    exclude_tables: tuple[Word, ...] = ()
+    """Names and patterns of tables that are left out of those."""
+    overrides: tuple[TableConfig, ...] = ()
+    """Settings of tables that choose none."""
+    views: tuple[Word, ...] | None = None
+    """Views to include; None for all that can be read."""
     sync: SyncSettings = field(default_factory=SyncSettings)
 
 
@@ -69,7 +76,19 @@ def parse_config(text: str) -> SchemaConfig:
     if "version" not in values:
         raise place(root).error('The key "version" is missing; write "version: 1".')
     del values["version"]
-    return SchemaConfig(**values)
+    config = SchemaConfig(**values)
+    _check_overrides(config)
+    return config
+
+
+def _check_overrides(config: SchemaConfig) -> None:
+    listed = {table.name.text: table.name.at for table in config.tables or ()}
+    for table in config.overrides:
+        if table.name.text in listed:
+            raise table.name.at.error(
+                f'{quoted(table.name.text)} is in both "tables" (line {listed[table.name.text].line}) and '
+                '"overrides"; keep its settings in "tables".'
+            )
 
 
 def _version(node: yaml.Node, what: str) -> int:
@@ -164,6 +183,32 @@ def _table(node: yaml.Node, what: str) -> TableConfig:
     return TableConfig(**values)
 
 
+def _overrides(node: yaml.Node, what: str) -> tuple[TableConfig, ...]:
+    rules = {key: rule for key, rule in _TABLE.items() if key != "name"}
+    tables: list[TableConfig] = []
+    for name, settings in entries(node, what):
+        values = record(settings, f"{quoted(name.text)} in {what}", rules)
+        if "reverse_relations" in values:
+            values["reverse_exclude"] = values.pop("reverse_relations")
+        tables.append(TableConfig(name=name, **values))
+    return tuple(tables)
+
+
+def _views(node: yaml.Node, what: str) -> tuple[Word, ...] | None:
+    if isinstance(node, yaml.SequenceNode):
+        return _names(node, what)
+    choice = word(node, what) if isinstance(node, yaml.ScalarNode) else None
+    if choice is None or choice.text not in VIEWS:
+        raise place(node).error(f'{what} must be "auto", "none" or a list of views, not {kind(node)}.')
+    return None if choice.text == "auto" else ()
+
+
+def _schemas(node: yaml.Node, what: str) -> None:
+    raise place(node).error(
+        f"{what} is not supported yet: a database serves one schema. Register a database for each schema."
+    )
+
+
 def _sync(node: yaml.Node, what: str) -> SyncSettings:
     values = record(node, what, _SYNC)
     names = {"interval": "interval_s", "safety_net": "safety_net_s"}
@@ -198,6 +243,10 @@ _FILE: dict[str, Rule] = {
     "where": _name,
     "where_columns": _names,
     "tables": _tables,
+    "exclude_tables": _names,
+    "overrides": _overrides,
+    "views": _views,
+    "schemas": _schemas,
     "sync": _sync,
 }
 

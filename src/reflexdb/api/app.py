@@ -17,6 +17,7 @@ from reflexdb.api import (
     build_images,
     build_log,
     builds,
+    config_advice,
     connections,
     cors,
     databases,
@@ -55,7 +56,19 @@ def routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_database = (databases, instances, freshness, builds, evidence, build_images, build_log, deployments, disk, keys)
+    of_database = (
+        databases,
+        config_advice,
+        instances,
+        freshness,
+        builds,
+        evidence,
+        build_images,
+        build_log,
+        deployments,
+        disk,
+        keys,
+    )
     for room in (*of_database, connections, audit, billing, signing_keys, admin, admin_plans):
         app.include_router(room.router)
     return app

@@ -90,7 +90,8 @@ async def _read(receive: Receive, headers: Headers) -> bytes | None:
 
 
 def _takes_yaml(scope: Scope) -> bool:
-    return bool(scope["method"] == "PUT" and scope["path"].endswith("/config"))
+    ending = {"PUT": "/config", "POST": "/config/check"}.get(scope["method"])
+    return ending is not None and bool(scope["path"].endswith(ending))
 
 
 def _right_kind(scope: Scope, headers: Headers) -> bool:

@@ -12,7 +12,7 @@ from reflexdb.cli import options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 
-app = typer.Typer(help="The reflexdb.yaml of a database: get, set, remove.", no_args_is_help=True)
+app = typer.Typer(help="The reflexdb.yaml of a database: get, set, remove, propose.", no_args_is_help=True)
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -34,13 +34,16 @@ def set_config(
     file: Annotated[Path, typer.Argument(help="The file; - for standard input.")],
     as_json: options.Json = False,
 ) -> None:
-    """Check and store a file; a mistake in it is named with line and column."""
+    """Check a file, against the source too, and store it; a mistake in it is named with line and column."""
     text = read_config(file)
     with session(context).client() as client:
         item = resolve.database(client, database)
+        reason = client.check_config(item["id"], text)["reason"]
         client.put_config(item["id"], text)
+    if reason is not None:
+        output.note(f"reflexdb: not checked against the source, the next build does that: {reason}")
     if as_json:
-        output.print_json({"database": item["id"], "config": "stored"})
+        output.print_json({"database": item["id"], "config": "stored", "checked": reason is None})
     else:
         output.say(f"stored; `reflexdb rebuild {item['name']}` takes it in")
 
@@ -55,6 +58,19 @@ def remove_config(context: typer.Context, database: options.DatabaseArgument, as
         output.print_json({"database": item["id"], "config": None})
     else:
         output.say("removed")
+
+
+@app.command("propose")
+def propose_config(context: typer.Context, database: options.DatabaseArgument, as_json: options.Json = False) -> None:
+    """Print a file with relations that column names suggest, each checked against a sample of rows. Stores nothing."""
+    with session(context).client() as client:
+        proposal = client.propose_config(resolve.database(client, database)["id"])
+    if as_json:
+        output.print_json(proposal)
+        return
+    sys.stdout.write(proposal["config"])
+    accepted = sum(relation["accepted"] for relation in proposal["relations"])
+    output.note(f"{accepted} relations proposed; nothing is stored: `reflexdb database config set` does that")
 
 
 def read_config(file: Path) -> str:

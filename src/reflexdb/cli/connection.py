@@ -128,7 +128,9 @@ def tell_mode(result: TestConnectionResult) -> None:
     elif capture["ready"]:
         output.note("changes: by following the source")
     else:
-        output.note(f"changes: by polling, since the source is not ready to be followed: {'; '.join(capture['issues'])}")
+        output.note(
+            f"changes: by polling, since the source is not ready to be followed: {'; '.join(capture['issues'])}"
+        )
 
 
 @app.command("list")

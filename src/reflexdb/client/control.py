@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from urllib.parse import quote
 
 from reflexdb.client.builds import Builds
+from reflexdb.client.config_types import ConfigCheck, ConfigProposal
 from reflexdb.client.types import (
     Accepted,
     Account,
@@ -104,6 +105,15 @@ class ReflexClient(Builds):
     def put_config(self, database_id: str, text: str) -> None:
         path = f"/v1/databases/{quote(database_id, safe='')}/config"
         self._http.send("PUT", path, text.encode(), "application/yaml")
+
+    def check_config(self, database_id: str, text: str) -> ConfigCheck:
+        path = f"/v1/databases/{quote(database_id, safe='')}/config/check"
+        answer: ConfigCheck = self._http.send("POST", path, text.encode(), "application/yaml").json()
+        return answer
+
+    def propose_config(self, database_id: str) -> ConfigProposal:
+        answer: ConfigProposal = self._call("GET", "databases", database_id, "config", "proposal")
+        return answer
 
     def delete_config(self, database_id: str) -> None:
         self._call("DELETE", "databases", database_id, "config")

@@ -23,6 +23,7 @@ from reflexdb.control.build_log import log_path
 from reflexdb.control.cancel import Cancel
 from reflexdb.control.capture import Capture
 from reflexdb.control.comparing import Comparing
+from reflexdb.control.config_advice import ConfigAdvice
 from reflexdb.control.connections import Connections
 from reflexdb.control.customers import Customers
 from reflexdb.control.databases import Databases, DatabaseView, found
@@ -111,6 +112,7 @@ class Control:
         self.leases = Leases(rooms)
         self._shapes = Shapes(rooms, self.leases)
         self.comparing = Comparing(rooms, self._shapes)
+        self.config_advice = ConfigAdvice(rooms)
         self.rollouts = Rollouts(rooms, self.keys, self.leases)
         worker = Worker(rooms, self.keys, self._stopping, self.rollouts, self._shapes)
         self.auto_rebuild = AutoRebuild(rooms, self.actions, self.leases)

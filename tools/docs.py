@@ -19,6 +19,7 @@ from reflexdb.cli.exits import MEANINGS
 from reflexdb.cli.main import app
 from reflexdb.control.billing_config import SETTINGS
 from reflexdb.model import errors, lifecycle, plans, sizes
+from reflexdb.sources.apart import MEANT, VARIABLES, Deadlines
 
 Parts = dict[str, Callable[[], str]]
 
@@ -194,6 +195,13 @@ def settings_page() -> str:
     ):
         lines.append(f"| `{option}` | `{variable}` | none | | {cell(text)} | No page has a reason to, until it has. |")
     lines += [
+        "",
+        "How long a source may take, in seconds, is said by variables alone. A deadline counts from the start of a",
+        "question, or of the last table that is read; the error names the source, the question and the variable.",
+        "",
+        "| variable | default | of |",
+        "|---|---|---|",
+        *(f"| `{VARIABLES[kind]}` | {Deadlines().of(kind):g} | {text} |" for kind, text in MEANT.items()),
         "",
         "Fixed: a body has at most 1 MiB, headers 32 KiB in 100 fields, an address 8 KiB, JSON 32 levels. Several",
         "origins in the variable stand side by side, with spaces between.",

@@ -83,7 +83,7 @@ def test_what_is_altered_is_answered_without_anybody_asking(plane: Plane, source
     with asked_all_the_time(endpoint) as counts:
         database.execute("ALTER TABLE customers ADD COLUMN city VARCHAR(40)")
         database.execute("ALTER TABLE customers ADD COLUMN zip VARCHAR(9)")
-        database.execute("INSERT INTO customers VALUES (3, 'Åsa', 'Lund')")
+        database.execute("INSERT INTO customers (id, name, city) VALUES (3, 'Åsa', 'Lund')")
         expected = [(1, None), (2, None), (3, "Lund")]
 
         def shown() -> list[tuple[int, str | None]]:

@@ -24,9 +24,10 @@ from pathlib import Path
 from reflexdb.api.serve import run
 import os
 from reflexdb.api.settings import ApiSettings
+from reflexdb.control.rooms import BuildLimits
 records = os.environ.get("REFLEXDB_RECORDS")
 run(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), ephemeral=sys.argv[3] == "ephemeral", min_sync_interval_s=1,
-    records=records, api={api})
+    records=records, api={api}, builds={builds})
 """
 
 
@@ -39,10 +40,14 @@ class Plane:
         self.process: subprocess.Popen[str] | None = None
         self._client: httpx.Client | None = None
 
-    def start(self, *, ephemeral: bool = False, api: str = "None", port: int = 0) -> Api:
-        """`api` is Python for the API's settings."""
+    def start(
+        self, *, ephemeral: bool = False, api: str = "None", port: int = 0, builds: str = "None", **environment: str
+    ) -> Api:
+        """`api` and `builds` are Python for the API's settings and the limits of builds."""
         (self.data / "control.json").unlink(missing_ok=True)
-        self.process = spawn(self.data, port, ephemeral=ephemeral, records=self.records, api=api)
+        self.process = spawn(
+            self.data, port, ephemeral=ephemeral, records=self.records, api=api, builds=builds, **environment
+        )
 
         def url() -> str | None:
             assert self.process is not None
@@ -75,11 +80,19 @@ class Plane:
 
 
 def spawn(
-    data: Path, port: int, *, ephemeral: bool = False, records: URL | None = None, api: str = "None"
+    data: Path,
+    port: int,
+    *,
+    ephemeral: bool = False,
+    records: URL | None = None,
+    api: str = "None",
+    builds: str = "None",
+    **more: str,
 ) -> subprocess.Popen[str]:
-    environment = {**served_with(records), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**served_with(records), "PYTHONPATH": os.pathsep.join(sys.path), **more}
+    program = _SERVE.format(api=api, builds=builds)
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVE.format(api=api), str(data), str(port), "ephemeral" if ephemeral else "lasting"],
+        [sys.executable, "-c", program, str(data), str(port), "ephemeral" if ephemeral else "lasting"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

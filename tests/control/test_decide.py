@@ -49,6 +49,8 @@ TABLE = [
     ("an interrupted pause goes on", Known(S.PAUSING, LOST), Step.RUN),
     ("an interrupted termination goes on", Known(S.TERMINATING, LOST), Step.RUN),
     ("a job goes before a desired state", Known(S.BUILDING, WAITING, Desired.PAUSED), Step.RUN),
+    ("a build of what is to be terminated is called off", Known(S.QUEUED, WAITING, Desired.TERMINATED), Step.CANCEL),
+    ("it is not begun again either", Known(S.BUILDING, LOST, Desired.TERMINATED), Step.CANCEL),
     ("a queued pause is carried out", Known(S.RUNNING, desired=Desired.PAUSED), Step.PURSUE),
     ("a queued resume is carried out", Known(S.PAUSED, desired=Desired.RUNNING), Step.PURSUE),
     ("a queued termination follows a failure", Known(S.FAILED, desired=Desired.TERMINATED), Step.PURSUE),

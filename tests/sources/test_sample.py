@@ -122,7 +122,7 @@ def test_a_sample_ends_when_it_is_called_off(tmp_path: Path) -> None:
     execute(file, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
     source = open_source(address(file))
 
-    def stop() -> None:
+    def stop(_doing: str) -> None:
         raise KeyboardInterrupt
 
     with closing(source):

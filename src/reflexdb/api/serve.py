@@ -49,6 +49,7 @@ from reflexdb.model.observing import Observing
 from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.address import records_url
 from reflexdb.records.secrets import sweep_private, write_private
+from reflexdb.sources.apart import VARIABLES, Deadlines, Kind
 
 CANNOT_SERVE = 2
 """Exit status where the directory or the port can't be used."""
@@ -140,6 +141,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             plans=read_plans(os.environ),
             lease_s=_lease(),
             builds=chosen.builds,
+            deadlines=_deadlines(),
             rollouts=_rollouts(),
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )
@@ -174,6 +176,12 @@ def _rollouts() -> RolloutSettings:
     standby_s = _whole_number(STANDBY_VARIABLE, round(usual.standby_s), 0, "of seconds")
     percent = _whole_number(ERROR_PERCENT_VARIABLE, round(usual.error_rate * 100), 0, "of percent")
     return RolloutSettings(standby_s, percent / 100)
+
+
+def _deadlines() -> Deadlines:
+    usual = Deadlines()
+    seconds = (_whole_number(VARIABLES[kind], round(usual.of(kind)), 1, "of seconds") for kind in Kind)
+    return Deadlines(*map(float, seconds))
 
 
 def _serve(

@@ -35,6 +35,7 @@ from reflexdb.model.plan_changes import told
 from reflexdb.model.vanished import vanished
 from reflexdb.records import auto_rebuilds, builds, connections, databases, deployments, jobs
 from reflexdb.records.rows import AutoRebuildRow, BuildRow, DatabaseRow, DeploymentRow
+from reflexdb.sources.apart import Introspect
 
 CALM = timedelta(seconds=10)
 """Definitions that stayed the same so long are believed to be final."""
@@ -149,11 +150,8 @@ class AutoRebuild:
         served = self._rooms.images.plan(subject.build.image_digest)
         with self._rooms.store.read() as tx:
             connection = connections.by_id(tx, subject.row.connection_id)
-        source = self._rooms.open_source(source_address(self._rooms, connection))
-        try:
-            schema = source.introspect(subject.row.schema_name)
-        finally:
-            source.close()
+        question = Introspect(source_address(self._rooms, connection), subject.row.schema_name)
+        schema = self._rooms.asking.ask(question)
         text = subject.build.config_text
         planned = make_plan(schema, None if text is None else parse_config(text)).plan
         if gone := vanished(served, planned, schema):

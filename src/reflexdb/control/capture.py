@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,8 +23,10 @@ from reflexdb.model.lifecycle import Status
 from reflexdb.model.plan import Plan
 from reflexdb.records import builds, databases, deployments
 from reflexdb.records.rows import DeploymentRow
+from reflexdb.sources.apart import Drop, Following, KeptBytes, Preflight, Succeed
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import Follower, FollowOptions
+from reflexdb.sources.changes import FollowOptions
+from reflexdb.sources.registry import FOLLOWED
 
 log = structlog.get_logger()
 
@@ -83,51 +84,53 @@ class Capture:
         return replace(options, former=name, publication=publication_of(former)) if alike else options
 
     def succeed(
-        self, mode: str, plan: Plan, source: SourceAddress, options: FollowOptions, note: Callable[[str], None]
+        self,
+        mode: str,
+        plan: Plan,
+        source: SourceAddress,
+        options: FollowOptions,
+        note: Callable[[str], None],
+        check: Callable[[], None],
     ) -> None:
         """Take the former deployment's place at the source, if there is one; otherwise everything is read."""
-        follower = (
-            None if mode == POLL or options.former is None else self._rooms.follower(source, plan.schema, options)
-        )
-        if follower is None:
+        if mode == POLL or options.former is None or source.backend not in FOLLOWED:
             return
-        with closing(follower):
-            try:
-                follower.succeed()
-            except SourceError as exc:
-                note(f"sync: the former deployment's place in the log is not to be had, so all is read: {exc.message}")
+        try:
+            self._rooms.asking.ask(Succeed(Following(source, plan.schema, options)), check)
+        except SourceError as exc:
+            note(f"sync: the former deployment's place in the log is not to be had, so all is read: {exc.message}")
 
     def choose(
-        self, wanted: str, plan: Plan, source: SourceAddress, options: FollowOptions, note: Callable[[str], None]
+        self,
+        wanted: str,
+        plan: Plan,
+        source: SourceAddress,
+        options: FollowOptions,
+        note: Callable[[str], None],
+        check: Callable[[], None],
     ) -> str:
         """The mode to run with. Raises DeployFailed where `wanted` names one that is not possible."""
-        follower = None if wanted == POLL else self._rooms.follower(source, plan.schema, options)
-        if follower is None:
+        if wanted == POLL or source.backend not in FOLLOWED:
             return POLL
-        with closing(follower):
-            try:
-                issues: tuple[str, ...] = follower.preflight(plan)
-            except SourceError as exc:
-                if wanted != AUTO:
-                    raise
-                issues = (exc.message,)
-            if not issues:
-                note(f"sync: following the source ({follower.mode})")
-                self._warn(follower, plan, note)
-                return follower.mode
+        try:
+            found = self._rooms.asking.ask(Preflight(Following(source, plan.schema, options), plan), check)
+        except SourceError as exc:
+            if wanted != AUTO:
+                raise
+            issues: tuple[str, ...] = (exc.message,)
+        else:
+            if not found.issues:
+                note(f"sync: following the source ({found.mode})")
+                for warning in found.warnings:
+                    note(f"sync: {warning}")
+                return found.mode
+            issues = found.issues
         if wanted != AUTO:
             raise DeployFailed("preflight", f"syncMode {wanted} is not possible: {' '.join(issues)}")
         note("sync: the source can't be followed, so it is polled:")
         for issue in issues:
             note(f"sync: {issue}")
         return POLL
-
-    @staticmethod
-    def _warn(follower: Follower, plan: Plan, note: Callable[[str], None]) -> None:
-        """Say what could be better; that it can't be asked stops nothing."""
-        with suppress(SourceError):
-            for warning in follower.warnings(plan):
-                note(f"sync: {warning}")
 
     def release(self, database_id: str | None = None) -> None:
         """Remove from the sources what retired deployments left there; of every database where none is named."""
@@ -149,29 +152,28 @@ class Capture:
             return False
         if row.retired_at is None or self._rooms.now() - row.retired_at > PAUSED_FOR:
             return False
-        follower = self._follower_of(row)
-        if follower is None:
+        following = self._following_of(row)
+        if following is None:
             return False
-        with closing(follower):
-            try:
-                return follower.kept_bytes() <= PAUSED_BYTES_MAX
-            except SourceError:  # nor could it be dropped
-                return True
+        try:
+            return self._rooms.asking.ask(KeptBytes(following)) <= PAUSED_BYTES_MAX
+        except SourceError:  # nor could it be dropped
+            return True
 
-    def _follower_of(self, row: DeploymentRow) -> Follower | None:
+    def _following_of(self, row: DeploymentRow) -> Following | None:
         ref = row.password_ref
         password = self._rooms.secrets.get(ref).decode() if ref else ""
         assert row.capture_schema is not None
         options = replace(options_for(row.id, None), publication=publication_of(row))
-        return self._rooms.follower(address(row.settings, password), row.capture_schema, options)
+        source = address(row.settings, password)
+        return Following(source, row.capture_schema, options) if source.backend in FOLLOWED else None
 
     def _release(self, row: DeploymentRow) -> None:
-        follower = self._follower_of(row)
-        if follower is not None:
+        following = self._following_of(row)
+        if following is not None:
             with self._rooms.store.read() as tx:
                 others = [other for other in deployments.captured(tx, row.database_id) if other.id != row.id]
             is_shared = publication_of(row) in map(publication_of, others)
-            with closing(follower):
-                follower.drop(shared=not is_shared)
+            self._rooms.asking.ask(Drop(following, shared=not is_shared))
         with self._rooms.store.write() as tx:
             deployments.change(tx, row.id, self._rooms.now(), capture_schema=None)

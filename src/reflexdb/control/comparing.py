@@ -6,7 +6,7 @@ compared. The source is given a moment to say what it has; one that is slow or a
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +23,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.model.seen_queries import Broken, broken
 from reflexdb.records import builds, connections
 from reflexdb.records.rows import BuildRow, DatabaseRow
+from reflexdb.sources.apart import Introspect
 from reflexdb.sync.drift import drift
 
 log = structlog.get_logger()
@@ -95,20 +96,17 @@ class Comparing:
             raise Conflict(f"Build #{build.number} can't be compared: {exc.message}") from exc
 
     def _source(self, row: DatabaseRow) -> SourceSchema | None:
-        pool = ThreadPoolExecutor(1, thread_name_prefix="compare")
+        with self._rooms.store.read() as tx:
+            connection = connections.by_id(tx, row.connection_id)
+        give_up = time.monotonic() + SOURCE_LIMIT_S
+
+        def check() -> None:
+            if time.monotonic() > give_up:
+                raise TimeoutError
+
         try:
-            return pool.submit(self._introspect, row).result(SOURCE_LIMIT_S)
+            question = Introspect(source_address(self._rooms, connection), row.schema_name)
+            return self._rooms.asking.ask(question, check)
         except (ReflexError, TimeoutError) as exc:
             log.info("not_compared_with_the_source", database=row.id, error=str(exc) or "it took too long")
             return None
-        finally:
-            pool.shutdown(wait=False)
-
-    def _introspect(self, row: DatabaseRow) -> SourceSchema:
-        with self._rooms.store.read() as tx:
-            connection = connections.by_id(tx, row.connection_id)
-        source = self._rooms.open_source(source_address(self._rooms, connection))
-        try:
-            return source.introspect(row.schema_name)
-        finally:
-            source.close()

@@ -25,6 +25,7 @@ from reflexdb.model.schema import Backend
 from reflexdb.records import connections, databases, deployments
 from reflexdb.records.pages import EVERYTHING, Page
 from reflexdb.records.rows import ConnectionRow
+from reflexdb.sources.apart import Test
 from reflexdb.sources.base import SourceAddress, TestResult
 
 SYNC_MODES = {
@@ -142,12 +143,8 @@ class Connections:
         self.sweep_secrets()
 
     def test(self, address: SourceAddress) -> TestResult:
-        """Log in and look around. Raises SourceError."""
-        source = self._rooms.open_source(address)
-        try:
-            return source.test()
-        finally:
-            source.close()
+        """Log in and look around. Raises SourceError, and Overloaded where too many are tested just now."""
+        return self._rooms.asking.ask(Test(address))
 
     def test_stored(self, customer_id: str, connection_id: str) -> TestResult:
         return self.test(self.address(self.get(customer_id, connection_id)))

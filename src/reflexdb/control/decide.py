@@ -34,7 +34,7 @@ class Step(StrEnum):
     NOTHING = "nothing"
     RUN = "run the job from its present status"
     RETRY_BUILD = "mark the interrupted build failed and queue a new one"
-    CANCEL = "end the job: it was called off, and whoever carried it out is gone"
+    CANCEL = "end the job: it was called off or its database is to be terminated, and whoever carried it out is gone"
     FAIL_JOB = "fail the job: it was interrupted too often"
     ADOPT = "take over the deployment that a stopped control plane had finished"
     PURSUE = "start the action that the desired state asks for"
@@ -98,7 +98,7 @@ def goal_action(desired: Desired) -> Action:
 
 
 def _with_job(known: Known, job: Job) -> Step:
-    if job.cancelled and known.status in CANCELLABLE:
+    if (job.cancelled or known.desired is Desired.TERMINATED) and known.status in CANCELLABLE:
         return Step.CANCEL
     if known.status is Status.QUEUED and not known.build_slot:
         return Step.NOTHING

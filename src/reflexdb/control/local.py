@@ -19,7 +19,7 @@ from reflexdb.control.watching import Nobody, Watcher
 from reflexdb.deploy.local import LocalDeployer
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
-from reflexdb.sources import follower, open_source
+from reflexdb.sources.apart import Asking
 
 
 def open_control(
@@ -45,8 +45,7 @@ def open_control(
         builder=builder,
         images=builder.store,
         deployer=LocalDeployer(data_dir, builder.store, host, shared=store.is_shared),
-        open_source=open_source,
-        follower=follower,
+        asking=Asking(settings.deadlines),
         settings=settings,
         payments=payments or NoPayments(),
         watcher=watcher or Nobody(),

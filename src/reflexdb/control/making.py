@@ -26,7 +26,8 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.model.vanished import told, vanished
 from reflexdb.records import builds, connections, databases
 from reflexdb.records.rows import ConnectionRow, DatabaseRow, JobRow
-from reflexdb.sources.base import Source
+from reflexdb.sources.apart import Introspect
+from reflexdb.sources.base import SourceAddress
 
 log = structlog.get_logger()
 
@@ -45,7 +46,7 @@ class Making:
         assert job.build_id is not None
         build_id, limits = job.build_id, Supervised(self._rooms, job)
         with self._journal.phase(build_id, "introspect"):
-            schema = self._introspect(job, note)
+            schema = self._introspect(job, note, limits)
         with self._rooms.store.write() as tx:
             refuse_cancelled(tx, job)
             row = databases.by_id(tx, job.database_id)
@@ -55,7 +56,7 @@ class Making:
         request = BuildRequest(
             schema,
             row.config_text,
-            smoke_of(self._rooms, build_id, lambda: self._source(job)),
+            smoke_of(self._rooms, build_id, lambda: self._address(job), limits.check_asking),
             row.build_compute_override,
             self._begun(build_id),
         )
@@ -112,18 +113,14 @@ class Making:
 
         return begun
 
-    def _introspect(self, job: JobRow, note: Log) -> SourceSchema:
+    def _introspect(self, job: JobRow, note: Log, limits: Supervised) -> SourceSchema:
         row, _ = subject_of(self._rooms, job)
         note(f"introspect: schema {row.schema_name}")
-        source = self._source(job)
-        try:
-            return source.introspect(row.schema_name)
-        finally:
-            source.close()
+        return self._rooms.asking.ask(Introspect(self._address(job), row.schema_name), limits.check_asking)
 
-    def _source(self, job: JobRow) -> Source:
+    def _address(self, job: JobRow) -> SourceAddress:
         _, connection = subject_of(self._rooms, job)
-        return self._rooms.open_source(source_address(self._rooms, connection))
+        return source_address(self._rooms, connection)
 
 
 def refusal(gone: Sequence[NotServed]) -> str:

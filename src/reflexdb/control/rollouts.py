@@ -27,7 +27,7 @@ from reflexdb.model.errors import ReflexError
 from reflexdb.model.lifecycle import Action, Desired, Event, Status, advance
 from reflexdb.model.rollout import verdict
 from reflexdb.records import databases, deployments, jobs, rollouts
-from reflexdb.records.rows import JobRow, RolloutRow
+from reflexdb.records.rows import DatabaseRow, JobRow, RolloutRow
 
 CANARY, WATCH = "canary", "watch"
 ROLLBACK = "rollback"
@@ -94,9 +94,11 @@ class Rollouts:
         """Carry on with every rollout of ours, and call off the deployments that somebody wants called off."""
         with self._rooms.store.read() as tx:
             rows, unfinished = rollouts.unfinished(tx), jobs.unfinished(tx)
+            ending = {row.id for row in databases.these(tx, databases.desiring(tx)) if _is_ending(row)}
         rolling = {row.job_id for row in rows}
         for job in unfinished.values():
-            if job.cancel_asked_at is not None and job.id not in rolling and self._leases.holds(job.database_id):
+            is_over = job.cancel_asked_at is not None or job.database_id in ending
+            if is_over and job.id not in rolling and self._leases.holds(job.database_id):
                 self._rooms.deployer.call_off(job.database_id)
         for row in rows:
             if self._leases.holds(row.database_id):
@@ -285,3 +287,8 @@ def _failed(row: RolloutRow, new: Observation | None, old: Requests | None) -> i
     if new is None or new.requests is None or old is None:
         return None
     return new.requests.failed + old.since(Requests.read((row.began or {}).get("old"))).failed
+
+
+def _is_ending(row: DatabaseRow) -> bool:
+    """Whether a deployment of the database is for nothing, however far it has come."""
+    return row.desired_state is Desired.TERMINATED and row.status in (Status.DEPLOYING, Status.RESUMING)

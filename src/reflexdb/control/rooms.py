@@ -28,8 +28,7 @@ from reflexdb.model.plans import DEFAULT_PLANS, Plans
 from reflexdb.model.rollout import RolloutSettings
 from reflexdb.records.secrets import SecretStore
 from reflexdb.records.store import Store
-from reflexdb.sources.base import Source, SourceAddress
-from reflexdb.sources.changes import Follower, FollowOptions
+from reflexdb.sources.apart import Asking, Deadlines
 
 if TYPE_CHECKING:  # it writes to the audit, which is made of rooms
     from reflexdb.control.signing import Signing
@@ -68,6 +67,8 @@ class Settings:
     issuer: IssuerSettings | None = None
     """Whose tokens are accepted besides our own keys."""
     plans: Plans = DEFAULT_PLANS
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    """Of what is asked of sources outside instances."""
 
     @property
     def workers(self) -> int:
@@ -97,8 +98,7 @@ class Rooms:
     builder: Builder
     images: ImageStore
     deployer: Deployer
-    open_source: Callable[[SourceAddress], Source]
-    follower: Callable[[SourceAddress, str, FollowOptions], Follower | None]
+    asking: Asking
     settings: Settings
     now: Callable[[], datetime] = utc_now
     fetch: Callable[[str], bytes] = fetch

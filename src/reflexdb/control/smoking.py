@@ -7,14 +7,13 @@ every failure first. The source is let go of before the server is asked anything
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
-from reflexdb.build.base import Smoke, SmokeTest, Trial
+from reflexdb.build.base import Check, Smoke, SmokeTest, Trial
 from reflexdb.control.rooms import Rooms
 from reflexdb.deploy.smoke import try_out
 from reflexdb.records import builds
-from reflexdb.sources.base import Source
-from reflexdb.sources.sample import Sample, take
+from reflexdb.sources.apart import TakeSample
+from reflexdb.sources.base import SourceAddress
 
 MAX_KEPT = 500
 """Results of one build."""
@@ -22,29 +21,21 @@ MAX_QUERY_CHARS = 1_000
 MAX_MESSAGE_CHARS = 500
 
 
-def smoke_of(rooms: Rooms, build_id: str, opened: Callable[[], Source]) -> Smoke:
-    """What tries the server of this build out, on rows of the source that `opened` opens."""
+def smoke_of(rooms: Rooms, build_id: str, address: Callable[[], SourceAddress], check: Check) -> Smoke:
+    """What tries the server of this build out, on rows of the source at the address of that moment; `check` may end the
+    reading of them."""
 
     def told(results: Sequence[SmokeTest]) -> None:
         with rooms.store.write() as tx:
             builds.change(tx, build_id, smoke_tests=[_kept(each) for each in _chosen(results)])
 
     def smoke(trial: Trial) -> None:
-        sample, taken_at = _sample(opened, trial)
+        sample, taken_at = rooms.asking.ask(TakeSample(address(), trial.plan), check)
         rows = sum(each.rows for each in sample)
         trial.log(f"smoke: trying the server out on {rows} rows of {len(sample)} tables")
         try_out(trial, sample, taken_at, told)
 
     return smoke
-
-
-def _sample(opened: Callable[[], Source], trial: Trial) -> tuple[Sample, datetime]:
-    source = opened()
-    try:
-        with source.snapshot(trial.plan) as reader:
-            return take(reader, trial.plan, trial.check), reader.taken_at
-    finally:
-        source.close()
 
 
 def _chosen(results: Sequence[SmokeTest]) -> Sequence[SmokeTest]:

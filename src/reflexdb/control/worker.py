@@ -29,6 +29,7 @@ from reflexdb.control.origin import origin
 from reflexdb.control.rollouts import Rollouts
 from reflexdb.control.rooms import Rooms, elapsed_s, new_id
 from reflexdb.control.shapes import Shapes
+from reflexdb.control.supervised import Supervised, ending_of
 from reflexdb.control.telling import Telling
 from reflexdb.control.wanted import address, wanted
 from reflexdb.deploy.base import InstanceSpec
@@ -46,7 +47,7 @@ from reflexdb.model.errors import (
 from reflexdb.model.lifecycle import Action, Event, Status, advance
 from reflexdb.records import build_credits, builds, databases, deployments, jobs
 from reflexdb.records.rows import BuildRow, ConnectionRow, DatabaseRow, JobRow
-from reflexdb.sources.base import TestResult
+from reflexdb.sources.apart import Test
 
 log = structlog.get_logger()
 
@@ -171,7 +172,8 @@ class Worker:
         note = self._log(job)
         note(f"test connection: {connection.backend} at {connection.host}, schema {row.schema_name}")
         with self._phase(job, "test connection"):
-            result = self._tested(connection)
+            question = Test(source_address(self._rooms, connection))
+            result = self._rooms.asking.ask(question, Supervised(self._rooms, job).check)
         if row.schema_name not in result.available_schemas:
             raise SourceMissing(
                 f"The source has no schema {row.schema_name!r} that this user can see; it has: "
@@ -182,13 +184,6 @@ class Worker:
             refuse_cancelled(tx, job)
             self._advance(tx, job, Event.CONNECTION_TESTED)
             jobs.change(tx, job.id, owner=None)
-
-    def _tested(self, connection: ConnectionRow) -> TestResult:
-        source = self._rooms.open_source(source_address(self._rooms, connection))
-        try:
-            return source.test()
-        finally:
-            source.close()
 
     def _phase(self, job: JobRow, name: str) -> AbstractContextManager[None]:
         """A phase of the job's build; later deployments of the same build are not part of its making."""
@@ -241,9 +236,10 @@ class Worker:
         with self._rooms.store.read() as tx:
             build = builds.by_id(tx, job.build_id)
         note = self._log(job)
-        spec, settings = self._spec(row, connection, build, note)
+        check = ending_of(self._rooms, job)
+        spec, settings = self._spec(row, connection, build, note, check)
         self._note_start(job, spec, settings, connection.password_ref)
-        self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note)
+        self._capture.succeed(spec.sync_mode, spec.plan, spec.source, spec.follow, note, check)
         note(f"deploy: build {build.id} as a {row.instance_size} instance, deployment {spec.deployment_id}")
         how, passed = self._rollouts.how(job), self._telling.deployment(job, spec.deployment_id)
         self._seen.collect_of(job.database_id)
@@ -288,7 +284,12 @@ class Worker:
             jobs.change(tx, job.id, deployment_id=spec.deployment_id)
 
     def _spec(
-        self, row: DatabaseRow, connection: ConnectionRow, build: BuildRow, note: Callable[[str], None]
+        self,
+        row: DatabaseRow,
+        connection: ConnectionRow,
+        build: BuildRow,
+        note: Callable[[str], None],
+        check: Callable[[], None],
     ) -> tuple[InstanceSpec, dict[str, Any]]:
         if build.image_digest is None:
             raise ImageDamaged(f"Build {build.id} has no image; rebuild")
@@ -297,7 +298,7 @@ class Worker:
         source = address(settings, source_address(self._rooms, connection).password)
         deployment_id = new_id()
         follow = self._capture.succeeding(options_for(deployment_id, row.binlog_server_id), row.id, plan, source)
-        settings["syncMode"] = self._capture.choose(settings["syncMode"], plan, source, follow, note)
+        settings["syncMode"] = self._capture.choose(settings["syncMode"], plan, source, follow, note, check)
         spec = InstanceSpec(
             database_id=row.id,
             deployment_id=deployment_id,

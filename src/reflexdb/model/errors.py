@@ -21,6 +21,7 @@
     │   └── RateLimited           (temporary) more requests than one caller may send
     ├── SourceError               the source database said no or did not answer
     │   ├── SourceUnreachable     (temporary)
+    │   │   └── SourceTimeout     it was asked, and said nothing within the deadline
     │   ├── SourceInterrupted     (temporary) the source ended a statement: cancelled, timed out, out of resources
     │   ├── SourceDenied          wrong credentials or a missing grant
     │   ├── SourceMissing         no such schema, file or table
@@ -157,6 +158,12 @@ class SourceError(ReflexError):
 class SourceUnreachable(SourceError):
     code = "source_unreachable"
     temporary = True
+
+
+class SourceTimeout(SourceUnreachable):
+    """The source was asked something and said nothing within the deadline."""
+
+    code = "source_timeout"
 
 
 class SourceInterrupted(SourceError):

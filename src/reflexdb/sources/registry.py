@@ -10,6 +10,8 @@ from reflexdb.model.schema import Backend
 from reflexdb.sources.base import Source, SourceAddress
 from reflexdb.sources.changes import Follower, FollowOptions
 
+FOLLOWED = frozenset({Backend.MYSQL, Backend.POSTGRES})
+"""Kinds that have a stream of their changes: those for which `follower` gives one."""
 _DEFAULT_PORTS = {Backend.MYSQL: 3306, Backend.POSTGRES: 5432, Backend.MSSQL: 1433, Backend.SQLITE: None}
 
 

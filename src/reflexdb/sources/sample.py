@@ -56,14 +56,15 @@ Sample = tuple[Sampled, ...]
 """One for each of the plan's tables."""
 
 
-def take(reader: SnapshotReader, plan: Plan, go_on: Callable[[], None] = lambda: None) -> Sample:
-    """`go_on` is called before each question to the source; what it raises ends the sampling. Raises SourceError."""
+def take(reader: SnapshotReader, plan: Plan, heard: Callable[[str], None] = lambda _doing: None) -> Sample:
+    """`heard` is told before each question to the source; what it raises ends the sampling. Raises SourceError."""
     sample = tuple(Sampled([]) for _ in plan.tables)
     for table, sampled in zip(plan.tables, sample, strict=True):
-        go_on()
+        heard(f"reading rows of table {table.source_name!r} for the smoke tests")
         _gather(reader, table, Some(ROWS), sample, sampled)
     for child, relation in _led(plan):
-        go_on()
+        target = plan.tables[relation.target].source_name
+        heard(f"reading rows of table {target!r} by key for the smoke tests")
         _follow(reader, plan, sample, child, relation)
     return sample
 

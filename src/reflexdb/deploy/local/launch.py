@@ -15,9 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import reflexdb
 from reflexdb.deploy.local.layout import Record
 from reflexdb.deploy.local.processes import SYNC_ARGUMENTS, Process, Role
+from reflexdb.sources.apart.asking import environment as handed_on
 from reflexdb.sync.channel import SOCKET_NAME
 from reflexdb.sync.settings import SyncProcessSettings, secret_line
 
@@ -29,7 +29,6 @@ for."""
 _CPU_UNITS_A_THREAD = 1024
 _SERVERS_LEVELS = {"warn": "warning"}
 """Where the server has another word for a level than the API."""
-_HANDED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ")
 
 
 def start_server(directory: Path, record: Record, listening_fd: int) -> Process:
@@ -47,8 +46,7 @@ def start_server(directory: Path, record: Record, listening_fd: int) -> Process:
 def start_sync(directory: Path, settings: SyncProcessSettings) -> Process:
     """Launch sync; `settings.address` has the password. Raises OSError."""
     settings.save(directory)
-    environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-    environment["PYTHONPATH"] = str(Path(reflexdb.__file__).parent.parent)
+    environment = dict(handed_on())
     arguments = [sys.executable, "-P", *SYNC_ARGUMENTS, str(directory)]
     return _start(Role.SYNC, arguments, directory, SYNC_LOG, environment, secret=secret_line(settings.address))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ import pymysql
 from pymysql.connections import Connection
 
 from reflexdb.model.errors import SourceDenied, SourceError, SourceInterrupted, SourceMissing, SourceUnreachable
+from reflexdb.sources import sessions
 from reflexdb.sources.base import SourceAddress
 
 DEFAULT_PORT = 3306
@@ -60,8 +61,16 @@ def connect(address: SourceAddress) -> Connection[Any]:
                 "sql_mode = '', sql_quote_show_create = 1"
             ),
         )
+        number: int = connection.thread_id()  # type: ignore[no-untyped-call]
+        sessions.opened(lambda: _kill(address, number))
         connection._read_timeout = READ_TIMEOUT_S  # type: ignore[attr-defined] # PyMySQL has no other way to change it
         return connection
+
+
+def _kill(address: SourceAddress, number: int) -> None:
+    """End a session of the same user's at the server, with what it runs."""
+    with closing(connect(address)) as connection, connection.cursor() as cursor:
+        cursor.execute("KILL %s", (number,))
 
 
 class _Connection(Connection):

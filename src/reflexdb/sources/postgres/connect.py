@@ -26,10 +26,12 @@ from reflexdb.model.errors import (
     SourceMissing,
     SourceUnreachable,
 )
+from reflexdb.sources import sessions
 from reflexdb.sources.base import SourceAddress
 
 DEFAULT_PORT = 5432
 CONNECT_TIMEOUT_S = 10
+CANCEL_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 120
 """For describing and testing."""
 READ_TIMEOUT_S = 6 * 3600
@@ -109,6 +111,7 @@ def connect(address: SourceAddress, database: str) -> psycopg.Connection[Any]:
     with translated(address):
         connection = psycopg.connect(**parameters(address, database), autocommit=True)  # type: ignore[arg-type]
         try:
+            sessions.opened(lambda: connection.cancel_safe(timeout=CANCEL_TIMEOUT_S))
             connection.prepare_threshold = None  # poolers between us and the server lose prepared statements
             connection.execute(_settings(STATEMENT_TIMEOUT_S))
         except BaseException:
@@ -123,6 +126,7 @@ def connect_arrow(address: SourceAddress, database: str) -> Any:
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters(address, database).items())
     with translated(address):
         connection = dbapi.connect(f"postgresql:///?{query}", autocommit=True)
+        sessions.opened(connection.adbc_cancel)
         try:
             with connection.cursor() as cursor:
                 for statement in _settings(READ_TIMEOUT_S).split(";"):

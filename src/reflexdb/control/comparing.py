@@ -6,7 +6,6 @@ compared. The source is given a moment to say what it has; one that is slow or a
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import structlog
@@ -23,7 +22,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.model.seen_queries import Broken, broken
 from reflexdb.records import builds, connections
 from reflexdb.records.rows import BuildRow, DatabaseRow
-from reflexdb.sources.apart import Introspect
+from reflexdb.sources.apart import Introspect, within
 from reflexdb.sync.drift import drift
 
 log = structlog.get_logger()
@@ -98,15 +97,9 @@ class Comparing:
     def _source(self, row: DatabaseRow) -> SourceSchema | None:
         with self._rooms.store.read() as tx:
             connection = connections.by_id(tx, row.connection_id)
-        give_up = time.monotonic() + SOURCE_LIMIT_S
-
-        def check() -> None:
-            if time.monotonic() > give_up:
-                raise TimeoutError
-
         try:
             question = Introspect(source_address(self._rooms, connection), row.schema_name)
-            return self._rooms.asking.ask(question, check)
+            return self._rooms.asking.ask(question, within(SOURCE_LIMIT_S))
         except (ReflexError, TimeoutError) as exc:
             log.info("not_compared_with_the_source", database=row.id, error=str(exc) or "it took too long")
             return None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from reflexdb.build.plan import make_plan
 from reflexdb.build.propose import Candidate, Checked, candidates, fragment
@@ -23,12 +22,13 @@ from reflexdb.model.plan import PlannedTable
 from reflexdb.model.schema import SourceSchema
 from reflexdb.records import connections
 from reflexdb.records.rows import ConnectionRow, DatabaseRow
-from reflexdb.sources.base import SnapshotReader, Some, Source
+from reflexdb.sources import open_source
+from reflexdb.sources.apart import Introspect, Kind, within
+from reflexdb.sources.base import SnapshotReader, Some, Source, SourceAddress
 from reflexdb.sources.sample import Sampled
 
 CHECK_LIMIT_S = 10.0
 """How long the source may take to say what it has."""
-T = TypeVar("T")
 PROPOSE_LIMIT_S = 60.0
 """How long the source may take over all questions about candidates; those left are not proposed."""
 ROWS = 1_000
@@ -50,7 +50,8 @@ class ConfigAdvice:
         row, connection = self._subject(customer_id, database_id)
         config = parse_config(text)
         try:
-            schema = self._in_time(lambda source: source.introspect(row.schema_name), connection, CHECK_LIMIT_S)
+            question = Introspect(source_address(self._rooms, connection), row.schema_name)
+            schema = self._rooms.asking.ask(question, within(CHECK_LIMIT_S))
         except (ReflexError, TimeoutError) as exc:
             return _reason(exc)
         try:
@@ -64,9 +65,8 @@ class ConfigAdvice:
         row, connection = self._subject(customer_id, database_id)
         until = time.monotonic() + PROPOSE_LIMIT_S
         try:
-            checked = self._in_time(
-                lambda source: _checked(source, row.schema_name, until), connection, PROPOSE_LIMIT_S
-            )
+            question = _Propose(source_address(self._rooms, connection), row.schema_name, until)
+            checked = self._rooms.asking.ask(question, within(PROPOSE_LIMIT_S))
         except (ReflexError, TimeoutError) as exc:
             raise Conflict(f"Nothing can be proposed: {_reason(exc)}") from exc
         return Proposal(fragment(checked), checked)
@@ -76,21 +76,21 @@ class ConfigAdvice:
             row = found(tx, customer_id, database_id)
             return row, connections.by_id(tx, row.connection_id)
 
-    def _in_time(self, ask: Callable[[Source], T], connection: ConnectionRow, limit_s: float) -> T:
-        """What the source answers. Raises SourceError, and TimeoutError after the limit."""
 
-        def work() -> T:
-            source = self._rooms.open_source(source_address(self._rooms, connection))
-            try:
-                return ask(source)
-            finally:
-                source.close()
+@dataclass(frozen=True, slots=True)
+class _Propose:
+    """Which relations the names suggest, each held against rows, in the process that asks the source."""
 
-        pool = ThreadPoolExecutor(1, thread_name_prefix="config")
-        try:
-            return pool.submit(work).result(limit_s)
-        finally:
-            pool.shutdown(wait=False)
+    address: SourceAddress
+    schema: str
+    until: float
+    """By the machine's monotonic clock, which its processes share."""
+    kind = Kind.DESCRIBE
+    doing = "looking for relations that names suggest"
+
+    def answer(self, heard: Callable[[str], None]) -> list[Checked]:  # noqa: ARG002 - the protocol's
+        with closing(open_source(self.address)) as source:
+            return _checked(source, self.schema, self.until)
 
 
 def _reason(exc: ReflexError | TimeoutError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reflexdb.sources.apart.asking import MEANT, VARIABLES, Asking, Deadlines
+from reflexdb.sources.apart.asking import MEANT, VARIABLES, Asking, Deadlines, within
 from reflexdb.sources.apart.questions import (
     Drop,
     Following,
@@ -10,6 +10,7 @@ from reflexdb.sources.apart.questions import (
     KeptBytes,
     Kind,
     Preflight,
+    Question,
     Succeed,
     TakeSample,
     Test,
@@ -26,7 +27,9 @@ __all__ = [
     "KeptBytes",
     "Kind",
     "Preflight",
+    "Question",
     "Succeed",
     "TakeSample",
     "Test",
+    "within",
 ]

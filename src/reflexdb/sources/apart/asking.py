@@ -50,6 +50,17 @@ def unchecked() -> None:
     """A question that is not called off."""
 
 
+def within(limit_s: float) -> Check:
+    """A check that raises TimeoutError once so much time has passed from now."""
+    over = time.monotonic() + limit_s
+
+    def check() -> None:
+        if time.monotonic() > over:
+            raise TimeoutError
+
+    return check
+
+
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """Seconds without an answer, or without a new step of it, after which a source is given up."""

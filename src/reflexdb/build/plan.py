@@ -160,6 +160,7 @@ def _columns(table: Selected, needed: set[str]) -> tuple[PlannedColumn, ...]:
                 nullable=column.nullable,
                 visible=column.name in table.visible,
                 note=table.notes.get(column.name, column.comment),
+                retyped=column.retyped,
             )
         )
     return tuple(columns)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reflexdb.build.choice import choose
+from reflexdb.build.column_types import with_types
 from reflexdb.build.findings import Findings
 from reflexdb.model.config import SchemaConfig, TableConfig
 from reflexdb.model.document import Word
@@ -49,9 +50,11 @@ def select(schema: SourceSchema, config: SchemaConfig, findings: Findings) -> di
     """The shown tables by source name, in the order of their names."""
     if not schema.tables:
         findings.schema(_nothing_to_serve(schema))
-    known = {table.name: table for table in schema.tables}
     choice = choose(schema, config, findings)
     configs, chosen = choice.settings, choice.tables
+    known = {
+        table.name: with_types(table, configs.get(table.name), schema.backend, findings) for table in schema.tables
+    }
     _check_where_columns(schema, config, findings)
     _leave_out(schema, choice.wanted, configs, findings)
     chosen = [name for name in chosen if _can_be_served(known[name], choice.named.get(name), findings)]

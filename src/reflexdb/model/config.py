@@ -16,7 +16,8 @@ import yaml
 
 from reflexdb.model.document import Place, Rule, Word, compose, entries, items, kind, place, record, word
 from reflexdb.model.plan import SyncSettings
-from reflexdb.model.suggest import quoted
+from reflexdb.model.retype import EPOCHS, TYPES
+from reflexdb.model.suggest import did_you_mean, quoted
 
 MAX_INTERVAL_S = 86_400
 MAX_SAFETY_NET_S = 31_536_000
@@ -41,6 +42,18 @@ class Relations:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnType:
+    """The type that a column is to have."""
+
+    column: Word
+    type: str
+    """A word of TYPES, or `epoch`."""
+    epoch: str
+    """The unit of EPOCHS; empty for the other types."""
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
 class TableConfig:
     name: Word
     alias: Word | None = None
@@ -52,6 +65,7 @@ class TableConfig:
     field_aliases: tuple[tuple[Word, Word], ...] = ()
     field_notes: tuple[tuple[Word, Word], ...] = ()
     indexes: tuple[tuple[Word, ...], ...] = ()
+    types: tuple[ColumnType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +178,25 @@ def _indexes(node: yaml.Node, what: str) -> tuple[tuple[Word, ...], ...]:
     return tuple(found)
 
 
+def _types(node: yaml.Node, what: str) -> tuple[ColumnType, ...]:
+    return tuple(
+        _column_type(column, value, f"{quoted(column.text)} in {what}") for column, value in entries(node, what)
+    )
+
+
+def _column_type(column: Word, node: yaml.Node, what: str) -> ColumnType:
+    if isinstance(node, yaml.MappingNode):
+        unit: Word | None = record(node, what, {"epoch": word}).get("epoch")
+        if unit is None or unit.text not in EPOCHS:
+            raise place(node).error(f"{what} must be a type, or {{epoch: s}}, {{epoch: ms}} or {{epoch: us}}.")
+        return ColumnType(column, "epoch", unit.text, place(node))
+    named = word(node, what)
+    if named.text not in TYPES:
+        hint = did_you_mean(named.text, TYPES) or f" Known: {', '.join(TYPES)}, {{epoch: s|ms|us}}."
+        raise named.at.error(f"{what} is no type: {quoted(named.text)}.{hint}")
+    return ColumnType(column, named.text, "", named.at)
+
+
 def _tables(node: yaml.Node, what: str) -> tuple[TableConfig, ...]:
     tables = [_table(item, f"An item of {what}") for item in items(node, what)]
     if not tables:
@@ -260,6 +293,7 @@ _TABLE: dict[str, Rule] = {
     "field_aliases": _words_by_name(_name),
     "field_notes": _words_by_name(word),
     "indexes": _indexes,
+    "types": _types,
 }
 
 _SYNC: dict[str, Rule] = {"interval": _interval, "cdc_reconnect_mode": _reconnect_mode, "safety_net": _safety_net}

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reflexdb.model.not_served import NotServed
+from reflexdb.model.retype import Retype
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 
@@ -29,6 +30,8 @@ class PlannedColumn:
     visible: bool = True
     """False for key columns outside the allowlist: read because a relation or sync needs them, never answered."""
     note: str = ""
+    retyped: Retype | None = None
+    """How it is read where reflexdb.yaml sets its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,20 @@ class Plan:
         return hashlib.sha256(canonical.encode("ascii")).digest()
 
 
+def _retype(document: dict[str, Any] | None) -> Retype | None:
+    if document is None:
+        return None
+    source = document["source"]
+    return Retype(Storage(document["read_as"]), None if source is None else Storage(source), document["epoch"])
+
+
 def _table(document: dict[str, Any]) -> PlannedTable:
     return PlannedTable(
         source_name=document["source_name"],
         name=document["name"],
         columns=tuple(
-            PlannedColumn(**{**column, "storage": Storage(column["storage"])}) for column in document["columns"]
+            PlannedColumn(**{**column, "storage": Storage(column["storage"]), "retyped": _retype(column["retyped"])})
+            for column in document["columns"]
         ),
         primary_key=tuple(document["primary_key"]),
         forward=tuple(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reflexdb.model.not_served import NotServed
+from reflexdb.model.retype import Retype
 from reflexdb.model.storage import Storage
 
 
@@ -34,6 +35,8 @@ class SourceColumn:
     comment: str = ""
     generated: bool = False
     unsupported: str = ""
+    retyped: Retype | None = None
+    """How it is read where reflexdb.yaml sets its type; the planning pass sets it, no source does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ Pure. Only what the plan needs counts: a new column or table is no drift.
 from __future__ import annotations
 
 from reflexdb.model.errors import SourceError
-from reflexdb.model.plan import Plan, PlannedTable
-from reflexdb.model.schema import SourceSchema, SourceTable
+from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
+from reflexdb.model.schema import SourceColumn, SourceSchema, SourceTable
 
 
 class SchemaChanged(SourceError):
@@ -42,9 +42,15 @@ def _columns(planned: PlannedTable, table: SourceTable) -> list[str]:
         now = present.get(column.source_name)
         if now is None:
             findings.append(f"{where} is gone from the source")
-        elif now.storage is not column.storage:
+        elif not _is_as_planned(column, now):
             findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
     return findings
+
+
+def _is_as_planned(column: PlannedColumn, now: SourceColumn) -> bool:
+    if column.retyped is None:
+        return now.storage is column.storage
+    return column.retyped.source is None or now.storage is column.retyped.source
 
 
 def _key(planned: PlannedTable, table: SourceTable) -> list[str]:

@@ -25,6 +25,7 @@ from reflexdb.sources.mysql.connect import connect, quoted, translated
 from reflexdb.sources.mysql.stream import ColumnStream
 from reflexdb.sources.mysql.types import select_expression
 from reflexdb.sources.mysql.values import to_arrow
+from reflexdb.sources.retyped import retyped, table_as_read
 from reflexdb.sources.spans import Range, condition
 
 
@@ -92,14 +93,15 @@ class MySQLSnapshot:
         return f"{value:d}" if isinstance(value, int) else str(self._connection.escape(value))
 
     def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema(table)
+        native = table_as_read(table)
+        schema = arrow_schema(native)
         with translated(self._address, f"reading table {table.source_name!r}"):
             stream = ColumnStream(self._connection, statement)
             try:
                 for columns in stream:
-                    arrays = [self._array(table, index, values) for index, values in enumerate(columns)]
-                    refuse_large_values(table, arrays)
-                    yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                    arrays = [self._array(native, index, values) for index, values in enumerate(columns)]
+                    refuse_large_values(native, arrays)
+                    yield from split(retyped(table, pa.RecordBatch.from_arrays(arrays, schema=schema)))
             except BaseException:
                 with suppress(SourceError, pymysql.MySQLError, OSError):  # what went wrong first is what matters
                     if not stream.ended:  # else the next statement would be ended

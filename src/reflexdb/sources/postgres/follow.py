@@ -28,7 +28,7 @@ from reflexdb.model.errors import (
 )
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import FollowOptions
+from reflexdb.sources.changes import ChangeStream, FollowOptions
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge, warnings
@@ -36,6 +36,7 @@ from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_vie
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory, Shape
 from reflexdb.sources.postgres.stream import LogicalStream, Shapes, open_stream
+from reflexdb.sources.retyped import as_read, retyped_stream
 
 _DROP_LIMIT_S = 10.0
 _SLOTS = """
@@ -127,7 +128,10 @@ class PostgresFollower:
         finally:
             end_view(connection)
 
-    def stream(self, plan: Plan, position: str) -> LogicalStream:
+    def stream(self, plan: Plan, position: str) -> ChangeStream:
+        return retyped_stream(self._stream(as_read(plan), position), plan)
+
+    def _stream(self, plan: Plan, position: str) -> LogicalStream:
         catalog = self._catalog(plan)
         try:
             publication = self._publication(catalog)

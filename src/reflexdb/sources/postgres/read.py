@@ -24,6 +24,7 @@ from reflexdb.sources.postgres import sums
 from reflexdb.sources.postgres.connect import literal, quoted, translated
 from reflexdb.sources.postgres.types import select_expression
 from reflexdb.sources.postgres.values import to_arrow
+from reflexdb.sources.retyped import retyped, table_as_read
 from reflexdb.sources.spans import Range, condition
 
 _POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
@@ -110,16 +111,17 @@ class PostgresSnapshot:
             return list(cursor.fetchall())
 
     def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema(table)
+        native = table_as_read(table)
+        schema = arrow_schema(native)
         with translated(self._address, f"reading table {table.source_name!r}"):
             cursor = self._connection.cursor()
             try:
                 cursor.execute(statement)
                 for batch in _batches(cursor):
-                    arrays = [self._array(table, index, array) for index, array in enumerate(batch.columns)]
-                    refuse_large_values(table, arrays)
+                    arrays = [self._array(native, index, array) for index, array in enumerate(batch.columns)]
+                    refuse_large_values(native, arrays)
                     if batch.num_rows:
-                        yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                        yield from split(retyped(table, pa.RecordBatch.from_arrays(arrays, schema=schema)))
             finally:
                 cursor.close()
 
@@ -138,7 +140,7 @@ class PostgresSnapshot:
         columns = ", ".join(
             select_expression(quoted(column.source_name), column.declared_type, column.storage, self._postgis)
             + f" AS c{index}"
-            for index, column in enumerate(table.columns)
+            for index, column in enumerate(table_as_read(table).columns)
         )
         rows = f"{quoted(self._schema)}.{quoted(table.source_name)}"
         return f"SELECT {columns} FROM {rows}{condition(table, key, ranges)}"  # noqa: S608 - quoted

@@ -16,6 +16,7 @@ from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.base import Some
 from reflexdb.sources.batching import arrow_schema, has_variable, row_chunks, split, too_large
+from reflexdb.sources.retyped import retyped, table_as_read
 from reflexdb.sources.sqlite.connect import translate
 from reflexdb.sources.sqlite.introspect import quoted
 from reflexdb.sources.sqlite.values import Misfit, Value, to_arrow
@@ -50,12 +51,13 @@ class SQLiteSnapshot:
         yield from self._rows(table, _select(table) + _chosen(table, wanted), values)
 
     def _rows(self, table: PlannedTable, statement: str, values: Sequence[Value] = ()) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema(table)
+        native = table_as_read(table)
+        schema = arrow_schema(native)
         cursor = self._connection.cursor()
         try:
-            for rows in self._chunks(table, cursor, statement, values):
-                arrays = [self._array(table, index, values) for index, values in enumerate(zip(*rows, strict=True))]
-                yield from split(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            for rows in self._chunks(native, cursor, statement, values):
+                arrays = [self._array(native, index, values) for index, values in enumerate(zip(*rows, strict=True))]
+                yield from split(retyped(table, pa.RecordBatch.from_arrays(arrays, schema=schema)))
         finally:
             cursor.close()
 

@@ -19,7 +19,7 @@ import pymysql
 from reflexdb.model.errors import InvalidRequest, PositionLost, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import Commit, Event
+from reflexdb.sources.changes import ChangeStream, Commit, Event
 from reflexdb.sources.mysql.binlog.catalog import Catalog, Server, catalog, server_of
 from reflexdb.sources.mysql.binlog.client import BinlogClient, Dump, columns_of
 from reflexdb.sources.mysql.binlog.gtid import FilePosition, GtidSet, MariaPosition, Position, parse
@@ -30,6 +30,7 @@ from reflexdb.sources.mysql.binlog.tables import Watch
 from reflexdb.sources.mysql.binlog.transactions import Transactions
 from reflexdb.sources.mysql.connect import connect, translated
 from reflexdb.sources.mysql.read import MySQLSnapshot
+from reflexdb.sources.retyped import as_read, retyped_stream
 
 FIRST_EVENT_S = 30.0
 """How long the server may take to find a position in its log."""
@@ -84,7 +85,10 @@ class MySQLFollower:
     def view(self, plan: Plan) -> AbstractContextManager[MySQLSnapshot]:
         return self.snapshot(plan)
 
-    def stream(self, plan: Plan, position: str) -> BinlogStream:
+    def stream(self, plan: Plan, position: str) -> ChangeStream:
+        return retyped_stream(self._stream(as_read(plan), position), plan)
+
+    def _stream(self, plan: Plan, position: str) -> BinlogStream:
         begin = parse(position)
         with closing(connect(self._address)) as connection, translated(self._address, "preparing to follow it"):
             found = catalog(connection, plan)

@@ -11,6 +11,7 @@ import typer
 from reflexdb.cli import options, output, resolve
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
+from reflexdb.client import ReflexClient
 
 app = typer.Typer(help="The reflexdb.yaml of a database: get, set, remove, propose.", no_args_is_help=True)
 MAX_CONFIG_BYTES = 1 << 20
@@ -38,12 +39,9 @@ def set_config(
     text = read_config(file)
     with session(context).client() as client:
         item = resolve.database(client, database)
-        reason = client.check_config(item["id"], text)["reason"]
-        client.put_config(item["id"], text)
-    if reason is not None:
-        output.note(f"reflexdb: not checked against the source, the next build does that: {reason}")
+        checked = store_config(client, item["id"], text)
     if as_json:
-        output.print_json({"database": item["id"], "config": "stored", "checked": reason is None})
+        output.print_json({"database": item["id"], "config": "stored", "checked": checked})
     else:
         output.say(f"stored; `reflexdb rebuild {item['name']}` takes it in")
 
@@ -71,6 +69,15 @@ def propose_config(context: typer.Context, database: options.DatabaseArgument, a
     sys.stdout.write(proposal["config"])
     accepted = sum(relation["accepted"] for relation in proposal["relations"])
     output.note(f"{accepted} relations proposed; nothing is stored: `reflexdb database config set` does that")
+
+
+def store_config(client: ReflexClient, database_id: str, text: str) -> bool:
+    """Hold a file against the source and store it. Answers whether the source could be asked."""
+    reason = client.check_config(database_id, text)["reason"]
+    client.put_config(database_id, text)
+    if reason is not None:
+        output.note(f"reflexdb: not checked against the source, the next build does that: {reason}")
+    return reason is None
 
 
 def read_config(file: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reflexdb.cli import options, output, resolve
-from reflexdb.cli.config import read_config
+from reflexdb.cli.config import read_config, store_config
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 from reflexdb.client.types import Connection, Database, DatabaseFields
@@ -59,7 +59,7 @@ def add(
         }
         created = client.register_database(**fields)
         if text is not None:
-            client.put_config(created["id"], text)
+            store_config(client, created["id"], text)
     if as_json:
         output.print_json(created)
         return

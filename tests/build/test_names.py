@@ -195,6 +195,18 @@ def test_another_name_in_wildcard_answers_is_a_breaking_change() -> None:
     assert ("staff", "store_by_manager_staff", "store", True) in renamed
 
 
+def test_a_second_joining_table_is_a_breaking_change() -> None:
+    def joined(*names: str) -> SourceSchema:
+        keys = (key("post_id", "posts"), key("tag_id", "tags"))
+        joins = [table(name, "post_id", "tag_id", keys=keys, primary_key=("post_id", "tag_id")) for name in names]
+        return schema(table("posts", "id"), table("tags", "id"), *joins)
+
+    changes = compare(planned(joined("post_tags")), planned(joined("post_tags", "old_tags")))
+    removed = {(one.table, one.name) for one in changes if one.kind == "relation.removed" and one.breaking}
+
+    assert removed == {("posts", "tags"), ("tags", "posts")}
+
+
 _WORDS = ["id", "a", "a_id", "b", "b_id", "aId", "b_by_a", "a_by_b", "a_no", "_id", "as", "A", "...", "*", "order", ""]
 _NAMES = st.sampled_from(_WORDS[:-1])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reflexdb.model.through import through_relations
 from tests.engine.harness import Cli
 from tests.engine.plans import PLAN
 
@@ -171,3 +172,16 @@ def test_explain_runs_the_query_within_its_limits_and_tells_the_answers_length(p
 def test_a_table_or_alias_called_explain_is_no_keyword(world: Cli) -> None:
     assert world.ask("explain { id }")[1]["error"] == "unknown_table"
     assert world.rows("explain: users(id = 1) { explain: id }") == [{"explain": 1}]
+
+
+def test_the_build_knows_the_names_that_the_engine_derives(world: Cli) -> None:
+    for table in PLAN.tables:
+        for name in through_relations(PLAN, table):
+            assert world.raw(f"{table.name} {{ {name} {{ count() }} }}")[0] == 200
+    names = {table.name: sorted(through_relations(PLAN, table)) for table in PLAN.tables}
+
+    assert {name: found for name, found in names.items() if found} == {
+        "users": ["users_by_followed", "users_by_follower"],
+        "posts": ["tags"],
+        "tags": ["posts"],
+    }

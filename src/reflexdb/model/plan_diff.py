@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
 from reflexdb.model.storage import Storage
+from reflexdb.model.through import through_relations
 
 _WIDENED = {
     (Storage.I16, Storage.I32),
@@ -157,7 +158,7 @@ def _related(plan: Plan, table: PlannedTable) -> dict[str, str]:
         child = plan.tables[back.child]
         to = f"to many {child.name}{_names(child, child.forward[back.forward].columns)}"
         found |= dict.fromkeys((back.name, *back.also), to)
-    return found
+    return found | {name: f"to many {leads_to}" for name, leads_to in through_relations(plan, table).items()}
 
 
 def _names(table: PlannedTable, columns: tuple[int, ...]) -> str:

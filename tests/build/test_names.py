@@ -171,6 +171,7 @@ def test_an_alias_that_clashes_is_refused_with_both_sides(tables: str) -> None:
         planned(source, f"tables: {tables}")
 
     assert "line 2" in caught.value.message
+    assert caught.value.message.count(" over the key (") == 2
 
 
 def test_an_unrelated_table_renames_nothing_silently() -> None:

@@ -48,6 +48,9 @@ class _End:
     def named(self) -> Names:
         return Names(self.name, tuple(self.also))
 
+    def described(self) -> str:
+        return f"{self.side} over {self.key.described()}"
+
 
 class _Namespace:
     """The names of one table's relations. A relation may share its published name with a column, no other name."""
@@ -111,7 +114,8 @@ class _Namespace:
         self._findings.config(
             end.alias.at,
             f"The table {quoted(self._table.source.name)} would have two relations named {quoted(end.published)}: "
-            f"{rival.side}, and {end.side}; choose another alias than {quoted(end.alias.text)}, or exclude one.",
+            f"{rival.described()}, and {end.described()}; choose another alias "
+            f"than {quoted(end.alias.text)}, or exclude one of them.",
         )
 
     def _in_rounds(
@@ -122,10 +126,11 @@ class _Namespace:
         for rule in range(len(ends[0].wishes) if ends else 0):
             able = [end for end in pending if end.wishes[rule] and is_free(end.wishes[rule], end)]
             wanted = Counter(end.wishes[rule] for end in able)
-            served = [end for end in able if wanted[end.wishes[rule]] == 1]
-            for end in served:
-                self._owners[end.wishes[rule]] = end
-                give(end, end.wishes[rule])
+            for end in able:
+                if wanted[end.wishes[rule]] == 1:
+                    self._owners[end.wishes[rule]] = end
+                    give(end, end.wishes[rule])
+            served = {end for end in able if wanted[end.wishes[rule]] == 1}
             pending = [end for end in pending if end not in served]
         for end in sorted(pending, key=lambda end: _order(end.key)):
             name = self._numbered(end)
@@ -239,7 +244,7 @@ class _Naming:
             f"{parent}_by_{self._label(key)}",
             f"{parent}_by_{'_'.join(key.columns)}",
         )
-        return _End(key, f"forward over {key.described()}", published, alias, by_rule)
+        return _End(key, "forward", published, alias, by_rule)
 
     def _stem(self, key: Key) -> str | None:
         """The name of a single column before an ending of keys that the published rule does not know; None where it
@@ -267,7 +272,7 @@ class _Naming:
 
     def _reverse_end(self, key: Key) -> _End:
         child = self._tables[key.child]
-        side = f"reverse over {key.described()}"
+        side = "reverse"
         if self._is_only(key):
             alias = child.config.alias if child.config and child.name != key.child else None
             return _End(key, side, child.name, alias)

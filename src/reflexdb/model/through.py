@@ -13,7 +13,6 @@ from reflexdb.model.plan import Plan, PlannedTable
 
 def through_relations(plan: Plan, table: PlannedTable) -> dict[str, str]:
     """By name: the table that the relation leads to, and the one that joins."""
-    index = plan.tables.index(table)
     steps: list[tuple[PlannedTable, int, int]] = []
     for reverse in table.reverse:
         joining = plan.tables[reverse.child]
@@ -26,7 +25,7 @@ def through_relations(plan: Plan, table: PlannedTable) -> dict[str, str]:
         name = plan.tables[target].name
         leads_to = f"{name} through {joining.name}"
         if leading[target] > 1 or name in _columns(table):
-            name += f"_by_{joining.forward[back].name if target == index else joining.name}"
+            name += f"_by_{joining.forward[back].name if plan.tables[target] is table else joining.name}"
         if name not in taken:
             named.append((name, leads_to))
     uses = Counter(name for name, _ in named)

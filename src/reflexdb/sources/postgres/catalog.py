@@ -18,15 +18,16 @@ from reflexdb.model.errors import PositionLost
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.connect import Place, quoted, translated
+from reflexdb.sources.postgres.identity import Obstacle, obstacles
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out
 from reflexdb.sources.postgres.pgoutput import Relation
+from reflexdb.sources.postgres.publication import Publication
 from reflexdb.sources.postgres.replication import parse_lsn
 from reflexdb.sources.postgres.shapes import QUERY, Shape
 from reflexdb.sources.postgres.types import select_expression
 
 _RELATIONS = """
-    SELECT c.relname, c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text,
-           c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
+    SELECT c.relname, c.oid, c.relkind::text,
            ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
                  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY(i.indkey[0:i.indnkeyatts - 1]))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -49,23 +50,12 @@ KEPT_BYTES = 10 << 30
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a planned name means at the server; the letters are those of pg_class."""
+    """What a planned name means at the server; the letter is that of pg_class."""
 
     oid: int
     kind: str
-    persistence: str
-    identity: str
-    has_heirs: bool
-    """Other tables inherit from it: reading it gives their rows, and replication tells of them under their own name."""
     key: list[str]
     """The primary key's columns in no order."""
-
-    def is_streamed(self, table: PlannedTable) -> bool:
-        """Whether replication can tell of the table's changes without breaking its writers: one that is published
-        without a replica identity refuses updates."""
-        if self.kind not in ("r", "p") or self.persistence != "p" or self.has_heirs:
-            return False
-        return self.identity in ("f", "i") or (self.identity == "d" and bool(table.primary_key))
 
 
 class Catalog:
@@ -88,6 +78,12 @@ class Catalog:
         self._indexes = {table.source_name: index for index, table in enumerate(plan.tables)}
         self.relations = self._find_relations()
         """By source name: what the planned names meant when this was opened."""
+        self.obstacles: dict[str, Obstacle] = {}
+        """By source name: why replication can't tell of a table without breaking its writers, at the last look."""
+        self.followed: frozenset[str] = frozenset()
+        """Names of the planned tables whose changes are told, as the follower's last look found."""
+        self._now = self.relations
+        self._judge()
         self._names = {relation.oid: name for name, relation in self.relations.items()}
         self._noticed: set[int] = set()
 
@@ -108,9 +104,19 @@ class Catalog:
         generated = frozenset(column for _, column, _, computed in self._columns([relation.oid]) if computed)
         return lay_out(index, self._plan.tables[index], relation, declared, generated)
 
+    def look(self) -> None:
+        """Ask what the planned names mean now, and which of these tables can be published."""
+        self._now = self._find_relations()
+        self._judge()
+
+    def publication(self, name: str) -> Publication:
+        """One that is looked at and altered by the same connection."""
+        return Publication(self._connection, self._address, name)
+
     def changes(self) -> Iterator[tuple[int, str]]:
-        """Tables that are not what they were when this was opened, each once, and what is different."""
-        now = self._find_relations()
+        """Tables that at the last look were not what they were when this was opened, each once, and what is
+        different."""
+        now = self._now
         types = {
             (oid, column): declared
             for oid, column, declared, _ in self._columns([relation.oid for relation in now.values()])
@@ -122,8 +128,8 @@ class Catalog:
             yield index, what
 
     def shapes(self, publication: str) -> dict[str, Shape]:
-        """What the streamed tables are now, by name."""
-        oids = [self.relations[name].oid for name in self.streamed()]
+        """What the followed tables are now, by name."""
+        oids = [self.relations[name].oid for name in self.followed if name in self.relations]
         with translated(self._address, "looking at its tables"):
             rows = self._connection.execute(QUERY, {"oids": oids, "publication": publication}).fetchall()
         return {name: Shape.of(rest) for name, *rest in rows}
@@ -143,18 +149,13 @@ class Catalog:
                     found.add(part)
         return frozenset(found)
 
-    def streamed(self) -> list[str]:
-        """Names of the planned tables whose changes replication tells."""
-        return [
-            table.source_name
-            for table in self._plan.tables
-            if table.source_name in self.relations and self.relations[table.source_name].is_streamed(table)
-        ]
+    def streamed(self) -> dict[str, int]:
+        """Ids of the planned tables whose changes a publication may tell, by name."""
+        return {name: found.oid for name, found in sorted(self._now.items()) if name not in self.obstacles}
 
-    def unstreamed_tables(self) -> list[str]:
-        """Planned tables, not views, whose changes replication does not tell."""
-        told = set(self.streamed())
-        return [name for name, found in sorted(self.relations.items()) if found.kind in "rp" and name not in told]
+    def unstreamed(self) -> dict[str, Obstacle]:
+        """Planned tables, not views, whose changes no publication may tell, and why."""
+        return {name: what for name, what in sorted(self.obstacles.items()) if self._now[name].kind in "rpf"}
 
     def keyless(self) -> list[str]:
         """Planned tables without a primary key in the plan."""
@@ -226,6 +227,11 @@ class Catalog:
             rows = self._connection.execute(_RELATIONS, (self.place.schema, list(self._indexes))).fetchall()
         return {name: Found(*rest) for name, *rest in rows}
 
+    def _judge(self) -> None:
+        with translated(self._address, "looking at its replica identities"):
+            found = obstacles(self._connection, [relation.oid for relation in self._now.values()])
+        self.obstacles = {name: found[relation.oid] for name, relation in self._now.items() if relation.oid in found}
+
     def _columns(self, oids: list[int]) -> list[tuple[int, str, str, bool]]:
         with translated(self._address, "looking at its columns"):
             return self._connection.execute(_COLUMNS, (oids,)).fetchall()
@@ -247,8 +253,6 @@ class Catalog:
         if name in self.relations and found.oid != self.relations[name].oid:
             return f"another table has the name {quoted(name)} now"
         table = self._plan.tables[self._indexes[name]]
-        if name in self.relations and self.relations[name].is_streamed(table) and not found.is_streamed(table):
-            return "replication tells nothing of the table any more (unlogged, inherited from, without an identity)"
         key = {table.columns[index].source_name for index in table.primary_key}
         if key and key != set(found.key):
             return f"the primary key is ({', '.join(found.key)}) and was ({', '.join(sorted(key))})"

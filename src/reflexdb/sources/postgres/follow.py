@@ -31,7 +31,9 @@ from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.changes import ChangeStream, FollowOptions
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
-from reflexdb.sources.postgres.preflight import EVERYTHING, OWNERS_PUBLICATION, is_complete, judge, warnings
+from reflexdb.sources.postgres.membership import Membership
+from reflexdb.sources.postgres.preflight import judge, warnings
+from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory, Shape
@@ -44,9 +46,6 @@ _SLOTS = """
              CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
              restart_lsn)::bigint
     FROM pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database()"""
-_IN_PUBLICATION = """
-    SELECT n.nspname, c.relname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-    JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s"""
 _COPY_SLOT = "SELECT pg_copy_logical_replication_slot(%s, %s)"
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
 
@@ -83,18 +82,19 @@ class PostgresFollower:
 
     def warnings(self, plan: Plan) -> tuple[str, ...]:
         with closing(self._catalog(plan)) as catalog:
-            return tuple(warnings(catalog))
+            return tuple(warnings(catalog, self._ours))
 
     def unfollowed(self, plan: Plan) -> frozenset[int]:
         with closing(self._catalog(plan)) as catalog:
-            streamed = set(catalog.streamed())
-            return frozenset(index for index, table in enumerate(plan.tables) if table.source_name not in streamed)
+            followed = Membership(catalog, self._publication(catalog)).followed()
+            return frozenset(index for index, table in enumerate(plan.tables) if table.source_name not in followed)
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:
         with closing(self._catalog(plan)) as catalog:
             place, postgis = catalog.place, catalog.postgis
             self._publish(catalog)
+            catalog.followed = Membership(catalog, self._publication(catalog)).followed()
             shapes = catalog.shapes(self._publication(catalog))
             slot, temporary = self._slot_to_make(catalog)
         with self._exported(place, postgis, shapes, slot, temporary=temporary) as reader:
@@ -141,8 +141,9 @@ class PostgresFollower:
         except BaseException:
             catalog.close()
             raise
+        members = Membership(catalog, publication)
         shapes = Shapes(catalog, self._memory, publication, trusts=not self._remembers)
-        return open_stream(connection, catalog, plan, self._name, publication, position, shapes)
+        return open_stream(connection, catalog, plan, self._name, publication, position, shapes, members)
 
     def clock(self) -> datetime:
         _, connection = find(self._address, self._schema)
@@ -248,28 +249,10 @@ class PostgresFollower:
 
     def _publish(self, catalog: Catalog) -> None:
         """Make a publication of all that can be followed, which may be nothing any more, or find the owner's."""
-        ours = sql.Identifier(self._ours)
-        names = [sql.Identifier(catalog.place.schema, name) for name in sorted(catalog.streamed())]
-        tables = sql.SQL(", ").join(names)
-        if catalog.publishes(self._ours):
-            if names:
-                catalog.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(ours, tables))
-            else:
-                self._unpublish(catalog)
-            if not is_complete(catalog, self._ours):
-                catalog.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(ours, sql.SQL(EVERYTHING)))
-        elif not catalog.publishes(OWNERS_PUBLICATION):
-            what = sql.SQL(" FOR TABLE {}").format(tables) if names else sql.SQL("")
-            catalog.execute(
-                sql.SQL("CREATE PUBLICATION {}{} WITH (publish_via_partition_root = true)").format(ours, what)
-            )
-
-    def _unpublish(self, catalog: Catalog) -> None:
-        """The server has no words for a publication of no table: each that is in it is taken out."""
-        names = [sql.Identifier(*row) for row in catalog.execute(_IN_PUBLICATION, self._ours)]
-        if names:
-            tables = sql.SQL(", ").join(names)
-            catalog.execute(sql.SQL("ALTER PUBLICATION {} DROP TABLE {}").format(sql.Identifier(self._ours), tables))
+        ours = catalog.publication(self._ours)
+        if not ours.exists() and not catalog.publishes(OWNERS_PUBLICATION):
+            ours.create()
+        Membership(catalog, self._publication(catalog)).adjust()
 
     def _publication(self, catalog: Catalog) -> str:
         return self._ours if catalog.publishes(self._ours) else OWNERS_PUBLICATION

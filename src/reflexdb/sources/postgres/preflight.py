@@ -8,29 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg import sql
-
 from reflexdb.sources import keyless
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import quoted
 from reflexdb.sources.postgres.probe import blocking, facts, settings_warnings
+from reflexdb.sources.postgres.publication import EVERYTHING, OWNERS_PUBLICATION, Publication
 
-OWNERS_PUBLICATION = "reflexdb"
-"""What an owner calls a publication made for us where we may not make one."""
-EVERYTHING = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
-"""What a publication must tell."""
+NAMED_MAX = 10
+"""So many tables are named in one sentence."""
 _STANDBY_FROM = 160_000
 _SECURED = "SELECT relname FROM pg_class WHERE oid = ANY(%s) AND row_security_active(oid) ORDER BY relname"
 _NOT_OURS = """
     SELECT relname FROM pg_class WHERE oid = ANY(%s) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY relname"""
-_PUBLISHED = "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s"
-_COMPLETE = """
-    SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND (pubviaroot OR NOT %s)
-    FROM pg_publication WHERE pubname = %s"""
-_NARROWED = """
-    SELECT c.relname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-    JOIN pg_class c ON c.oid = r.prrelid
-    WHERE p.pubname = %s AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)"""
 
 
 def judge(catalog: Catalog, publication: str, idle_slots: int, user: str) -> Iterator[str]:
@@ -43,80 +32,98 @@ def judge(catalog: Catalog, publication: str, idle_slots: int, user: str) -> Ite
         yield "The server is a standby, which can be followed from PostgreSQL 16 on. Give the primary's address."
     streamed = catalog.streamed()
     if not streamed:
-        yield (
-            "No planned table can be followed: each is a view, unlogged or without a primary key. "
-            "Run: ALTER TABLE <table> ADD PRIMARY KEY (<columns>);"
-        )
+        tables = [f"table {name!r}: {what}" for name, what in catalog.unstreamed().items()][:NAMED_MAX]
+        yield f"No planned table can be followed: {' '.join(tables) or 'each is a view.'}"
         return
-    oids = [catalog.relations[table].oid for table in streamed]
+    oids = list(streamed.values())
     for (table,) in catalog.execute(_SECURED, oids):
         yield (
             f"Row security hides rows of table {table!r} from user {user!r}, which replication would show. "
             f"Run: ALTER ROLE {quoted(role)} BYPASSRLS;"
         )
     if not catalog.publishes(publication):
-        yield from _publication(catalog, streamed, oids, role, version)
+        yield from _publication(catalog, oids, role)
 
 
-def warnings(catalog: Catalog) -> Iterator[str]:
+def warnings(catalog: Catalog, publication: str) -> Iterator[str]:
     """What can be followed, but not as well as it could be."""
     yield from settings_warnings(facts(catalog.execute)[0])
-    streamed = set(catalog.streamed())
-    for table in catalog.unstreamed_tables():
-        name = f"{quoted(catalog.place.schema)}.{quoted(table)}"
-        yield (
-            f"Table {table!r} has no primary key or is of a kind of which replication is silent, so that it is read "
-            f"again at each interval. Run: ALTER TABLE {name} ADD PRIMARY KEY (...);"
-        )
+    yield from unpublished(catalog)
+    if not catalog.publishes(publication) and catalog.publishes(OWNERS_PUBLICATION):
+        yield from owners_warnings(catalog)
     for table in catalog.keyless():
-        if table in streamed:
+        if table in catalog.streamed():
             yield keyless.note(table, f"{quoted(catalog.place.schema)}.{quoted(table)}")
 
 
-def is_complete(catalog: Catalog, publication: str) -> bool:
-    """Whether it tells every kind of change, and partitions' as their table's."""
-    has_partitions = any(found.kind == "p" for found in catalog.relations.values())
-    return all(row[0] for row in catalog.execute(_COMPLETE, has_partitions, publication))
+def unpublished(catalog: Catalog) -> Iterator[str]:
+    """Tables that can't be in a publication, with the statements that mend it."""
+    for table, what in catalog.unstreamed().items():
+        yield f"Table {table!r} can't be followed and is read again at each interval: {what}"
 
 
-def lacking(catalog: Catalog, publication: str) -> list[str]:
-    """What the publication does not tell of the streamed tables, with the statements that mend it."""
-    version = catalog.execute("SELECT current_setting('server_version_num')::int")[0][0]
-    return list(_owners(catalog, catalog.streamed(), version)) if publication == OWNERS_PUBLICATION else []
+def broken_writes(publication: Publication) -> Iterator[str]:
+    """Tables of which the server refuses UPDATE and DELETE because the publication has them."""
+    for (schema, table), what in publication.broken().items():
+        title = f"{quoted(schema)}.{quoted(table)}"
+        yield (
+            f"PostgreSQL refuses UPDATE and DELETE of {title} because of the publication {publication.name}: {what} "
+            f"Or run: ALTER PUBLICATION {quoted(publication.name)} DROP TABLE {title};"
+        )
 
 
-def _publication(catalog: Catalog, streamed: list[str], oids: list[int], role: str, version: int) -> Iterator[str]:
+def owners_warnings(catalog: Catalog) -> Iterator[str]:
+    """What the publication that the owner made leaves out, and what it breaks."""
+    publication = catalog.publication(OWNERS_PUBLICATION)
+    told, narrowed = publication.told(), publication.narrowed()
+    for table, oid in catalog.streamed().items():
+        title = f"{quoted(catalog.place.schema)}.{quoted(table)}"
+        if oid in narrowed:
+            yield (
+                f"The publication {OWNERS_PUBLICATION} has a row filter or a column list on table {table!r}, so that "
+                f"the table is read again at each interval. Run: ALTER PUBLICATION {OWNERS_PUBLICATION} DROP TABLE "
+                f"{title}; ALTER PUBLICATION {OWNERS_PUBLICATION} ADD TABLE {title};"
+            )
+        elif oid not in told:
+            yield (
+                f"The publication {OWNERS_PUBLICATION} lacks table {table!r}, which is read again at each interval. "
+                f"Run: ALTER PUBLICATION {OWNERS_PUBLICATION} ADD TABLE {title};"
+            )
+    if not publication.is_ours():
+        yield from broken_writes(publication)
+        yield (
+            f"The publication {OWNERS_PUBLICATION} belongs to another user, so that ReflexDB can't take a table out of "
+            "it when the table loses its replica identity; PostgreSQL would then refuse UPDATE and DELETE of it. "
+            f"Run: ALTER PUBLICATION {OWNERS_PUBLICATION} OWNER TO <the user of ReflexDB>;"
+        )
+
+
+def lacking(publication: Publication) -> list[str]:
+    """Why the publication can't be trusted at all, with the statement that mends it."""
+    if publication.name != OWNERS_PUBLICATION or publication.is_complete():
+        return []
+    return [
+        f"The publication {OWNERS_PUBLICATION} leaves out some kinds of changes. Run: ALTER PUBLICATION "
+        f"{OWNERS_PUBLICATION} SET ({EVERYTHING});"
+    ]
+
+
+def _publication(catalog: Catalog, oids: list[int], role: str) -> Iterator[str]:
+    tables = ", ".join(f"{quoted(catalog.place.schema)}.{quoted(table)}" for table in catalog.streamed())
     if catalog.publishes(OWNERS_PUBLICATION):
-        yield from _owners(catalog, streamed, version)
+        publication = catalog.publication(OWNERS_PUBLICATION)
+        yield from lacking(publication)
+        if publication.told().isdisjoint(oids):
+            yield (
+                f"The publication {OWNERS_PUBLICATION} lacks every planned table. "
+                f"Run: ALTER PUBLICATION {OWNERS_PUBLICATION} ADD TABLE {tables};"
+            )
         return
-    foreign = [table for (table,) in catalog.execute(_NOT_OURS, oids)]
+    foreign = catalog.execute(_NOT_OURS, oids)
     may_create = catalog.execute("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]
     if foreign or not may_create:
-        tables = ", ".join(f"{quoted(catalog.place.schema)}.{quoted(table)}" for table in sorted(streamed))
         yield (
             f"User {role!r} may not publish these tables: their owner must. Run as the owner: CREATE PUBLICATION "
-            f"{OWNERS_PUBLICATION} FOR TABLE {tables} WITH (publish_via_partition_root = true);"
+            f"{OWNERS_PUBLICATION} FOR TABLE {tables} WITH (publish_via_partition_root = true); and to let ReflexDB "
+            f"take tables out of it: ALTER PUBLICATION {OWNERS_PUBLICATION} OWNER TO {quoted(role)};"
         )
-
-
-def _owners(catalog: Catalog, streamed: list[str], version: int) -> Iterator[str]:
-    """What the publication that the owner made lacks."""
-    published = {table for (table,) in catalog.execute(_PUBLISHED, OWNERS_PUBLICATION, catalog.place.schema)}
-    if missing := sorted(set(streamed) - published):
-        tables = ", ".join(f"{quoted(catalog.place.schema)}.{quoted(table)}" for table in missing)
-        yield (
-            f"The publication {OWNERS_PUBLICATION} lacks planned tables. "
-            f"Run: ALTER PUBLICATION {OWNERS_PUBLICATION} ADD TABLE {tables};"
-        )
-    if not is_complete(catalog, OWNERS_PUBLICATION):
-        yield (
-            f"The publication {OWNERS_PUBLICATION} leaves out some kinds of changes. Run: ALTER PUBLICATION "
-            f"{OWNERS_PUBLICATION} SET ({EVERYTHING});"
-        )
-    if version >= 150_000:
-        for (table,) in catalog.execute(sql.SQL(_NARROWED), OWNERS_PUBLICATION):
-            yield (
-                f"The publication {OWNERS_PUBLICATION} has a row filter or a column list on table {table!r}, which "
-                f"would hide changes. Run: ALTER PUBLICATION {OWNERS_PUBLICATION} DROP TABLE {quoted(table)}; and add "
-                "it without them."
-            )

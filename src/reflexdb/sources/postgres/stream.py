@@ -20,7 +20,7 @@ from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Ro
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, needs_server
-from reflexdb.sources.postgres.preflight import lacking
+from reflexdb.sources.postgres.membership import Membership
 from reflexdb.sources.postgres.replication import Heartbeat, ReplicationConnection, format_lsn, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory, Shape
 
@@ -46,7 +46,9 @@ class LogicalStream:
         position: str,
         shapes: Shapes,
         slot: str,
+        members: Membership,
     ) -> None:
+        self._members = members
         self._connection = connection
         self._shapes = shapes
         self._slot = slot
@@ -62,6 +64,7 @@ class LogicalStream:
         """So that the first look is at once: much may have happened since the position."""
         self._ready: deque[Event] = deque()
         self._relations: dict[int, Layout | Reread | Misfit | None] = {}
+        self._described: dict[int, pgoutput.Relation] = {}
         self._parts: dict[int, Rows] = {}
         self._part_rows = 0
         self._told: set[int] = set()
@@ -192,6 +195,9 @@ class LogicalStream:
         self._flush()  # what came before has the layout from before
         found = self._catalog.lay_out(relation)
         self._relations[relation.oid] = found
+        if self._described.get(relation.oid, relation) != relation:
+            self._looked_at = -_LOOK_EVERY_S  # something was redefined
+        self._described[relation.oid] = relation
         if isinstance(found, Misfit):
             self._redefine(found.table, found.what)
 
@@ -207,11 +213,15 @@ class LogicalStream:
         if (key is not None and len(key) < layout.width) or (new is not None and len(new) < layout.width):
             raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
         row = layout.row(new, old, is_large=self._is_large) if new is not None else None
+        named = None if op is Op.INSERT else key or new or []
+        if named is not None and not layout.has_key(named):
+            self._tell_stale(Reread(layout.table, "a partition's replica identity does not cover its primary key"))
+            return
         part = self._parts.get(layout.table)
         if part is None:
             part = self._parts[layout.table] = Rows(layout.table)
         part.ops.append(op)
-        part.keys.append(None if op is Op.INSERT else layout.key_of(key or new or []))
+        part.keys.append(None if named is None else layout.key_of(named))
         part.rows.append(row)
         self._part_rows += 1
         if self._part_rows >= _PART_ROWS:
@@ -271,8 +281,11 @@ class LogicalStream:
         if self._in_transaction or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
-        self.warning = self._catalog.slot_warning(self._slot)
         before = len(self._ready)
+        for name, reason in self._members.look():
+            if self._names[name] not in self._frozen:
+                self._ready.append(Stale(self._names[name], reason))
+        self.warning = self._members.warning() or self._catalog.slot_warning(self._slot)
         for table, what in self._catalog.changes():
             self._redefine(table, what)
         for name, reason in self._shapes.differences(self._applied):
@@ -300,10 +313,7 @@ class Shapes:
         self._told: dict[str, Shape] = {}
 
     def differences(self, position: int) -> Iterator[tuple[str, str]]:
-        """Tables that must be read again though they are read up to the position, each once a difference, and why.
-        Raises SourceError where the publication lacks what only its owner can give it."""
-        if issues := lacking(self._catalog, self._publication):
-            raise SourceError(" ".join(issues))
+        """Tables that must be read again though they are read up to the position, each once a difference, and why."""
         for name, now in self._catalog.shapes(self._publication).items():
             before = self.memory.shape(name, position)
             if now in (before, self._told.get(name)):
@@ -330,12 +340,14 @@ def open_stream(
     publication: str,
     position: str,
     shapes: Shapes,
+    members: Membership,
 ) -> LogicalStream:
     """Begin to follow after the position. On any failure both connections are closed."""
     try:
         catalog.require_slot(slot, position)
         connection.start(slot, position, publication)
-        return LogicalStream(connection, catalog, plan, position, shapes, slot)
+        catalog.followed = members.followed()
+        return LogicalStream(connection, catalog, plan, position, shapes, slot, members)
     except BaseException as error:
         with suppress(SourceUnreachable):
             connection.close()

@@ -188,6 +188,9 @@ class LogFollower:
 
     def succeed(self) -> None: ...
 
+    def withdraw(self) -> tuple[str, ...]:
+        return ()
+
     def kept_bytes(self) -> int:
         return 0
 

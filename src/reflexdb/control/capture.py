@@ -10,6 +10,7 @@ while, and not at any price.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 POLL = "poll"
 PAUSED_FOR = timedelta(days=1)
 """So long a paused database's place in its source's log is kept there; afterwards a resume reads everything."""
+SILENT_FOR_S = 30.0
+"""A source that does not answer keeps the others waiting no more often than this."""
 PAUSED_BYTES_MAX = 10 << 30
 """Or until the source keeps so much of its log for it."""
 _MAY_RESUME = frozenset(
@@ -64,6 +67,10 @@ def publication_of(row: DeploymentRow) -> str:
 class Capture:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._guards: dict[str, Follower] = {}
+        """By deployment, what withdraws."""
+        self._silent: dict[str, float] = {}
+        """By deployment: until when its source, which did not answer, is not asked again."""
 
     def succeeding(self, options: FollowOptions, database_id: str, plan: Plan, source: SourceAddress) -> FollowOptions:
         """The options of a follower that goes on from where the database's last deployment is, where that had the same
@@ -142,6 +149,32 @@ class Capture:
                     self._release(row)
             except (ReflexError, OSError) as exc:
                 log.warning("capture_not_released", database=row.database_id, deployment=row.id, reason=str(exc))
+
+    def withdraw(self) -> None:
+        """Take back, for deployments that run no more, what would make their sources refuse statements. One thread's."""
+        with self._rooms.store.read() as tx:
+            left = {row.id: row for row in deployments.unreleased(tx)}
+        for ended in self._guards.keys() - left.keys():
+            self._guards.pop(ended).close()
+        self._silent = {known: until for known, until in self._silent.items() if known in left}
+        for row in left.values():
+            if self._silent.get(row.id, 0.0) < time.monotonic():
+                self._withdraw(row)
+
+    def _withdraw(self, row: DeploymentRow) -> None:
+        """Its connection is kept for the next time."""
+        follower = self._guards.pop(row.id, None) or self._follower_of(row)
+        if follower is None:
+            return
+        try:
+            for sentence in follower.withdraw():
+                log.warning("table_withdrawn", database=row.database_id, deployment=row.id, reason=sentence)
+        except (ReflexError, OSError) as exc:
+            self._silent[row.id] = time.monotonic() + SILENT_FOR_S
+            log.debug("source_not_guarded", database=row.database_id, deployment=row.id, reason=str(exc))
+            follower.close()
+        else:
+            self._guards[row.id] = follower
 
     def _is_kept(self, row: DeploymentRow) -> bool:
         """Whether a later deployment may go on from where this one, which is retired, was."""

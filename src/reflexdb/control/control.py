@@ -64,6 +64,7 @@ _TICK, _POLL = Work(Kind.TICK, "tick"), Work(Kind.POLL, "poll")
 LONGEST_BACKOFF_S = 5.0
 """Between two tries of a loop to reach the records."""
 _RELEASE_EVERY_S = 60.0
+_GUARD_EVERY_S = 5.0
 _SWEEP_EVERY_S = 60.0
 _COLLECT_EVERY_S = 30.0
 
@@ -143,7 +144,7 @@ class Control:
             if self.leases.holds(database_id):
                 self.keys.mark_stale(database_id)
         loops = [("reconciler", self._reconcile), ("health", self._watch), ("capture", self._release)]
-        loops.append(("retention", self._sweep))
+        loops += [("guard", self._guard), ("retention", self._sweep)]
         loops += [("rebuilds", self._rebuild), ("shapes", self._collect), ("rollouts", self._roll)]
         if self.leases.shared:
             loops.append(("leases", self._beat))
@@ -230,6 +231,10 @@ class Control:
     def _release(self) -> None:
         """What could not be removed from a source when its instance ended is tried again."""
         self._again_and_again(self._capture.release, "release_failed", self._stopping, _RELEASE_EVERY_S)
+
+    def _guard(self) -> None:
+        """Of databases that rest: while an instance runs, its sync process does this."""
+        self._again_and_again(self._capture.withdraw, "withdraw_failed", self._stopping, _GUARD_EVERY_S)
 
     def _rebuild(self) -> None:
         """In a loop of its own: describing a source takes as long as the source does."""

@@ -197,6 +197,11 @@ class Follower(Protocol):
         """How much of its log the source keeps for us alone, at most."""
         ...
 
+    def withdraw(self) -> tuple[str, ...]:
+        """Take back at the source what would make it refuse statements of its application, a sentence for each. Cheap:
+        it is asked every few seconds, whether or not a stream is open, by one thread."""
+        ...
+
     def drop(self, *, shared: bool = True) -> None:
         """Leave nothing at the source: the slot and, if `shared` is to go too, the publication. Fine
         where there is nothing."""

@@ -27,7 +27,7 @@ from reflexdb.sync import commands
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.definitions import Definitions
 from reflexdb.sync.loop import Loop
-from reflexdb.sync.modes import choose_mode
+from reflexdb.sync.modes import choose_mode, guard
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule
 from reflexdb.sync.settings import SyncProcessSettings, read_secret
@@ -104,6 +104,8 @@ def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     )
     listening = commands.listen(directory)
     definitions.start()
+    if (guarding := guard(settings, directory)) is not None:
+        guarding.start()
     threading.Thread(target=_run_or_die, args=(loop,), name="sync", daemon=True).start()
     try:
         commands.serve(listening, orders, mode.known)

@@ -11,6 +11,7 @@ from reflexdb.sources import follower, open_source
 from reflexdb.sources.base import Watchable
 from reflexdb.sources.changes import Follower
 from reflexdb.sync.fitting import Present, present
+from reflexdb.sync.guard import Guard
 from reflexdb.sync.mode import Mode
 from reflexdb.sync.poll import Poll
 from reflexdb.sync.settings import MEMORY_NAME, SyncProcessSettings
@@ -37,6 +38,19 @@ def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Calla
         resumes=settings.plan.sync.cdc_reconnect_mode == "resume",
         redefined=redefined,
     )
+
+
+def guard(settings: SyncProcessSettings, directory: Path) -> Guard | None:
+    """What keeps the source from refusing its application's statements; None where it is only polled."""
+    if settings.mode == Poll.name:
+        return None
+
+    def open_follower() -> Follower:
+        found = _follower(settings, directory)
+        assert found is not None, "asked before"
+        return found
+
+    return None if _follower(settings, directory) is None else Guard(open_follower)
 
 
 def _watch(settings: SyncProcessSettings) -> Watch | None:

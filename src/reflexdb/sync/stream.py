@@ -156,6 +156,7 @@ class Stream:
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
+        self._unfollowed = self._source().unfollowed(self._fitting.plan)  # not always the same ones
         self._broken, before = False, self._content.version
         if thorough:
             self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys())
@@ -370,7 +371,6 @@ class Stream:
             if self._unchecked:
                 self._fitting.check()  # what a former process knew
             plan, self._unchecked = self._fitting.plan, False
-            self._unfollowed = self._source().unfollowed(plan)
             self._clock.ask(self._source().clock)
             self._stream = Incoming(self._source().stream(plan, position))
         self._log.info("following", position=position)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
 from reflexdb.sources.postgres.membership import Membership
 from reflexdb.sources.postgres.preflight import judge, warnings
-from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION
+from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION, Publication
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory, Shape
@@ -64,6 +64,7 @@ class PostgresFollower:
         self._memory = Memory(options.memory, self._ours)
         self._remembers = options.memory is not None
         self._address = address
+        self._guarding: psycopg.Connection[Any] | None = None
         self._schema = schema
 
     def preflight(self, plan: Plan) -> tuple[str, ...]:
@@ -188,6 +189,20 @@ class PostgresFollower:
             found = connection.execute(_SLOTS, ([self._name],)).fetchall()
         return sum(kept or 0 for _, _, kept in found)
 
+    def withdraw(self) -> tuple[str, ...]:
+        try:
+            if self._guarding is None:
+                _, self._guarding = find(self._address, self._schema)
+            said: list[str] = []
+            for name in (self._ours, OWNERS_PUBLICATION):
+                publication = Publication(self._guarding, self._address, name)
+                if publication.is_ours():
+                    said += [f"Table {quoted(table)}: {what}" for (_, table), what in publication.withdraw().items()]
+        except SourceError:
+            self.close()
+            raise
+        return tuple(said)
+
     def drop(self, *, shared: bool = True) -> None:
         try:
             _, connection = find(self._address, self._schema)
@@ -205,7 +220,11 @@ class PostgresFollower:
                 connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self._ours)))
 
     def close(self) -> None:
-        """Nothing is held between uses."""
+        """Beside the connection of `withdraw`, nothing is held between uses."""
+        guarding, self._guarding = self._guarding, None
+        if guarding is not None:
+            with suppress(psycopg.Error):
+                guarding.close()
 
     def _catalog(self, plan: Plan) -> Catalog:
         place, connection = find(self._address, plan.schema)

@@ -119,6 +119,10 @@ class MySQLFollower:
     def succeed(self) -> None:
         """A position of the log is anybody's."""
 
+    def withdraw(self) -> tuple[str, ...]:
+        """A server that writes a log refuses nothing because it is read."""
+        return ()
+
     def kept_bytes(self) -> int:
         return 0
 

@@ -20,6 +20,7 @@ from reflexdb.cli.main import app
 from reflexdb.control.billing_config import SETTINGS
 from reflexdb.model import errors, lifecycle, plans, sizes
 from reflexdb.sources.apart import MEANT, VARIABLES, Deadlines
+from reflexdb.sources.postgres import grants
 
 Parts = dict[str, Callable[[], str]]
 
@@ -54,6 +55,7 @@ def pages() -> dict[Path, str]:
             "events": lambda: f"```mermaid\n{lifecycle.mermaid()}\n```",
             "sizes": sizes.markdown,
         },
+        "docs/explain/logical-replication.md": {"grants": grants.markdown},
     }
     whole = {ROOT / name: make() for name, make in makers.items()}
     return whole | {ROOT / name: filled((ROOT / name).read_text(), made) for name, made in parts.items()}

@@ -151,7 +151,8 @@ class Capture:
                 log.warning("capture_not_released", database=row.database_id, deployment=row.id, reason=str(exc))
 
     def withdraw(self) -> None:
-        """Take back, for deployments that run no more, what would make their sources refuse statements. One thread's."""
+        """Take back, for deployments that run no more, what would make their sources refuse statements. Used by one
+        thread."""
         with self._rooms.store.read() as tx:
             left = {row.id: row for row in deployments.unreleased(tx)}
         for ended in self._guards.keys() - left.keys():

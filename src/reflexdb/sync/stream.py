@@ -1,11 +1,10 @@
 """The mode that follows a source: one snapshot, then every committed transaction, in order and exactly once.
 
 The position of what the server holds is the server's: it comes with HELLO and changes with each commit. So whatever
-fails, the way back is the same: drop the stream, open it again after the last position that the server has. Several
-transactions are sent as one group where they come fast; a query never sees a part of one.
-
-A table that the stream can't follow row by row is read again in a view of its own, and comes into service together with
-the state of all others at the view's position. Knows neither protocols of sources nor intervals.
+fails, the way back is the same: drop the stream, open it again after the last position that the server has.
+Transactions that come fast are sent as one group; a query never sees a part of one. A table that can't be followed row
+by row is read again in a view, and comes into service together with all others as they were at the view's position.
+Knows neither protocols of sources nor intervals.
 """
 
 from __future__ import annotations
@@ -156,7 +155,8 @@ class Stream:
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
-        self._unfollowed = self._source().unfollowed(self._fitting.plan)  # not always the same ones
+        with self._translated():
+            self._unfollowed = self._source().unfollowed(self._fitting.plan)  # not always the same ones
         self._broken, before = False, self._content.version
         if thorough:
             self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys())

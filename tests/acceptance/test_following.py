@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from tests.acceptance.plane import Endpoint, Plane, address, wait_until
 
@@ -98,6 +99,29 @@ def test_a_rebuild_and_a_pause_lose_no_change_and_leave_nothing(plane: Plane, so
     plane.require_running(registered)
     wait_until(lambda: len(endpoint.query("orders { id }")) == 6, "the insert is answered", 20)
     plane.act(registered, "pause")
+    plane.act(registered, "terminate")
+    wait_until(lambda: left_at(source) == [], "nothing is left at the source", 90)
+
+
+def test_a_paused_database_makes_its_source_refuse_nothing(plane: Plane, postgres_database: Any) -> None:
+    source = ("postgres", postgres_database)
+    for statement in ("CREATE TABLE items (id int PRIMARY KEY, n int)", "INSERT INTO items VALUES (1, 1), (2, 2)"):
+        postgres_database.execute(statement)
+    registered, endpoint = serve(plane, "paused", source)
+    plane.act(registered, "pause")
+    postgres_database.execute("ALTER TABLE items REPLICA IDENTITY NOTHING")
+
+    def is_accepted() -> bool:
+        try:
+            postgres_database.execute("UPDATE items SET n = n + 1")
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            return False
+        return True
+
+    wait_until(is_accepted, "an UPDATE is accepted", 60)
+    plane.act(registered, "resume")
+    plane.require_running(registered)
+    wait_until(lambda: endpoint.query("items { n }") == [{"n": 2}, {"n": 3}], "the update is answered", 60)
     plane.act(registered, "terminate")
     wait_until(lambda: left_at(source) == [], "nothing is left at the source", 90)
 

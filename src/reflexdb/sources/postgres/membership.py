@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reflexdb.model.errors import SourceError
+from reflexdb.model.errors import PositionLost, SourceError
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.preflight import broken_writes, lacking
 from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION
@@ -47,7 +47,10 @@ class Membership:
 
     def look(self) -> Iterator[tuple[str, str]]:
         """Look at the catalog, adjust, and give the planned tables that the stream tells of no more or tells of again:
-        each must be read again. Raises SourceError where only the owner can mend the publication."""
+        each must be read again. Raises SourceError where only the owner can mend the publication, and PositionLost
+        without one."""
+        if not self._publication.exists():
+            raise PositionLost(f"The publication {self._publication.name!r} does not exist any more: it was dropped.")
         before = self._catalog.followed
         self._catalog.look()
         self.adjust()

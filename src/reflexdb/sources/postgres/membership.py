@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from reflexdb.model.errors import PositionLost, SourceError
 from reflexdb.sources.postgres.catalog import Catalog
+from reflexdb.sources.postgres.connect import quoted
 from reflexdb.sources.postgres.preflight import broken_writes, lacking
 from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION
 
@@ -21,8 +22,6 @@ class Membership:
         self._catalog = catalog
         self._publication = catalog.publication(publication)
         self._is_owners = publication == OWNERS_PUBLICATION
-        self._left: dict[str, str] = {}
-        """Tables that were followed and are not any more, and why."""
 
     def followed(self) -> frozenset[str]:
         """Names of the planned tables whose changes the publication tells, and may tell."""
@@ -57,19 +56,26 @@ class Membership:
         if issues := lacking(self._publication):
             raise SourceError(" ".join(issues))
         now = self._catalog.followed = self.followed()
-        obstacles = self._catalog.obstacles
         for name in sorted(before - now):
-            what = obstacles.get(name)
-            self._left[name] = str(what or "its publication lacks it.")
-            yield name, f"replication tells nothing of it any more: {what.reason if what else self._left[name]}"
+            what = self._catalog.obstacles.get(name)
+            reason = what.reason if what is not None else "its publication lacks it"
+            yield name, f"replication tells nothing of it any more: {reason}"
         for name in sorted(now - before):
-            self._left.pop(name, None)
             yield name, "replication tells of it again"
 
     def warning(self) -> str | None:
-        """Tables that left, and how that is mended; first those whose writes the server refuses meanwhile."""
-        found = [f"Table {name!r} is read again at each interval: {what}" for name, what in sorted(self._left.items())]
-        if not self._publication.is_ours():
-            found = [*(broken_writes(self._publication)), *found]
+        """Tables that are not followed and could be; first those whose writes the server refuses meanwhile."""
+        found = [] if self._publication.is_ours() else list(broken_writes(self._publication))
+        found += [
+            f"Table {name!r} is read again at each interval: {what}"
+            for name, what in self._catalog.unstreamed().items()
+            if what.mend
+        ]
+        found += [
+            f"Table {name!r} is read again at each interval: the publication lacks it. "
+            f"Run: ALTER PUBLICATION {quoted(self._publication.name)} ADD TABLE "
+            f"{quoted(self._catalog.place.schema)}.{quoted(name)};"
+            for name in sorted(self._catalog.streamed().keys() - self._catalog.followed)
+        ]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         return f"{found[0]}{more}" if found else None

@@ -26,7 +26,7 @@ from reflexdb.records import builds, databases, deployments
 from reflexdb.records.rows import DeploymentRow
 from reflexdb.sources.apart import Drop, Following, KeptBytes, Preflight, Succeed
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.changes import FollowOptions
+from reflexdb.sources.changes import Follower, FollowOptions
 from reflexdb.sources.registry import FOLLOWED
 
 log = structlog.get_logger()
@@ -163,10 +163,11 @@ class Capture:
                 self._withdraw(row)
 
     def _withdraw(self, row: DeploymentRow) -> None:
-        """Its connection is kept for the next time."""
-        follower = self._guards.pop(row.id, None) or self._follower_of(row)
-        if follower is None:
+        """In this process and with a connection that is kept: it is asked too often for a process of its own."""
+        following = self._following_of(row)
+        if following is None:
             return
+        follower = self._guards.pop(row.id, None) or following.follower()
         try:
             for sentence in follower.withdraw():
                 log.warning("table_withdrawn", database=row.database_id, deployment=row.id, reason=sentence)

@@ -26,7 +26,7 @@ from reflexdb.sync.drift import drift
 from reflexdb.sync.mode import Interrupted
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.poll import Poll
-from reflexdb.sync.served import Content, Served
+from reflexdb.sync.served import NOTHING, Content, Served
 from reflexdb.sync.spool import Spool
 from tests.sync.feed_server import FeedServer
 from tests.sync.plans import PEOPLE, column, plan, table
@@ -135,19 +135,53 @@ def test_a_thorough_refresh_finds_what_a_token_hid(bench: Bench) -> None:
     assert bench.server.tables[0] == [(1, b"Eve")]
 
 
-def test_a_failure_in_mid_table_leaves_the_old_rows_and_a_usable_channel(bench: Bench) -> None:
+def test_a_failure_in_mid_table_leaves_its_old_rows_alone(bench: Bench) -> None:
     bench.source.rows = {"people": [(2, "New")], "numbers": [(9,)]}
     bench.source.failure = SourceData("row 3 of numbers is no number")
-    with pytest.raises(SourceData):
-        bench.refresh()
+    bench.refresh()
     after = (bench.server.version, dict(bench.server.tables))
+    told, problem = bench.poll.status(), bench.poll.problem()
     bench.source.failure = None
+    bench.poll._troubles.at_once()
     version = bench.refresh()
 
-    assert after == (1, {0: [(1, b"Ada")], 1: [(5,), (6,)]})
-    assert version == 2
+    assert after == (2, {0: [(2, b"New")], 1: [(5,), (6,)]})
+    assert told["frozen"] == [1]
+    assert (told["tables"][0]["table"], told["tables"][0]["state"]) == ("numbers", "frozen")
+    assert told["tables"][0]["reason"] == "source_data: row 3 of numbers is no number"
+    assert problem is not None
+    assert problem.code == "source_data"
+    assert version == 3
     assert bench.server.tables == {0: [(2, b"New")], 1: [(9,)]}
-    assert bench.source.opened > 1
+    assert (bench.poll.status(), bench.poll.problem()) == ({"tables": [], "frozen": []}, None)
+
+
+def test_a_table_in_trouble_rests_before_it_is_read_again(bench: Bench) -> None:
+    bench.source.failure = SourceData("row 3 of numbers is no number")
+    bench.refresh()
+    bench.refresh()
+
+    assert bench.source.read_tables == ["people"]
+
+
+def test_a_table_at_which_the_connection_is_lost_again_and_again_is_left_out(bench: Bench) -> None:
+    bench.source.rows["people"] = [(2, "New")]
+    bench.source.failure = SourceUnreachable("the backend crashed")
+    for _ in range(3):
+        with pytest.raises(SourceUnreachable):
+            bench.refresh()
+    version = bench.refresh()
+
+    assert version == 2
+    assert bench.server.tables[0] == [(2, b"New")]
+    assert bench.poll.status()["frozen"] == [1]
+
+
+def test_a_table_whose_first_rows_can_not_be_read_is_named(bench: Bench) -> None:
+    bench.source.failure = SourceData("row 3 of numbers is no number")
+    bench.poll._content = NOTHING
+    with pytest.raises(SourceData, match="numbers"):
+        bench.poll.load(bench.channel, lambda: True)
 
 
 def test_an_order_in_the_middle_leaves_nothing_half_done(bench: Bench) -> None:

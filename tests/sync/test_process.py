@@ -91,7 +91,8 @@ def test_the_first_snapshot_has_every_row(place: Place, server: FeedServer) -> N
 
     assert server.tables == {0: [ONE, TWO], 1: [(7,)]}
     first = {**server.statuses[0], "definitions": None}
-    assert first == {"state": "loading", "mode": "poll", "lastError": None, "definitions": None}
+    told = {"state": "loading", "mode": "poll", "lastError": None, "definitions": None}
+    assert first == {**told, "tables": [], "frozen": []}
 
 
 def test_an_unchanged_source_swaps_nothing(place: Place, server: FeedServer) -> None:

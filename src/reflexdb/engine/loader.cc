@@ -64,10 +64,8 @@ struct Loader::Impl {
   Status name_table(uint32_t index) {
     if (index >= pending.size())
       return protocol("There is no table with index " + std::to_string(index) + ".");
-    if (pending[index].named) {
-      return protocol("Table `" + std::string(schema.tables[index].name) +
-                      "` is sent twice in one snapshot.");
-    }
+    bytes -= pending[index].bytes;
+    pending[index] = Pending{};  // what came of it before, if it was named before, is thrown away
     pending[index].named = true;
     return {};
   }

@@ -109,7 +109,8 @@ class SnapshotReader(Protocol):
         ...
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
-        """Every row that `where` allows, with the plan's columns in the plan's order and ARROW_TYPES."""
+        """Every row that `where` allows, with the plan's columns in the plan's order and ARROW_TYPES. After an error
+        that is no SourceUnreachable the view goes on: other tables can be read in it."""
         ...
 
     def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:

@@ -61,7 +61,7 @@ class Fitting:
 
     def __init__(self, plan: Plan, look: Callable[[], Present | None], directory: Path) -> None:
         """`look` gives None where the source can't be asked. A file in `directory` outlives the process."""
-        self._directory = directory
+        self.directory = directory
         self._left = Left()
         """As written down."""
         self.plan = plan
@@ -69,6 +69,8 @@ class Fitting:
         """Tables of another definition, and what is different: their rows stay as they are."""
         self.owed: dict[int, str] = {}
         """Tables that missed changes while they did not fit: they must be read again, whatever happens meanwhile."""
+        self.troubled: frozenset[int] = frozenset()
+        """Tables that can't be read for another reason; they miss changes too."""
         self.is_reopening = False
         """A table that was redefined is to be read again; the stream, which tells nothing of it any more, must be
         opened anew after that."""
@@ -79,8 +81,9 @@ class Fitting:
 
     def forget(self, position: str) -> None:
         """All tables were read there."""
-        self.owed |= dict.fromkeys(self.changed, "everything was read")
+        self.owed |= dict.fromkeys([*self.changed, *self.troubled], "everything was read")
         self.changed.clear()
+        self.troubled = frozenset()
         self.settle(position)
 
     def settle(self, position: str) -> bool:
@@ -95,25 +98,37 @@ class Fitting:
         """What a former process, or this one before, left as it was misses changes since; so does what was read again
         at a position that the server is not beyond (`reached`): it began with a checkpoint from before."""
         try:
-            self._left = Left.read(self._directory)
+            self._left = Left.read(self.directory)
         except (OSError, ValueError):  # which ones is not known
             self._left = Left(frozenset(table.name for table in self.plan.tables))
         owed = self._left.owed(reached)
         self.changed.clear()
+        self.troubled = frozenset()
         self.is_reopening = False
         self.owed = {
             index: "it was left as it was" for index, table in enumerate(self.plan.tables) if table.name in owed
         }
 
+    def leave(self, troubled: frozenset[int]) -> None:
+        """These, and no others, can't be read."""
+        if troubled == self.troubled:
+            return
+        self.owed |= dict.fromkeys(sorted(self.troubled - troubled - self.changed.keys()), "it can be read again")
+        self.troubled = troubled
+        for table in troubled & self.owed.keys():
+            del self.owed[table]
+        self._note()
+
     def _note(self) -> None:
         """Write down what is left as it is, before anything moves on: the next process must know. Where that can't be
         written, nothing moves on."""
-        names = {self.plan.tables[index].name for index in self.changed.keys() | self.owed.keys()}
+        left = self.changed.keys() | self.owed.keys() | self.troubled
+        names = {self.plan.tables[index].name for index in left}
         self._left = self._left.leave(names)
         try:
-            self._left.write(self._directory)
+            self._left.write(self.directory)
         except OSError as exc:
-            raise InstanceUnreachable(f"{self._directory / LEFT_NAME} can't be written ({exc.strerror})") from exc
+            raise InstanceUnreachable(f"{self.directory / LEFT_NAME} can't be written ({exc.strerror})") from exc
 
     def check(self) -> dict[int, str]:
         """Look at the source now. What is found goes into `changed` and is returned."""

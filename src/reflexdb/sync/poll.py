@@ -10,23 +10,25 @@ same snapshot, what its sync process knows of the tables is true here too, and t
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import InstanceUnreachable, ReflexError, SourceError
+from reflexdb.model.errors import InstanceUnreachable, ReflexError, SourceData, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader, Source, Watchable
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.commands import command
 from reflexdb.sync.drift import SchemaChanged, drift
 from reflexdb.sync.mode import GoOn, Interrupted
-from reflexdb.sync.sending import Sending, frames
+from reflexdb.sync.sending import Sending, frames, send_all
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.spool import Digest, Spool
+from reflexdb.sync.troubles import Troubles, is_its_own, refused_table
 from reflexdb.sync.watch import Watch
 
 
@@ -36,6 +38,10 @@ class _Mark:
 
     token: str | None
     digest: bytes
+
+
+_UNKNOWN = _Mark(None, b"")
+"""Of a table that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Poll:
         self._marks: list[_Mark] = []
         self._content = NOTHING
         """What the server holds, as it told last; the marks are true of nothing else."""
+        self._troubles = Troubles(plan)
         self._refused = False
         """The last commit did not go through."""
         self._log = structlog.get_logger()
@@ -86,6 +93,7 @@ class Poll:
 
     def forget(self) -> None:
         self._marks, self._known = [], None
+        self._troubles.forget()
 
     def known(self) -> dict[str, Any] | None:
         known = self._known
@@ -139,43 +147,84 @@ class Poll:
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
         assert self._watch is not None, "asked before"
-        if self._watch.wait(lambda: go_on() and not channel.is_closed(), seconds):
+        troubles = self._troubles
+        if self._watch.wait(lambda: go_on() and not channel.is_closed() and not troubles.due(), seconds):
+            raise Interrupted
+        if troubles.due():
             raise Interrupted
 
     def status(self) -> dict[str, Any]:
-        return {}
+        return self._troubles.told({})
 
     def problem(self) -> ReflexError | None:
-        return None
+        return self._troubles.problem()
 
     def pause(self) -> None:
         pass
 
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
-        with self._watched(), self._view() as reader:
-            sending = Sending(channel, reader, go_on)
-            with sending:
-                marks = [self._send(sending, reader, i, table) for i, table in enumerate(self._plan.tables)]
-                version = self._commit(sending)
-            self._keep(marks)
-        return version
+        return self._work(channel, go_on, self._send_all) or self._content.version
 
     def refresh(self, channel: PrivateChannel, go_on: GoOn, thorough: bool) -> int | None:
         if not self._marks:
             return self.load(channel, go_on)
-        with self._watched(), self._view() as reader:
-            sending = Sending(channel, reader, go_on)
-            with sending:
-                marks = [
-                    self._compare(sending, reader, i, table, thorough) for i, table in enumerate(self._plan.tables)
-                ]
-                if self._refused:
-                    sending.begin()  # only a commit tells the server that all is well again
-                version = self._commit(sending) if sending.begun else None
-                if version is None:
-                    sending.confirm()
-            self._keep(marks)
-        return version
+        return self._work(channel, go_on, lambda sending, reader: self._compare_all(sending, reader, thorough))
+
+    def _work(
+        self, channel: PrivateChannel, go_on: GoOn, send: Callable[[Sending, SnapshotReader], list[_Mark]]
+    ) -> int | None:
+        """One reading. Where the server refuses the rows of one table, another one without it."""
+        began = time.monotonic()
+        try:
+            with self._watched(), self._view() as reader:
+                sending = Sending(channel, reader, go_on)
+                with sending:
+                    marks = send(sending, reader)
+                    if self._refused:
+                        sending.begin()  # only a commit tells the server that all is well again
+                    version = self._commit(sending) if sending.begun else None
+                    if version is None:
+                        sending.confirm()
+                self._keep(marks)
+            return version
+        except SourceData as exc:
+            table = refused_table(exc, self._plan)
+            if table is None or not self._content.version:
+                raise
+            self._troubles.failed(table, exc, time.monotonic() - began)
+        return self._work(channel, go_on, send)
+
+    def _send_all(self, sending: Sending, reader: SnapshotReader) -> list[_Mark]:
+        """Read and send in one go: there is nothing to compare with."""
+        tokens = [reader.change_token(table) for table in self._plan.tables]
+        digests = [Digest() for _ in tokens]
+        missing = send_all(sending, reader, self._plan, self._troubles, self._content.version > 0, digests)
+        return [
+            _UNKNOWN if index in missing else _Mark(token, digest.value())
+            for index, (token, digest) in enumerate(zip(tokens, digests, strict=True))
+        ]
+
+    def _compare_all(self, sending: Sending, reader: SnapshotReader, thorough: bool) -> list[_Mark]:
+        marks = []
+        for index, table in enumerate(self._plan.tables):
+            began = time.monotonic()
+            mark = self._marks[index]
+            try:
+                if index in self._troubles and index not in self._troubles.due():
+                    sending.keep(index)
+                else:
+                    mark = self._compare(sending, reader, index, table, thorough)
+                    self._troubles.mended([index])
+            except SourceError as exc:
+                if not is_its_own(exc) and not self._troubles.lost(index):
+                    raise
+                took = time.monotonic() - began
+                self._troubles.failed(index, exc if exc.temporary else self._changed(table) or exc, took)
+                if not is_its_own(exc):
+                    raise
+                sending.keep(index)
+            marks.append(mark)
+        return marks
 
     def close(self) -> None:
         source, self._source = self._source, None
@@ -193,16 +242,6 @@ class Poll:
     def _watched(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._watch is None else self._watch.reading()
 
-    def _send(self, sending: Sending, reader: SnapshotReader, index: int, table: PlannedTable) -> _Mark:
-        """Read and send in one go: there is nothing to compare with."""
-        token = reader.change_token(table)
-        digest = Digest()
-        sending.replace(index)
-        for frame in frames(reader, index, table, sending):
-            digest.add(frame)
-            sending.channel.send(frame)
-        return _Mark(token, digest.value())
-
     def _compare(
         self, sending: Sending, reader: SnapshotReader, index: int, table: PlannedTable, thorough: bool
     ) -> _Mark:
@@ -213,7 +252,7 @@ class Poll:
             sending.keep(index)
             return known
         with Spool(self._directory) as spool:
-            for frame in frames(reader, index, table, sending):
+            for frame in frames(reader, index, table, sending.check):
                 spool.add(frame)
             mark = _Mark(token, spool.digest())
             if mark.digest == known.digest:
@@ -233,22 +272,23 @@ class Poll:
             with self._opened().snapshot(self._plan) as reader:
                 yield reader
         except SourceError as exc:
-            changed = None if exc.temporary else self._drift()
+            changed = None if exc.temporary else self._changed(*self._plan.tables)
             self.close()
-            if changed:
-                raise SchemaChanged(changed) from exc
+            if changed is not None:
+                raise changed from exc
             raise
         except BaseException:
             self.close()
             raise
 
-    def _drift(self) -> list[str]:
-        """What a rebuild would have to take in; nothing where the source can't be asked."""
+    def _changed(self, *tables: PlannedTable) -> SchemaChanged | None:
+        """What a rebuild would have to take in of these; None where that is nothing, or the source can't be asked."""
         try:
             source = self._open_source()
             try:
-                return drift(self._plan, source.introspect(self._plan.schema))
+                findings = drift(replace(self._plan, tables=tables), source.introspect(self._plan.schema))
             finally:
                 source.close()
         except ReflexError:
-            return []
+            return None
+        return SchemaChanged(findings) if findings else None

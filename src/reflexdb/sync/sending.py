@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from reflexdb.model.errors import ReflexError
-from reflexdb.model.plan import PlannedTable
+from reflexdb.model.errors import ReflexError, SourceError
+from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.mode import GoOn, Interrupted
+from reflexdb.sync.spool import Digest
+from reflexdb.sync.troubles import Troubles, is_its_own
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COMMIT_S = 3600.0
 """Building the indexes of a large snapshot takes a while; a server that hangs is the deployer's to judge."""
@@ -39,6 +46,13 @@ class Sending:
             self.channel.send(feed.table_keep(index))
         else:
             self._kept.append(index)
+
+    def leave(self, index: int, is_served: bool) -> None:
+        """The table can't be read: it keeps its rows where it has any, whatever was sent of it."""
+        if is_served:
+            self.keep(index)
+        else:
+            self.replace(index)
 
     def replace(self, index: int) -> None:
         """The table's rows follow."""
@@ -70,8 +84,56 @@ class Sending:
         self.channel.request(feed.confirm(self._reader.taken_at, self._reader.position))
 
 
-def frames(reader: SnapshotReader, index: int, table: PlannedTable, sending: Sending) -> Iterator[feed.Frame]:
-    """A table's rows, as long as nobody says stop."""
-    for batch in reader.read(table):
-        sending.check()
+def frames(reader: SnapshotReader, index: int, table: PlannedTable, check: Callable[[], None]) -> Iterator[feed.Frame]:
+    """A table's rows, as long as `check` raises nothing. Raises SourceError, whatever the adapter met."""
+    for batch in _batches(reader, table):
+        check()
         yield from feed.rows(index, table, batch)
+
+
+def _batches(reader: SnapshotReader, table: PlannedTable) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader.read(table)
+    except ReflexError:
+        raise
+    except Exception as exc:
+        raise SourceError(
+            f"Table {table.source_name!r} could not be read: its adapter met {type(exc).__name__} ({exc})."
+        ) from exc
+
+
+def send_all(
+    sending: Sending,
+    reader: SnapshotReader,
+    plan: Plan,
+    troubles: Troubles,
+    is_served: bool,
+    digests: Sequence[Digest] | None = None,
+) -> frozenset[int]:
+    """Read and send every table. One that can't be read keeps the rows that are served; where nothing is served yet, a
+    view has none, and a table ends the sending. Returns the tables that were not read."""
+    missing = set()
+    for index, table in enumerate(plan.tables):
+        if index in troubles and index not in troubles.due() and (is_served or table.is_view):
+            sending.leave(index, is_served)
+            missing.add(index)
+            continue
+        began = time.monotonic()
+        sending.replace(index)
+        try:
+            for frame in frames(reader, index, table, sending.check):
+                sending.channel.send(frame)
+                if digests is not None:
+                    digests[index].add(frame)
+        except SourceError as exc:
+            if not is_its_own(exc) and not troubles.lost(index):
+                raise
+            if not (is_served or table.is_view):
+                raise
+            troubles.failed(index, exc, time.monotonic() - began, is_served)
+            if not is_its_own(exc):
+                raise
+            sending.leave(index, is_served)
+            missing.add(index)
+    troubles.mended(frozenset(range(len(plan.tables))) - missing)
+    return frozenset(missing)

@@ -19,9 +19,8 @@ from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
+from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceData, SourceError
 from reflexdb.model.plan import Plan
-from reflexdb.sources.base import SnapshotReader
 from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
@@ -31,16 +30,15 @@ from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.pace import Pace
-from reflexdb.sync.sending import Sending, frames
+from reflexdb.sync.rereading import go_to, rest, spooled
+from reflexdb.sync.sending import Sending, send_all
 from reflexdb.sync.served import NOTHING, Served
-from reflexdb.sync.spool import Spool
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
+from reflexdb.sync.troubles import Troubles, refused_table
 from reflexdb.sync.verify import Verifier
 
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
-JOIN_S = 15.0
-"""A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
 
 
 class Stream:
@@ -61,6 +59,7 @@ class Stream:
         self._open_follower = open_follower
         self._heard_of_definition = redefined
         self._fitting = Fitting(plan, look, directory)
+        self._troubles = Troubles(plan)
         self._directory = directory
         self._resumes = resumes
         self._follower: Follower | None = None
@@ -93,6 +92,7 @@ class Stream:
         self._drop_stream()
         if server.content != self._content:
             self._verifier.give_up()
+            self._troubles.forget()
         self._content = server.content
         source, position = self._source(), server.position
         self._fitting.recall(lambda wanted: source.reached(position, wanted) and not source.reached(wanted, position))
@@ -110,11 +110,11 @@ class Stream:
     def status(self) -> dict[str, Any]:
         known = {"position": self._position, "streamed": self._position is not None, "lagMs": self._lag_ms}
         told = {"schemaChanged": self._fitting.told(), "warning": self._stream.warning if self._stream else None}
-        return known | self._counts | self._verifier.counts | told
+        return known | self._counts | self._verifier.counts | told | self._troubles.told(self._fitting.changed)
 
     def problem(self) -> ReflexError | None:
         """What goes on while all else is well."""
-        return self._fitting.problem()
+        return self._fitting.problem() or self._troubles.problem()
 
     def pause(self) -> None:
         self._drop_stream()
@@ -132,16 +132,19 @@ class Stream:
         self._verifier.give_up()
         self._position = None
         began = time.monotonic()
-        with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
-            sending = Sending(channel, reader, go_on)
-            with sending:
-                for index, table in enumerate(self._fitting.plan.tables):
-                    sending.replace(index)
-                    for frame in frames(reader, index, table, sending):
-                        channel.send(frame)
-                self._holds(sending.commit())
-            self._position, self._clock.served = reader.position, began
+        try:
+            with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
+                sending = Sending(channel, reader, go_on)
+                with sending:
+                    missing = send_all(sending, reader, self._fitting.plan, self._troubles, self._content.version > 0)
+                    self._holds(sending.commit())
+                self._position, self._clock.served = reader.position, began
+        except SourceData as exc:
+            if self._is_refused(exc, time.monotonic() - began):
+                return self.load(channel, go_on)
+            raise
         self._fitting.forget(self._position)
+        self._fitting.leave(missing)
         self._broken = False
         self._open(self._position)
         return self._content.version
@@ -159,7 +162,7 @@ class Stream:
             self._unfollowed = self._source().unfollowed(self._fitting.plan)  # not always the same ones
         self._broken, before = False, self._content.version
         if thorough:
-            self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys())
+            self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys() | self._troubles.tables)
         if self._unfollowed:
             self._reread(channel, go_on, self._unfollowed, "not in the stream")
         return self._content.version if self._content.version != before else None
@@ -168,8 +171,8 @@ class Stream:
         if self._stream is None:
             return
         with self._whole(channel, go_on) as group:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end and go_on() and not channel.is_closed():
+            end, told = time.monotonic() + seconds, self._troubles.changes
+            while time.monotonic() < end and go_on() and not channel.is_closed() and told == self._troubles.changes:
                 self._take_group(group)
 
     @contextlib.contextmanager
@@ -190,7 +193,18 @@ class Stream:
                 self._position = None
             if isinstance(exc, PositionLost):
                 self._position = None
+            if isinstance(exc, SourceData) and self._is_refused(exc):
+                raise Interrupted from exc
             raise
+
+    def _is_refused(self, exc: SourceData, took_s: float = 0.0) -> bool:
+        """Whether the server refused rows of one table, which is left as it is from now on."""
+        table = refused_table(exc, self._plan)
+        if table is None or not self._content.version:
+            return False
+        self._troubles.failed(table, exc, took_s)
+        self._fitting.leave(self._troubles.tables)
+        return True
 
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
@@ -198,7 +212,7 @@ class Stream:
         self._holds(self._verifier.compare(group, self._position, self._clock.told(), self._source().reached))
         asked = time.monotonic()
         part: Part | None = self._incoming.next(WAKE_S if self._confirmed else FIRST_WAKE_S)
-        self._stale |= self._fitting.returned()
+        self._stale |= self._fitting.returned() | dict.fromkeys(self._troubles.due(), "it is tried again")
         if part is None and self._stale and not self._incoming.is_within and self._position is not None:
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
             return
@@ -231,25 +245,31 @@ class Stream:
         for event in part.events:
             match event:
                 case Rows(table=table):
-                    if table not in self._fitting.changed and table not in self._stale:
+                    if self._takes(table):
                         group.rows(event)
                         self._counts["changes"] += len(event.ops)
                 case Truncated(table=table):
-                    if table not in self._fitting.changed and table not in self._stale:
+                    if self._takes(table):
                         group.replace(table, iter(()))
                 case Stale(table=table, reason=reason):
-                    if table not in self._fitting.changed:
+                    if table not in self._fitting.changed and table not in self._troubles:
                         self._stale[table] = reason
                 case Redefined():
                     self._redefined(event)
         if part.end is not None:
             self._counts["transactions"] += 1
 
+    def _takes(self, table: int) -> bool:
+        """Whether changes of the table are applied row by row just now."""
+        return table not in self._fitting.changed and table not in self._stale and table not in self._troubles
+
     def _redefined(self, event: Redefined) -> None:
         """A table that still has all the plan asks for is read again; another is left as it is."""
         self._heard_of_definition()
         reason = self._fitting.redefined(event)
         assert event.table is not None
+        self._troubles.mended([event.table])
+        self._fitting.leave(self._troubles.tables)
         if reason is None:
             self._stale.pop(event.table, None)
         else:
@@ -279,81 +299,47 @@ class Stream:
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table its rows in one view, and all others their state at the view's position."""
         self._stale |= self._fitting.owed
+
+        def apply(part: Part) -> None:
+            self._apply(part, group)
+
         while self._stale:
-            last = self._rest(group, last)
+            last = rest(self._incoming, self._not_before, last, apply, self._check)
             began = time.monotonic()
-            tables = frozenset(self._stale)
             with contextlib.ExitStack() as spools:
                 with self._source().snapshot(self._fitting.plan) as reader:
-                    content = {table: spools.enter_context(self._spooled(reader, table)) for table in tables}
+                    content = spooled(spools, reader, self._stale, self._fitting, self._troubles, self._check)
                     position, taken_at = reader.position, reader.taken_at
-                last = self._go_to(position, group, last)
+                if content:
+                    last = go_to(self._incoming, position, self._source().reached, last, apply, self._check)
                 self._not_before = time.monotonic() + (time.monotonic() - began)
-                if not (self._source().reached(position, last.position) and tables == frozenset(self._stale)):
+                if not content or content.keys() != self._stale.keys():
+                    continue
+                if not self._source().reached(position, last.position):
                     continue  # the stream went beyond the view: another one is needed
                 for table, spool in content.items():
                     group.replace(table, spool.chunks())
                 self._holds(group.commit(taken_at, position))
             self._position = position
-            self._counts["rereads"] += len(tables)
-            self._verifier.forget(tables)
-            self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(tables))
+            last = Commit(position, taken_at)
+            self._counts["rereads"] += len(content)
+            self._verifier.forget(content)
+            self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(content))
             self._stale.clear()
+            self._troubles.mended(content)
+            self._fitting.leave(self._troubles.tables)
             self._incoming.confirm(group.durable or position)
+        if last.position != self._position:
+            self._commit(group, last)
         if self._fitting.settle(self._position or last.position) and self._position is not None:
             self._drop_stream()
             self._open(self._position)
 
-    def _rest(self, group: Group, last: Commit) -> Commit:
-        """Until tables may be read again, take what comes."""
-        while (left := self._not_before - time.monotonic()) > 0:
-            self._check()
-            part = self._incoming.next(min(WAKE_S, left))
-            if part is not None:
-                last = self._apply_whole(part, group)
-        return last
-
-    @contextlib.contextmanager
-    def _spooled(self, reader: SnapshotReader, table: int) -> Iterator[Spool]:
-        with Spool(self._directory) as spool:
-            for batch in reader.read(self._fitting.plan.tables[table]):
-                self._check()
-                for frame in feed.rows(table, self._plan.tables[table], batch):
-                    spool.add(frame)
-            yield spool
-
-    def _go_to(self, position: str, group: Group, last: Commit) -> Commit:
-        """Apply every transaction that a view at the position contains. Raises PositionLost where the stream is silent
-        before it gets there."""
-        source = self._source()
-        heard = time.monotonic()
-        while not source.reached(last.position, position):
-            part = self._incoming.next(WAKE_S)
-            if part is None:
-                if time.monotonic() > heard + JOIN_S:
-                    raise PositionLost(
-                        f"the stream of changes did not come to position {position} at which tables were read again; "
-                        "everything is read again"
-                    )
-                continue
-            heard = time.monotonic()
-            if part.end is not None and not source.reached(position, part.end.position):
-                self._incoming.hold(part)
-                return last
-            last = self._apply_whole(part, group)
-        return last
-
-    def _apply_whole(self, part: Part, group: Group) -> Commit:
-        self._apply(part, group)
-        while part.end is None:
-            part = self._incoming.remainder(self._check)
-            self._apply(part, group)
-        return part.end
-
     def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> None:
         with self._whole(channel, go_on) as group:
             assert self._position is not None
-            self._stale = {table: reason for table in sorted(tables) if table not in self._fitting.changed}
+            apart = self._fitting.changed.keys() | (self._troubles.tables - self._troubles.due())
+            self._stale = {table: reason for table in sorted(tables) if table not in apart}
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
 
     @property

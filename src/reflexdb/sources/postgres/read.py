@@ -8,7 +8,7 @@ connection carries one result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -106,14 +106,32 @@ class PostgresSnapshot:
 
     def _ask(self, table: PlannedTable, statement: str) -> list[tuple[Any, ...]]:
         doing = f"summing up table {table.source_name!r}"
-        with translated(self._address, doing), self._connection.cursor() as cursor:
+        with translated(self._address, doing), self._part(), self._connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        """Around one table: what fails within does not end the view, so that other tables can be read in it."""
+        self._command("SAVEPOINT reflexdb_table")
+        try:
+            yield
+        except BaseException:
+            with suppress(AdbcError, OSError):  # what went wrong first is what matters
+                self._command("ROLLBACK TO SAVEPOINT reflexdb_table")
+            raise
+        finally:
+            with suppress(AdbcError, OSError):
+                self._command("RELEASE SAVEPOINT reflexdb_table")
+
+    def _command(self, statement: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
 
     def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:
         native = table_as_read(table)
         schema = arrow_schema(native)
-        with translated(self._address, f"reading table {table.source_name!r}"):
+        with translated(self._address, f"reading table {table.source_name!r}"), self._part():
             cursor = self._connection.cursor()
             try:
                 cursor.execute(statement)

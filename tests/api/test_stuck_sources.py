@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def test_what_is_to_be_terminated_is_not_built_again(plane: Plane, locked: TestD
     api = plane.start()
     database, build = stuck(api, locked)
     plane.kill()
-    with Store(plane.records or plane.data / "metadata.db").write() as tx:
+    with closing(Store(plane.records or plane.data / "metadata.db")) as store, store.write() as tx:
         databases.change(tx, database, datetime.now(UTC), desired_state=Desired.TERMINATED.value)
     api = plane.start()
 
@@ -148,3 +148,56 @@ def test_a_test_of_a_silent_server_can_be_cancelled(plane: Plane) -> None:
         api.post(f"/databases/{database}/builds/{build}/cancel")
         until(lambda: phase(api, database) == "failed", "the test has ended", LIMIT_S)
         assert error(api, database, build)["code"] == "cancelled"
+
+
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(10000)%' AND state = 'active' "
+    "AND application_name = 'reflexdb'"
+)
+SWITCHED = b'version: 1\nwhere: "(SELECT off FROM public.switch) OR pg_sleep(10000) IS NULL"\n'
+"""Reading rows never ends before the switch is off."""
+
+
+@pytest.fixture
+def switched(postgres_database: TestDatabase) -> TestDatabase:
+    for statement in (
+        "CREATE TABLE switch (off bool PRIMARY KEY)",
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "INSERT INTO switch VALUES (false)",
+        "INSERT INTO t VALUES (1), (2)",
+    ):
+        postgres_database.execute(statement)
+    return postgres_database
+
+
+def configured(api: Api, source: TestDatabase) -> str:
+    database = registered(api, source)
+    header = {"Content-Type": "application/yaml"}
+    api("PUT", f"/databases/{database}/config", content=SWITCHED, headers=header, expect=204)
+    return database
+
+
+def sleeping(source: TestDatabase) -> bool:
+    return bool(source.execute(SLEEPING)[0][0])
+
+
+@pytest.mark.timeout(900)
+def test_an_endless_where_ends_with_its_build(plane: Plane, switched: TestDatabase) -> None:
+    api = plane.start(REFLEXDB_SOURCE_READ_TIMEOUT_S="600")
+    database = configured(api, switched)
+    build = api.post(f"/databases/{database}/provision")["buildId"]
+    until(lambda: sleeping(switched), "rows are read for the smoke tests", 600)
+    api.post(f"/databases/{database}/builds/{build}/cancel")
+    until(lambda: phase(api, database) == "failed", "the build has ended", LIMIT_S)
+    assert error(api, database, build)["code"] == "cancelled"
+    until(lambda: not sleeping(switched), "the source runs nothing of ours", LIMIT_S)
+
+    switched.execute("UPDATE switch SET off = true")
+    api.post(f"/databases/{database}/provision")
+    assert api.settled(database)["status"] == "running"
+    switched.execute("UPDATE switch SET off = false")
+    api.post(f"/databases/{database}/rebuild")
+    until(lambda: sleeping(switched), "rows are read for the new instance", 600)
+    assert api.post(f"/databases/{database}/terminate")["queued"] is True
+    until(lambda: phase(api, database) == "terminated", "the database is terminated", LIMIT_S)
+    until(lambda: not sleeping(switched), "the source runs nothing of ours", LIMIT_S)

@@ -53,6 +53,7 @@ def mysql_reader(database: TestDatabase) -> Iterator[tuple[SourceAddress, str]]:
         database.execute(f"DROP USER {user}")
 
 
+@pytest.mark.each_postgres
 def test_postgres_lists_what_the_user_may_not_read(postgres_database: TestDatabase) -> None:
     fill(
         postgres_database,
@@ -101,6 +102,7 @@ def test_postgres_names_the_grant_of_a_whole_schema(postgres_database: TestDatab
         assert ([table.name for table in after.tables], after.not_served) == (["t", "v"], ())
 
 
+@pytest.mark.each_postgres
 def test_postgres_lists_views_that_cannot_be_read(postgres_database: TestDatabase) -> None:
     fill(
         postgres_database,
@@ -129,6 +131,33 @@ def test_postgres_lists_views_that_cannot_be_read(postgres_database: TestDatabas
         ("denied", None, None): Cause.UNREADABLE,
     }
     assert "REFRESH MATERIALIZED VIEW" in remedy(found, "never")
+
+
+@pytest.mark.each_postgres
+def test_postgres_lists_keys_that_lead_elsewhere(postgres_database: TestDatabase, postgres_version: int | None) -> None:
+    fill(
+        postgres_database,
+        [
+            "CREATE SCHEMA other",
+            'CREATE TABLE other."th.ing" (id int PRIMARY KEY)',
+            'CREATE TABLE points (id int PRIMARY KEY, thing int REFERENCES other."th.ing" (id))',
+        ],
+    )
+    expected = {("points", None, "points_thing_fkey"): Cause.OTHER_SCHEMA}
+    if (postgres_version or 0) >= 18:
+        fill(
+            postgres_database,
+            [
+                "CREATE TABLE leased (room int4range, during tstzrange, PRIMARY KEY (room, during WITHOUT OVERLAPS))",
+                "CREATE TABLE visits (room int4range, during tstzrange,"
+                " CONSTRAINT stay FOREIGN KEY (room, PERIOD during) REFERENCES leased (room, PERIOD during))",
+            ],
+        )
+        expected["visits", None, "stay"] = Cause.TEMPORAL_KEY
+    found = open_source(postgres_address(postgres_database)).introspect(postgres_database.schema)
+
+    assert listed(found) == expected
+    assert all(not table.foreign_keys for table in found.tables)
 
 
 def test_a_locked_view_is_taken_for_readable(postgres_database: TestDatabase) -> None:

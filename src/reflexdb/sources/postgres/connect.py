@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +40,11 @@ LOCK_TIMEOUT_S = 30
 NAME_BYTES = 63
 MAINTENANCE_DATABASES = ("postgres", "template1")
 
+_NOTICE_GONE = (
+    "SELECT set_config('client_connection_check_interval', '1000', false) "
+    "WHERE current_setting('server_version_num')::int >= 140000"
+)
+"""Within a second of our end, killed or not, the server gives up our statement; some systems can't have that."""
 _NO_SUCH_DATABASE = re.compile(r'database ".*" does not exist|3D000', re.DOTALL)
 _DENIED_TEXT = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|not permitted to log in|permission denied|does not exist",
@@ -114,6 +119,8 @@ def connect(address: SourceAddress, database: str) -> psycopg.Connection[Any]:
             sessions.opened(lambda: connection.cancel_safe(timeout=CANCEL_TIMEOUT_S))
             connection.prepare_threshold = None  # poolers between us and the server lose prepared statements
             connection.execute(_settings(STATEMENT_TIMEOUT_S))
+            with suppress(psycopg.Error):
+                connection.execute(_NOTICE_GONE)
         except BaseException:
             connection.close()
             raise
@@ -131,6 +138,8 @@ def connect_arrow(address: SourceAddress, database: str) -> Any:
             with connection.cursor() as cursor:
                 for statement in _settings(READ_TIMEOUT_S).split(";"):
                     cursor.execute(statement)
+                with suppress(adbc_driver_manager.Error):
+                    cursor.execute(_NOTICE_GONE)
         except BaseException:
             connection.close()
             raise

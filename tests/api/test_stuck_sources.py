@@ -197,7 +197,7 @@ def test_an_endless_where_ends_with_its_build(plane: Plane, switched: TestDataba
     assert api.settled(database)["status"] == "running"
     switched.execute("UPDATE switch SET off = false")
     api.post(f"/databases/{database}/rebuild")
-    until(lambda: sleeping(switched), "rows are read for the new instance", 600)
+    until(lambda: sleeping(switched), "rows are read again", 600)
     assert api.post(f"/databases/{database}/terminate")["queued"] is True
     until(lambda: phase(api, database) == "terminated", "the database is terminated", LIMIT_S)
     until(lambda: not sleeping(switched), "the source runs nothing of ours", LIMIT_S)

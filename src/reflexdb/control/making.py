@@ -125,8 +125,9 @@ class Making:
 
 def refusal(gone: Sequence[NotServed]) -> str:
     """Why a rebuild is refused, and what to do."""
+    lost = told(gone).rstrip(".")
     return (
-        f"The rebuild would no longer serve what is served now: {told(gone)}. What serves is left as it is. Rebuild "
+        f"The rebuild would no longer serve what is served now: {lost}. What serves is left as it is. Rebuild "
         "again once that is mended; or ask for it: `reflexdb rebuild --allow-breaking`, allowBreaking=true in the API."
     )
 

@@ -6,6 +6,7 @@ forgotten here. One thread's. Knows neither sources nor servers.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ REST_FACTOR = 9
 """After a try that failed, so many times its length of rest at least."""
 TOLD_MAX = 20
 """So many are described in the status, which must stay small."""
+TOLD_BYTES = 8_000
+"""Of their description, as JSON: the server takes a status of 16 KiB."""
 REASON_MAX = 300
 REBUILD = "Rebuild the database to serve it as it is now, or bring back its former definition."
 LOST_MAX = 3
@@ -109,8 +112,10 @@ class Troubles:
         lines = {table: self._line(table, trouble) for table, trouble in self._known.items()}
         for table, since in self._changed.items():
             lines[table] = self._row(table, "changed", since, f"schema_changed: {changed[table]}", REBUILD)
-        first = sorted(lines)[:TOLD_MAX]
-        return {"tables": [lines[table] for table in first], "frozen": sorted(lines)}
+        told = [lines[table] for table in sorted(lines)[:TOLD_MAX]]
+        while len(json.dumps(told)) > TOLD_BYTES:
+            told.pop()
+        return {"tables": told, "frozen": sorted(lines)}
 
     def _line(self, table: int, trouble: _Trouble) -> dict[str, Any]:
         error, state = trouble.error, "frozen" if trouble.is_read else "unread"

@@ -115,6 +115,7 @@ class _Reader:
 
 class _Stream:
     warning: str | None = None
+    definitions: str | None = None
 
     def __init__(self, source: LoggedSource, position: int) -> None:
         self._source = source

@@ -98,8 +98,15 @@ Event = Rows | Truncated | Stale | Redefined | Commit
 class ChangeStream(Protocol):
     """An open stream, used by one thread."""
 
-    warning: str | None
-    """What people should know though all goes well: a slot that is about to be lost, say."""
+    @property
+    def warning(self) -> str | None:
+        """What people should know though all goes well: a slot that is about to be lost, say."""
+        ...
+
+    @property
+    def definitions(self) -> str | None:
+        """Another text once any definition at the source may have changed; None where the stream does not know."""
+        ...
 
     def next(self, timeout_s: float) -> Event | None:
         """The next event; None where the source said nothing for so long, or sent only a heartbeat. Raises

@@ -99,11 +99,17 @@ class _Retyped:
     def __init__(self, stream: ChangeStream, plan: Plan) -> None:
         self._stream = stream
         self._plan = plan
-        self.warning: str | None = stream.warning
+
+    @property
+    def warning(self) -> str | None:
+        return self._stream.warning
+
+    @property
+    def definitions(self) -> str | None:
+        return self._stream.definitions
 
     def next(self, timeout_s: float) -> Event | None:
         event = self._stream.next(timeout_s)
-        self.warning = self._stream.warning
         if isinstance(event, Rows):
             _convert_rows(self._plan.tables[event.table], event)
         return event

@@ -89,7 +89,13 @@ def _run() -> NoReturn:
 def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     log = structlog.get_logger()
     plan, orders = settings.plan, Orders(directory)
-    definitions = Definitions(lambda: open_source(settings.address), plan.schema, lambda: not orders.paused)
+    definitions = Definitions(
+        lambda: open_source(settings.address),
+        plan.schema,
+        lambda: not orders.paused,
+        lambda: mode.definitions(),
+        lambda: mode.suspect(),
+    )
     mode = choose_mode(settings, directory, definitions.hint)
     log.info("sync_started", mode=mode.name, interval_s=settings.interval_s)
     if settings.mode != mode.name:

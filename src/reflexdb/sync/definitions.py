@@ -29,11 +29,24 @@ RUSH_S = 0.5
 class Definitions:
     """`start` once; `hint` from any thread."""
 
-    def __init__(self, open_source: Callable[[], Source], schema: str, may_look: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        open_source: Callable[[], Source],
+        schema: str,
+        may_look: Callable[[], bool],
+        state: Callable[[], str | None] = lambda: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`changed` hears that the digest is another one."""
+        self._changed = changed
         self._open_source = open_source
         self._schema = schema
         self._may_look = may_look
         """False while nothing is to be asked of the source."""
+        self._state = state
+        """What the stream knows of the definitions: while it says the same, nothing has changed. None: not known."""
+        self._seen: str | None = None
+        """The stream's word before the last look."""
         self._hinted = threading.Event()
         self._source: Source | None = None
         self.digest: str | None = None
@@ -49,10 +62,16 @@ class Definitions:
 
     def look(self) -> None:
         """Ask once. What was known stays where the source does not answer."""
+        state = self._state()
+        if state is not None and state == self._seen:
+            return
         try:
             if self._source is None:
                 self._source = self._open_source()
-            self.digest = self._source.definitions(self._schema)
+            before, self.digest = self.digest, self._source.definitions(self._schema)
+            self._seen = state
+            if before not in (None, self.digest):
+                self._changed()
         except ReflexError:
             source, self._source = self._source, None
             if source is not None:

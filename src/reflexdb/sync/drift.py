@@ -27,21 +27,29 @@ def drift(plan: Plan, schema: SourceSchema) -> list[str]:
     for planned in plan.tables:
         table = present.get(planned.source_name)
         if table is None:
-            findings.append(f"table {planned.source_name!r} is gone from the source")
+            findings.append(_absent(schema, planned.source_name, None, f"table {planned.source_name!r}"))
         else:
-            findings += _columns(planned, table)
+            findings += _columns(planned, table, schema)
             findings += _key(planned, table)
     return findings
 
 
-def _columns(planned: PlannedTable, table: SourceTable) -> list[str]:
+def _absent(schema: SourceSchema, table: str, column: str | None, where: str) -> str:
+    """Why the source does not show it: what may not be read is not gone, and a grant mends it."""
+    for entry in schema.not_served:
+        if entry.table == table and entry.column == column and entry.relation is None:
+            return entry.line()
+    return f"{where} is gone from the source"
+
+
+def _columns(planned: PlannedTable, table: SourceTable, schema: SourceSchema) -> list[str]:
     present = {column.name: column for column in table.columns}
     findings = []
     for column in planned.columns:
         where = f"column {column.source_name!r} of table {planned.source_name!r}"
         now = present.get(column.source_name)
         if now is None:
-            findings.append(f"{where} is gone from the source")
+            findings.append(_absent(schema, planned.source_name, column.source_name, where))
         elif not _is_as_planned(column, now):
             findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
     return findings

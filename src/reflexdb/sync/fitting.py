@@ -75,6 +75,8 @@ class Fitting:
         """A table that was redefined is to be read again; the stream, which tells nothing of it any more, must be
         opened anew after that."""
         self._look = look
+        self._is_suspect = False
+        """Definitions or rights at the source changed, and the stream need not tell of it."""
         self._again = Backoff(*LOOK_AGAIN_S)
         self._not_before = 0.0
         self._log = structlog.get_logger()
@@ -163,8 +165,26 @@ class Fitting:
         self._log.error("schema_changed", table=table, reason=finding, statement=event.what)
         return None
 
+    def suspect(self) -> None:
+        """Look before long: a definition or a right is another one. From any thread."""
+        self._is_suspect = True
+
+    def _lost(self) -> None:
+        """Tables that do not fit any more though no stream told: a right that was taken away."""
+        self._is_suspect = False
+        found = self._look()
+        lost = set() if found is None else found.changed.keys() - self.changed.keys()
+        if found is None or not lost:
+            return
+        self.changed |= {table: found.changed[table] for table in lost}
+        self._note()
+        for table in lost:
+            self._log.error("schema_changed", table=self.plan.tables[table].source_name, reason=found.changed[table])
+
     def returned(self) -> dict[int, str]:
         """Tables that did not fit and do now, and those that are owed: to be read again, and why."""
+        if self._is_suspect:
+            self._lost()
         now = time.monotonic()
         if not self.changed or now < self._not_before:
             return self.owed

@@ -16,7 +16,6 @@ from reflexdb.model.errors import InstanceUnreachable, MemoryCapExceeded, Reflex
 from reflexdb.sync import feed
 from reflexdb.sync.backoff import Backoff
 from reflexdb.sync.channel import PrivateChannel
-from reflexdb.sync.drift import SchemaChanged
 from reflexdb.sync.mode import Interrupted, Mode
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule, Work
@@ -24,7 +23,7 @@ from reflexdb.sync.served import Served
 
 HEARTBEAT_S = 5.0
 """Longest silence towards the server while there is nothing to do."""
-_LASTING = (SourceData, SchemaChanged, MemoryCapExceeded, feed.InstanceRefused)
+_LASTING = (SourceData, MemoryCapExceeded, feed.InstanceRefused)
 """Failures that reading the same again soon can't mend."""
 CRASH_RETRY_S = (1.0, 120.0)
 """First and longest wait after an exception that no part of sync expected: everything is read anew after it."""

@@ -63,6 +63,15 @@ class Mode(Protocol):
         """What SYNC_STATUS says besides state and last error."""
         ...
 
+    def definitions(self) -> str | None:
+        """Another text once a definition at the source may have changed; None where that is not known. From any
+        thread."""
+        ...
+
+    def suspect(self) -> None:
+        """A definition at the source changed, or a right: planned tables may not be what they were. From any thread."""
+        ...
+
     def problem(self) -> ReflexError | None:
         """What people should know of although everything else goes on."""
         ...

@@ -156,6 +156,12 @@ class Poll:
     def status(self) -> dict[str, Any]:
         return self._troubles.told({})
 
+    def definitions(self) -> str | None:
+        return None
+
+    def suspect(self) -> None:
+        pass  # each poll sees it
+
     def problem(self) -> ReflexError | None:
         return self._troubles.problem()
 

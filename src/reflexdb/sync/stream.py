@@ -60,6 +60,8 @@ class Stream:
         self._heard_of_definition = redefined
         self._fitting = Fitting(plan, look, directory)
         self._troubles = Troubles(plan)
+        self.suspect = self._fitting.suspect
+        self.definitions = lambda: stream.definitions if (stream := self._stream) is not None else None
         self._directory = directory
         self._resumes = resumes
         self._follower: Follower | None = None
@@ -128,8 +130,7 @@ class Stream:
                 follower.close()
 
     def load(self, channel: PrivateChannel, go_on: GoOn) -> int:
-        self._drop_stream()
-        self._verifier.give_up()
+        self.pause()
         self._position = None
         began = time.monotonic()
         try:
@@ -375,12 +376,13 @@ class Stream:
         try:
             yield
         except SourceError as exc:
-            if not self._broken:
-                self._broken = True
-                self._counts["reconnects"] += 1
-            if not (exc.temporary or isinstance(exc, SchemaChanged)):
+            self._counts["reconnects"] += not self._broken
+            self._broken = True
+            is_its_own = exc.temporary or isinstance(exc, PositionLost)  # a table's definition is not the reason
+            if not (is_its_own or isinstance(exc, SchemaChanged)):
                 self._fitting.check()
             self.close()
-            if (changed := self._fitting.problem()) is not None and not exc.temporary:
+            if (changed := self._fitting.problem()) is not None and not is_its_own:
+                self._log.warning("source_refused", reason=exc.message)
                 raise changed from exc
             raise

@@ -44,6 +44,11 @@ class Incoming:
         return self._stream.warning
 
     @property
+    def definitions(self) -> str | None:
+        """The stream's."""
+        return self._stream.definitions
+
+    @property
     def is_within(self) -> bool:
         """Whether a transaction has begun to come, of which nothing was handed over."""
         return bool(self._part.events)

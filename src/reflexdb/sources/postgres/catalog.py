@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -18,12 +18,13 @@ from reflexdb.model.errors import PositionLost
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.connect import Place, quoted, translated
+from reflexdb.sources.postgres.definitions import VISIBLE
+from reflexdb.sources.postgres.fingerprint import TYPE_LEVELS, Shape, query
 from reflexdb.sources.postgres.identity import Obstacle, obstacles
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, lay_out
 from reflexdb.sources.postgres.pgoutput import Relation
 from reflexdb.sources.postgres.publication import Publication
 from reflexdb.sources.postgres.replication import parse_lsn
-from reflexdb.sources.postgres.shapes import QUERY, Shape
 from reflexdb.sources.postgres.types import select_expression
 
 _RELATIONS = """
@@ -33,17 +34,23 @@ _RELATIONS = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 _COLUMNS = """
-    SELECT attrelid, attname, format_type(atttypid, atttypmod), attgenerated <> ''
-    FROM pg_attribute WHERE attrelid = ANY(%s) AND attnum > 0 AND NOT attisdropped"""
+    SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attgenerated <> '',
+           has_schema_privilege(c.relnamespace, 'USAGE') AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
+_SECURED = "SELECT oid FROM pg_class WHERE oid = ANY(%s) AND row_security_active(oid)"
+_PULSE = f"""
+    SELECT {VISIBLE},
+           s.wal_status, s.safe_wal_size, pg_wal_lsn_diff(
+             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+             s.restart_lsn)::bigint
+    FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = %s"""  # noqa: S608 - our own words
+_REACHED = """
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text"""
 _SLOT = """
     SELECT confirmed_flush_lsn::text, wal_status, active FROM pg_replication_slots
     WHERE slot_name = %s AND database = current_database() AND plugin = 'pgoutput'"""
 
-_SLOT_HEALTH = """
-    SELECT wal_status, safe_wal_size, pg_wal_lsn_diff(
-             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
-             restart_lsn)::bigint
-    FROM pg_replication_slots WHERE slot_name = %s"""
 KEPT_BYTES = 10 << 30
 """Log that a server keeps for a slot without a limit, from which on it is told."""
 
@@ -56,6 +63,17 @@ class Found:
     kind: str
     key: list[str]
     """The primary key's columns in no order."""
+
+
+class Column(NamedTuple):
+    """A column of a relation, as the server has it now."""
+
+    oid: int
+    """The relation's."""
+    name: str
+    declared: str
+    is_generated: bool
+    is_readable: bool
 
 
 class Catalog:
@@ -83,8 +101,11 @@ class Catalog:
         self.followed: frozenset[str] = frozenset()
         """Names of the planned tables whose changes are told, as the follower's last look found."""
         self._now = self.relations
+        self._secured: frozenset[str] = frozenset()
+        """Names of the tables of which row security hides rows from us, at the last look."""
         self._judge()
         self._names = {relation.oid: name for name, relation in self.relations.items()}
+        self._secured_at_first = self._secured
         self._noticed: set[int] = set()
 
     def close(self) -> None:
@@ -100,8 +121,10 @@ class Catalog:
         index = self._indexes[name]
         if (relation.namespace, relation.name) != (self.place.schema, name):
             return Misfit(index, f"the table is {relation.namespace}.{relation.name} now")
+        if self._hidden([relation.oid]):
+            return Reread(index, "row security hides rows of it")
         declared = self._declared(relation)
-        generated = frozenset(column for _, column, _, computed in self._columns([relation.oid]) if computed)
+        generated = frozenset(column.name for column in self._columns([relation.oid]) if column.is_generated)
         return lay_out(index, self._plan.tables[index], relation, declared, generated)
 
     def look(self) -> None:
@@ -113,26 +136,57 @@ class Catalog:
         """One that is looked at and altered by the same connection."""
         return Publication(self._connection, self._address, name)
 
-    def changes(self) -> Iterator[tuple[int, str]]:
+    def name(self, oid: int) -> str | None:
+        """The planned name of a relation; None where nobody planned it."""
+        return self._names.get(oid)
+
+    def is_described_by(self, relation: Relation) -> bool:
+        """Whether the columns are now what replication says they were."""
+        columns = self._columns([relation.oid])
+        stored = [column.name for column in columns if not column.is_generated]
+        generated = {column.name for column in columns if column.is_generated}
+        return stored == [column.name for column in relation.columns if column.name not in generated]
+
+    def changes(self) -> Iterator[tuple[str, str]]:
         """Tables that at the last look were not what they were when this was opened, each once, and what is
         different."""
         now = self._now
-        types = {
-            (oid, column): declared
-            for oid, column, declared, _ in self._columns([relation.oid for relation in now.values()])
-        }
+        columns = {(column.oid, column.name): column for column in self._columns([found.oid for found in now.values()])}
         for name, index in self._indexes.items():
-            if index in self._noticed or (what := self._difference(name, now, types)) is None:
+            what = self._difference(name, now, columns)
+            if what is None and (name in self._secured) != (name in self._secured_at_first):
+                what = f"row security {'hides rows' if name in self._secured else 'no longer hides rows'} of the table"
+            if index in self._noticed or what is None:
                 continue
             self._noticed.add(index)
-            yield index, what
+            yield name, what
 
     def shapes(self, publication: str) -> dict[str, Shape]:
-        """What the followed tables are now, by name."""
-        oids = [self.relations[name].oid for name in self.followed if name in self.relations]
+        """What the planned relations are now, by name. Of a table with `where` every column counts: it may name any."""
+        asked: list[tuple[int, str | None]] = []
+        for table in self._plan.tables:
+            if (found := self.relations.get(table.source_name)) is not None:
+                names = [None] if table.where is not None else [column.source_name for column in table.columns]
+                asked += [(found.oid, name) for name in names]
+        values = {
+            "oids": [oid for oid, _ in asked],
+            "names": [name for _, name in asked],
+            "levels": TYPE_LEVELS,
+            "publication": publication,
+        }
         with translated(self._address, "looking at its tables"):
-            rows = self._connection.execute(QUERY, {"oids": oids, "publication": publication}).fetchall()
-        return {name: Shape.of(rest) for name, *rest in rows}
+            rows = self._connection.execute(query(self._connection.info.server_version), values).fetchall()
+        return {self._names[shape.oid]: shape for shape in map(Shape.of, rows)}
+
+    def pulse(self, slot: str) -> tuple[str, str | None]:
+        """A text that is another one once anything in the catalog may have changed, and what people should know of the
+        slot though all goes well. One statement that reads no table."""
+        ((state, status, safe, kept),) = self.execute(_PULSE, slot)
+        return str(state), _slot_warning(slot, status, safe, kept)
+
+    def reached(self) -> int:
+        """Where the server's log is: everything that a statement saw before is at or before it."""
+        return parse_lsn(self.execute(_REACHED)[0][0])
 
     def filled(self, parts: Iterable[str]) -> frozenset[str]:
         """Which of these tables, by their ids, have rows. One that can't be asked counts as filled."""
@@ -160,25 +214,6 @@ class Catalog:
     def keyless(self) -> list[str]:
         """Planned tables without a primary key in the plan."""
         return [table.source_name for table in self._plan.tables if not table.primary_key and not table.is_view]
-
-    def slot_warning(self, name: str) -> str | None:
-        """That a slot is about to be lost, or the disk about to be filled by it; None where all is well."""
-        rows = self.execute(_SLOT_HEALTH, name)
-        if not rows:
-            return None
-        status, safe, kept = rows[0]
-        if status in ("unreserved", "lost") or (status == "extended" and safe is not None):
-            return (
-                f"The replication slot {name!r} is {status}: the server keeps {kept or 0:,} bytes of its log for it "
-                f"and gives it up after {max(safe or 0, 0):,} more. Run: ALTER SYSTEM SET max_slot_wal_keep_size = "
-                "'...'; with more room, and look at what holds transactions open."
-            )
-        if safe is None and (kept or 0) > KEPT_BYTES:
-            return (
-                f"The server keeps {kept:,} bytes of its log for the replication slot {name!r}, and no "
-                "max_slot_wal_keep_size bounds that. Look for long transactions, or let replication go on."
-            )
-        return None
 
     def convert(self, table: PlannedTable, place: int, texts: list[Any]) -> list[Any]:
         """What a read gives for values of a column whose text is known."""
@@ -228,13 +263,25 @@ class Catalog:
         return {name: Found(*rest) for name, *rest in rows}
 
     def _judge(self) -> None:
+        oids = [relation.oid for relation in self._now.values()]
         with translated(self._address, "looking at its replica identities"):
-            found = obstacles(self._connection, [relation.oid for relation in self._now.values()])
+            found = obstacles(self._connection, oids)
+        hidden = self._hidden(oids)
+        self._secured = frozenset(name for name, relation in self._now.items() if relation.oid in hidden)
+        mend = f"ALTER ROLE {quoted(self._address.user)} BYPASSRLS;"
+        obstacle = Obstacle("row security hides rows of it, which replication would show", mend, False)
+        found = dict.fromkeys(hidden, obstacle) | found
         self.obstacles = {name: found[relation.oid] for name, relation in self._now.items() if relation.oid in found}
 
-    def _columns(self, oids: list[int]) -> list[tuple[int, str, str, bool]]:
+    def _hidden(self, oids: list[int]) -> frozenset[int]:
+        """Of these relations, those of which row security hides rows from us."""
+        with translated(self._address, "looking at its row security"):
+            return frozenset(oid for (oid,) in self._connection.execute(_SECURED, (oids,)))
+
+    def _columns(self, oids: list[int]) -> list[Column]:
+        """In their order."""
         with translated(self._address, "looking at its columns"):
-            return self._connection.execute(_COLUMNS, (oids,)).fetchall()
+            return [Column(*row) for row in self._connection.execute(_COLUMNS, (oids,))]
 
     def _declared(self, relation: Relation) -> dict[str, str]:
         types = [column.type_oid for column in relation.columns]
@@ -246,7 +293,7 @@ class Catalog:
             ).fetchall()
         return {column.name: row[0] for column, row in zip(relation.columns, rows, strict=True)}
 
-    def _difference(self, name: str, now: dict[str, Found], types: dict[tuple[int, str], str]) -> str | None:
+    def _difference(self, name: str, now: dict[str, Found], columns: dict[tuple[int, str], Column]) -> str | None:
         found = now.get(name)
         if found is None:
             return "the table is gone"
@@ -257,9 +304,29 @@ class Catalog:
         if key and key != set(found.key):
             return f"the primary key is ({', '.join(found.key)}) and was ({', '.join(sorted(key))})"
         for column in table.columns:
-            declared = types.get((found.oid, column.source_name))
-            if declared is None:
+            present = columns.get((found.oid, column.source_name))
+            if present is None:
                 return f"column {column.source_name!r} is gone"
-            if declared != column.declared_type:
-                return f"column {column.source_name!r} is {declared} and was {column.declared_type}"
+            if not present.is_readable:
+                return f"user {self._address.user!r} may not read column {column.source_name!r}"
+            if present.declared != column.declared_type:
+                return f"column {column.source_name!r} is {present.declared} and was {column.declared_type}"
         return None
+
+
+def _slot_warning(name: str, status: str | None, safe: int | None, kept: int | None) -> str | None:
+    """That a slot is about to be lost, or the disk about to be filled by it; None where all is well."""
+    if status is None:
+        return None
+    if status in ("unreserved", "lost") or (status == "extended" and safe is not None):
+        return (
+            f"The replication slot {name!r} is {status}: the server keeps {kept or 0:,} bytes of its log for it "
+            f"and gives it up after {max(safe or 0, 0):,} more. Run: ALTER SYSTEM SET max_slot_wal_keep_size = "
+            "'...'; with more room, and look at what holds transactions open."
+        )
+    if safe is None and (kept or 0) > KEPT_BYTES:
+        return (
+            f"The server keeps {kept:,} bytes of its log for the replication slot {name!r}, and no "
+            "max_slot_wal_keep_size bounds that. Look for long transactions, or let replication go on."
+        )
+    return None

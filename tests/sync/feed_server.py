@@ -85,12 +85,22 @@ class FeedServer:
             match kind:
                 case feed.Kind.HELLO:
                     assert body[3:35] == self.plan.fingerprint()
-                    yield _ok({"process": self.process, "version": self.version, "position": "", "restored": False})
+                    yield _ok(
+                        {
+                            "process": self.process,
+                            "version": self.version,
+                            "position": "",
+                            "mode": "",
+                            "restored": False,
+                        }
+                    )
                 case feed.Kind.SNAPSHOT_BEGIN:
                     coming, kept = {}, []
                     yield _ok({})
                 case feed.Kind.TABLE:
-                    coming[struct.unpack("<I", body)[0]] = []
+                    (index,) = struct.unpack("<I", body)
+                    coming.pop(index, None)
+                    coming[index] = []
                 case feed.Kind.TABLE_KEEP:
                     (index,) = struct.unpack("<I", body)
                     coming[index] = self.tables[index]
@@ -106,6 +116,18 @@ class FeedServer:
                     assert sorted(coming) == list(range(len(self.plan.tables)))
                     self.tables, self.version = coming, self.version + 1
                     self.kept.append(kept)
+                    yield _ok({"version": self.version})
+                case feed.Kind.CHANGES_BEGIN:
+                    coming = dict(self.tables)
+                case feed.Kind.TABLE_PART:  # of all keys: sync sends no other here
+                    (index,) = struct.unpack_from("<I", body)
+                    coming.pop(index, None)
+                    coming[index] = []
+                case feed.Kind.CHANGES_COMMIT if self.refuse_commit:
+                    code, message = self.refuse_commit
+                    yield _answer(feed.Kind.ERROR, {"error": code, "message": message})
+                case feed.Kind.CHANGES_COMMIT:
+                    self.tables, self.version = coming, self.version + 1
                     yield _ok({"version": self.version})
                 case feed.Kind.CONFIRM:
                     self.confirms += 1

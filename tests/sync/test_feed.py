@@ -40,7 +40,7 @@ def page_examples(heading: str = "## Worked example") -> Iterator[tuple[str, int
 def example_frames() -> list[feed.Frame]:
     batch = pa.record_batch({"id": pa.array([1, 2, -1], pa.int32()), "name": pa.array(["Zoë", None, ""])})
     return [
-        feed.hello(feed.Role.SYNC, bytes(range(32))),
+        feed.hello(feed.Role.SYNC, bytes(range(32)), "poll"),
         feed.snapshot_begin(datetime(2026, 4, 15, 12, tzinfo=UTC), "p1"),
         feed.table(0),
         *feed.rows(0, PEOPLE, batch),
@@ -223,7 +223,7 @@ def test_orders_carry_what_the_page_says() -> None:
         b'{"keyId":"b","expiresAtMs":1767225600000}]}'
     )
     assert feed.drain(1500).encode() == struct.pack("<IBI", 5, 0x42, 1500)
-    assert feed.hello(feed.Role.DEPLOYER, None).encode()[8:] == bytes(32)
+    assert feed.hello(feed.Role.DEPLOYER, None).encode()[8:] == bytes(33)
     assert feed.sync_status("ok", "poll", None).encode()[5:] == b'{"state":"ok","mode":"poll","lastError":null}'
 
 

@@ -274,7 +274,7 @@ class Watched(Scripted):
         return self.now
 
 
-RESTORED = Served(Content("p1", 1), "here", None, True)
+RESTORED = Served(Content("p1", 1), "here", "poll", True)
 
 
 def read_by_a_new_one(bench: Bench, known: dict[str, Any] | None, tmp_path: Path) -> list[str]:

@@ -448,7 +448,8 @@ Status Changes::replacement(std::span<const uint8_t> body) {
   return impl.fail(impl.loader->rows(body));
 }
 
-Status Changes::commit(int64_t source_time_ms, std::string_view position, SnapshotPtr* out) {
+Status Changes::commit(int64_t source_time_ms, std::string_view position, const Origin& origin,
+                       SnapshotPtr* out) {
   Impl& impl = *impl_;
   if (!impl.failed.ok()) return impl.failed;
   Status status = impl.finish_replacement();
@@ -467,9 +468,10 @@ Status Changes::commit(int64_t source_time_ms, std::string_view position, Snapsh
           count_differences(impl.previous->table(part.table), impl.next->table(part.table), &part);
   }
   SnapshotInfo& info = impl.next->info;
-  info.version = impl.previous->info.version + 1;
+  info.version = std::max(impl.previous->info.version + 1, origin.first_version);
   info.source_time_ms = source_time_ms;
   info.position = position;
+  info.mode = origin.mode;
   *out = std::move(impl.next);
   return {};
 }

@@ -35,8 +35,8 @@ class Changes {
   Status part(std::span<const uint8_t> body);
   // `body` is a ROWS frame's body, of the table that was named last.
   Status replacement(std::span<const uint8_t> body);
-  // On success `*out` is the new snapshot with version previous+1. The object is spent.
-  Status commit(int64_t source_time_ms, std::string_view position, SnapshotPtr* out);
+  // On success `*out` is the new snapshot with a later version. The object is spent.
+  Status commit(int64_t source_time_ms, std::string_view position, const Origin& origin, SnapshotPtr* out);
 
   const SnapshotPtr& previous() const;
   // After commit: rows of replaced tables and parts that the former snapshot did not have, or not so, or had

@@ -273,10 +273,9 @@ CheckpointHead checkpoint_head(const SchemaDef& schema) {
   return head;
 }
 
-void write_snapshot(const SchemaDef& schema, const Snapshot& snapshot, std::string_view about,
-                    CheckpointWriter* to) {
+void write_snapshot(const SchemaDef& schema, const Snapshot& snapshot, CheckpointWriter* to) {
   Out out(to);
-  write_text(&out, about);
+  write_text(&out, snapshot.info.mode);
   out.part(snapshot.info.version);
   out.part(snapshot.info.source_time_ms);
   write_text(&out, snapshot.info.position);
@@ -287,14 +286,13 @@ void write_snapshot(const SchemaDef& schema, const Snapshot& snapshot, std::stri
   }
 }
 
-Status read_snapshot(const SchemaDef& schema, uint64_t cap_bytes, CheckpointReader* from, SnapshotPtr* out,
-                     std::string* about) {
+Status read_snapshot(const SchemaDef& schema, uint64_t cap_bytes, CheckpointReader* from, SnapshotPtr* out) {
   Edit edit{Edit::new_id()};
   In in(from, &edit);
   const Status damaged = {"damaged", "its content is damaged, or ends too early"};
   auto next = std::make_shared<Snapshot>();
   SnapshotInfo& info = next->info;
-  read_text(&in, about);
+  read_text(&in, &info.mode);
   in.part(info.version);
   in.part(info.source_time_ms);
   read_text(&in, &info.position);

@@ -18,12 +18,10 @@ namespace reflex {
 // What a file is for: the plan, the format, this machine and this build. Its id is empty.
 CheckpointHead checkpoint_head(const SchemaDef& schema);
 
-// Writes everything; `about` is the caller's, and comes back when loading. Requires: the head's id is set.
-void write_snapshot(const SchemaDef& schema, const Snapshot& snapshot, std::string_view about,
-                    CheckpointWriter* out);
+// Writes everything. Requires: the head's id is set.
+void write_snapshot(const SchemaDef& schema, const Snapshot& snapshot, CheckpointWriter* out);
 
-// Empty code: `*out` and `*about` are set. Else why not: `cap_exceeded`, or `damaged`.
-Status read_snapshot(const SchemaDef& schema, uint64_t cap_bytes, CheckpointReader* in, SnapshotPtr* out,
-                     std::string* about);
+// Empty code: `*out` is set. Else why not: `cap_exceeded`, or `damaged`.
+Status read_snapshot(const SchemaDef& schema, uint64_t cap_bytes, CheckpointReader* in, SnapshotPtr* out);
 
 }  // namespace reflex

@@ -18,6 +18,7 @@ class CheckpointNotes {
     bool restored = false;  // this process began with one
     uint64_t written = 0;   // by this process
     uint64_t failures = 0;
+    uint64_t usable_from = 0;   // of an earlier version none may be kept: its rows are known to be wrong
     std::string error;          // of the last try, if it failed
     std::string durable;        // the source's position that a restart would go on from; empty: none
     int64_t durable_at_ms = 0;  // by the steady clock, when it last moved

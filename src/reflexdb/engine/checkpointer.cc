@@ -47,14 +47,7 @@ bool flush_directory() {
   return here.fd() >= 0 && fsync(here.fd()) == 0;
 }
 
-std::string mode_of(const std::string& sync) {
-  JsonValue told;
-  if (sync.empty() || !parse_json(sync, &told)) return "";
-  const JsonValue* mode = told.find("mode");
-  return mode != nullptr ? mode->text : "";
-}
-
-// As sync would have told it: so a sync process finds what it needs to go on from the position.
+// As sync would have told it.
 std::string as_status(const std::string& mode, bool streamed) {
   std::string text = "{\"state\":\"loading\",\"mode\":";
   append_quoted(&text, mode);
@@ -66,6 +59,15 @@ void append_number(std::string* out, uint64_t value) {
 }
 
 }  // namespace
+
+void reject_checkpoints(CheckpointNotes* notes, uint64_t before) {
+  notes->change([before](auto& known) {
+    known.usable_from = before;
+    known.durable.clear();
+    unlink(kName);
+    unlink(kPositionName);
+  });
+}
 
 void Checkpointer::start() {
   const bool kept = instance_.options.checkpoint_s > 0;
@@ -144,11 +146,9 @@ bool Checkpointer::load(int fd, std::string* why) {
   CheckpointReader reader(fd);
   if (!reader.open(checkpoint_head(instance_.schema), why)) return false;
   SnapshotPtr snapshot;
-  std::string mode;
   Status status;
   try {
-    status =
-        read_snapshot(instance_.schema, instance_.options.memory_cap_mb << 20, &reader, &snapshot, &mode);
+    status = read_snapshot(instance_.schema, instance_.options.memory_cap_mb << 20, &reader, &snapshot);
   } catch (const std::bad_alloc&) {
     status = {"cap_exceeded", "the machine has no memory left for it"};
   }
@@ -161,9 +161,7 @@ bool Checkpointer::load(int fd, std::string* why) {
   position_ = of.position;
   ended_ms_ = moved_ms_ = monotonic_ms();
   swaps_ = instance_.publication.swaps() + 1;
-  const bool streamed = !mode.empty() && mode != "poll" && !of.position.empty();
-  instance_.notes.set_sync(as_status(mode, streamed), "loading", "");
-  instance_.follows.store(streamed, std::memory_order_relaxed);
+  instance_.notes.set_sync(as_status(of.mode, is_streamed(of)), "loading", "");
   instance_.checkpoints.begin_stale(wall_ms());
   instance_.checkpoints.change([&](auto& notes) {
     notes.restored = true;
@@ -193,7 +191,8 @@ void Checkpointer::read_position(SnapshotPtr* snapshot) const {
   memcpy(&time, text.data() + id_.size(), sizeof time);
   memcpy(&size, text.data() + id_.size() + sizeof time, sizeof size);
   if (size != text.size() - id_.size() - 2 * sizeof(uint64_t)) return;
-  *snapshot = with_position(*snapshot, time, std::string_view(text).substr(text.size() - size));
+  const std::string mode = info(**snapshot).mode;
+  *snapshot = with_position(*snapshot, time, std::string_view(text).substr(text.size() - size), mode);
 }
 
 // ---- from then on
@@ -209,7 +208,9 @@ bool Checkpointer::is_due(uint64_t version, int64_t now) const {
 
 void Checkpointer::step(bool at_end) {
   const SnapshotPtr snapshot = instance_.publication.view().snapshot;
-  if (snapshot == nullptr || !instance_.checkpoints.copy().kept) return;
+  const CheckpointNotes::Copy notes = instance_.checkpoints.copy();
+  if (snapshot == nullptr || !notes.kept) return;
+  if (version_ < notes.usable_from) version_ = 0;
   const SnapshotInfo& of = info(*snapshot);
   const int64_t now = monotonic_ms();
   if (of.version != version_) {
@@ -252,11 +253,18 @@ bool Checkpointer::write_file(const SnapshotPtr& snapshot, bool at_end, uint64_t
     written += more;
     return pace(began, written, at_end);
   });
-  write_snapshot(instance_.schema, *snapshot, mode_of(instance_.notes.copy().sync), &out);
+  write_snapshot(instance_.schema, *snapshot, &out);
   if (!out.finish(error)) return false;
   *bytes = out.bytes();
   id_ = head.id;
-  if (rename(kUnfinishedName, kName) == 0 && flush_directory()) return true;
+  bool is_named = false;
+  bool is_usable = false;
+  instance_.checkpoints.change([&](const auto& notes) {
+    is_usable = info(*snapshot).version >= notes.usable_from;
+    is_named = is_usable && rename(kUnfinishedName, kName) == 0;
+  });
+  if (!is_usable) return false;
+  if (is_named && flush_directory()) return true;
   *error = std::string("The checkpoint can't take its name: ") + strerror(errno) + ".";
   return false;
 }
@@ -274,6 +282,7 @@ void Checkpointer::write(const SnapshotPtr& snapshot, bool at_end) {
   std::string error;
   if (!write_file(snapshot, at_end, &bytes, &error)) {
     unlink(kUnfinishedName);
+    if (error.empty()) return;  // its rows were found to be wrong meanwhile: the next is begun at once
     retry_at_ms_ = monotonic_ms() + kRetryMs;
     if (!instance_.checkpoints.copy().kept) return;
     instance_.checkpoints.change([&](auto& notes) {

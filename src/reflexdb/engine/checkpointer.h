@@ -16,6 +16,10 @@
 
 namespace reflex::net {
 
+// The rows of every version before this one are known to be wrong: no checkpoint of them is left, and none
+// that is being written comes to be one. Before the right rows are published. Any thread.
+void reject_checkpoints(CheckpointNotes* notes, uint64_t before);
+
 class Checkpointer {
  public:
   static constexpr int64_t kLookMs = 250;

@@ -136,12 +136,10 @@ Reply Endpoints::error(int status, std::string_view code, std::string_view messa
 }
 
 void Endpoints::refresh() {
-  const bool follows = instance_.follows.load(std::memory_order_relaxed);
-  if (instance_.publication.epoch() == view_.epoch && follows == follows_) [[likely]]
+  if (instance_.publication.epoch() == view_.epoch) [[likely]]
     return;
   view_ = instance_.publication.view();
-  follows_ = follows;
-  served_.refresh(instance_, view_);
+  served_.refresh(view_);
 }
 
 bool Endpoints::admitted(const HttpRequest& request) const {

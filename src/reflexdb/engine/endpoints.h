@@ -99,7 +99,6 @@ class Endpoints {
   LoopStats& stats_;
   View view_;
   ServedPosition served_;
-  bool follows_ = false;  // when served_ was made
   QueryRunner runner_;
   Mailbox* mailbox_;
   std::string decoded_;

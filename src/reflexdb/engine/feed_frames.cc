@@ -44,8 +44,13 @@ std::string make_frame(FrameKind kind, std::string_view body) {
 }
 
 std::optional<Hello> parse_hello(Bytes body) {
-  if (body.size() != 2 + 1 + 32) return std::nullopt;
-  return Hello{load<uint16_t>(body.data()), body[2], body.subspan(3)};
+  constexpr size_t kFixed = 2 + 1 + 32 + 1;
+  constexpr size_t kMaxMode = 32;
+  if (body.size() < kFixed || body.size() > kFixed + kMaxMode) return std::nullopt;
+  const size_t length = body[kFixed - 1];
+  if (body.size() != kFixed + length) return std::nullopt;
+  const char* mode = reinterpret_cast<const char*>(body.data() + kFixed);
+  return Hello{load<uint16_t>(body.data()), body[2], body.subspan(3, 32), {mode, length}};
 }
 
 std::optional<Moment> parse_moment(Bytes body) {
@@ -62,9 +67,9 @@ std::optional<uint32_t> parse_u32(Bytes body) {
   return load<uint32_t>(body.data());
 }
 
-std::optional<uint64_t> parse_u64(Bytes body) {
-  if (body.size() != 8) return std::nullopt;
-  return load<uint64_t>(body.data());
+std::optional<ChangesBegin> parse_changes_begin(Bytes body) {
+  if (body.size() != 8 + 1 || body[8] > 1) return std::nullopt;
+  return ChangesBegin{load<uint64_t>(body.data()), body[8] == 1};
 }
 
 }  // namespace reflex::net

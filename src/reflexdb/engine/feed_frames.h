@@ -56,6 +56,11 @@ struct Hello {
   uint16_t protocol = 0;
   uint8_t role = 0;
   Bytes fingerprint;
+  std::string_view mode;  // of a sync; empty: it says none
+};
+struct ChangesBegin {
+  uint64_t version = 0;   // that the changes follow
+  bool compares = false;  // all rows should be so already
 };
 struct Moment {
   int64_t source_time_ms = 0;
@@ -66,6 +71,6 @@ struct Moment {
 std::optional<Hello> parse_hello(Bytes body);
 std::optional<Moment> parse_moment(Bytes body);
 std::optional<uint32_t> parse_u32(Bytes body);
-std::optional<uint64_t> parse_u64(Bytes body);
+std::optional<ChangesBegin> parse_changes_begin(Bytes body);
 
 }  // namespace reflex::net

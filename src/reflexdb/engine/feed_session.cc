@@ -158,7 +158,9 @@ FeedReply FeedSession::order(FrameKind kind, Bytes body) {
 
 FeedReply FeedSession::hello(Bytes body) {
   const std::optional<Hello> hello = parse_hello(body);
-  if (!hello) return fatal("protocol_error", "HELLO must have 35 bytes: version, role and fingerprint.");
+  if (!hello)
+    return fatal("protocol_error",
+                 "HELLO must be a version, a role, a fingerprint and a mode of at most 32 bytes.");
   if (hello->protocol != kProtocol)
     return fatal("protocol_error", "Only version 1 of this protocol is spoken here.");
   if (hello->role != kRoleSync && hello->role != kRoleDeployer) {
@@ -175,6 +177,7 @@ FeedReply FeedSession::hello(Bytes body) {
   greeted_ = true;
   if (hello->role == kRoleSync) {
     is_sync_ = true;
+    origin_ = {instance_.first_version, std::string(hello->mode)};
     // Taking rows in gives way to answering queries, where both want the processor: on Linux this is of the
     // calling thread alone. Refused, it does no harm.
     setpriority(PRIO_PROCESS, 0, kSyncNice);
@@ -187,9 +190,8 @@ FeedReply FeedSession::hello(Bytes body) {
                      "\",\"process\":\"" + instance_.boot_id + "\",\"version\":";
   json += std::to_string(view.snapshot != nullptr ? info(*view.snapshot).version : 0) + ",\"position\":";
   append_quoted(&json, view.snapshot != nullptr ? info(*view.snapshot).position : "");
-  const std::string told = instance_.notes.copy().sync;
-  json += ",\"sync\":";
-  json += told.empty() ? "null" : told;
+  json += ",\"mode\":";
+  append_quoted(&json, view.snapshot != nullptr ? info(*view.snapshot).mode : "");
   json += ",\"restored\":";
   json += instance_.checkpoints.stale() ? "true" : "false";
   return ok(json + "}");
@@ -204,7 +206,7 @@ FeedReply FeedSession::begin(Bytes body) {
   load_began_ms_ = monotonic_ms();
   loader_ = std::make_unique<Loader>(instance_.schema, instance_.publication.view().snapshot,
                                      instance_.options.memory_cap_mb << 20, moment->source_time_ms,
-                                     moment->position);
+                                     moment->position, origin_);
   return ok("{}");
 }
 
@@ -241,9 +243,13 @@ FeedReply FeedSession::commit(Bytes body) {
   assert(snapshot != nullptr);
   const uint64_t version = info(*snapshot).version;
   const uint64_t bytes = info(*snapshot).bytes;
-  if (!role_.while_held(id_, [&] { instance_.publication.publish_snapshot(std::move(snapshot), true); })) {
-    return fatal("protocol_error", "A newer sync has taken over.");
-  }
+  const bool held = role_.while_held(id_, [&] {
+    // Whoever reads everything anew has reason to doubt what is there. Polls always do, also after a restart.
+    if (is_streamed(info(*snapshot)) && instance_.publication.view().snapshot != nullptr)
+      reject_checkpoints(&instance_.checkpoints, version);
+    instance_.publication.publish_snapshot(std::move(snapshot), true);
+  });
+  if (!held) return fatal("protocol_error", "A newer sync has taken over.");
   instance_.notes.clear_cap_exceeded();
   instance_.checkpoints.heard_all();
   log_event(LogLevel::kInfo, "snapshot_swapped",
@@ -252,20 +258,22 @@ FeedReply FeedSession::commit(Bytes body) {
 }
 
 FeedReply FeedSession::begin_changes(Bytes body) {
-  const std::optional<uint64_t> version = parse_u64(body);
-  if (!version) return fatal("protocol_error", "The body of CHANGES_BEGIN must be a version in eight bytes.");
+  const std::optional<ChangesBegin> begin = parse_changes_begin(body);
+  if (!begin)
+    return fatal("protocol_error", "The body of CHANGES_BEGIN must be a version in eight bytes, and 0 or 1.");
   if (loader_ != nullptr || changes_ != nullptr || dropping_)
     return fatal("protocol_error", "CHANGES_BEGIN came within a snapshot or a group of changes.");
   const SnapshotPtr serving = instance_.publication.view().snapshot;
   const uint64_t present = serving != nullptr ? info(*serving).version : 0;
-  if (present == 0 || present != *version) {
+  if (present == 0 || present != begin->version) {
     // Without a base nothing can be applied; what follows is thrown away until the commit says so.
-    fault_ = {"out_of_step", "Changes to version " + std::to_string(*version) + " came, but version " +
+    fault_ = {"out_of_step", "Changes to version " + std::to_string(begin->version) + " came, but version " +
                                  std::to_string(present) + " is what is being served."};
     dropping_ = true;
     return {};
   }
   fault_ = {};
+  compares_ = begin->compares;
   changes_ = std::make_unique<Changes>(instance_.schema, serving, instance_.options.memory_cap_mb << 20);
   return {};
 }
@@ -303,7 +311,7 @@ FeedReply FeedSession::commit_changes(Bytes body) {
   SnapshotPtr snapshot;
   Status status = std::exchange(fault_, {});
   try {
-    if (status.ok()) status = changes->commit(moment->source_time_ms, moment->position, &snapshot);
+    if (status.ok()) status = changes->commit(moment->source_time_ms, moment->position, origin_, &snapshot);
   } catch (const std::bad_alloc&) {
     status = {"cap_exceeded", "The machine has no memory left for these changes."};
   }
@@ -312,6 +320,7 @@ FeedReply FeedSession::commit_changes(Bytes body) {
   bool published = false;
   const bool held = role_.while_held(id_, [&] {
     if (instance_.publication.view().snapshot != changes->previous()) return;
+    if (compares_ && changes->differences() > 0) reject_checkpoints(&instance_.checkpoints, version);
     instance_.publication.publish_snapshot(std::move(snapshot), true);
     published = true;
   });
@@ -340,8 +349,8 @@ FeedReply FeedSession::confirm(Bytes body) {
   const bool held = role_.while_held(id_, [&] {
     const SnapshotPtr serving = instance_.publication.view().snapshot;
     if (serving == nullptr) return;
-    instance_.publication.publish_snapshot(with_position(serving, moment->source_time_ms, moment->position),
-                                           false);
+    instance_.publication.publish_snapshot(
+        with_position(serving, moment->source_time_ms, moment->position, origin_.mode), false);
     done = true;
   });
   if (!held) return fatal("protocol_error", "A newer sync has taken over.");
@@ -368,9 +377,6 @@ FeedReply FeedSession::sync_status(std::string_view text) {
   }
   const JsonValue* state = status.find("state");
   const JsonValue* error = status.find("lastError");
-  const JsonValue* mode = status.find("mode");
-  instance_.follows.store(mode != nullptr && !mode->text.empty() && mode->text != "poll",
-                          std::memory_order_relaxed);
   instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "",
                            error != nullptr ? error->text : "");
   return ok("{}");

@@ -97,9 +97,11 @@ class FeedSession {
   std::function<void(uint64_t)> disconnect_;
   bool greeted_ = false;
   bool is_sync_ = false;
+  Origin origin_;                     // of what this session commits
   std::unique_ptr<Loader> loader_;    // between SNAPSHOT_BEGIN and its end
   std::unique_ptr<Changes> changes_;  // between CHANGES_BEGIN and its end
   bool dropping_ = false;             // the group's frames, up to its COMMIT
+  bool compares_ = false;             // the group's rows should be so already
   int64_t load_began_ms_ = 0;
   Status fault_;  // the first of this load or group of changes, for its COMMIT
   std::unique_ptr<QueryEngine> engine_;

@@ -20,7 +20,11 @@ std::string random_id() {
 }  // namespace
 
 Instance::Instance(const SchemaDef& schema_def, const Options& opts)
-    : schema(schema_def), options(opts), started_ms(monotonic_ms()), boot_id(random_id()) {}
+    : schema(schema_def),
+      options(opts),
+      started_ms(monotonic_ms()),
+      boot_id(random_id()),
+      first_version(static_cast<uint64_t>(wall_ms()) * 1000) {}
 
 void HealthNotes::set_sync(std::string raw, std::string state, std::string last_error) {
   std::lock_guard lock(mutex_);

@@ -48,7 +48,9 @@ struct Instance {
   const SchemaDef& schema;
   const Options& options;
   const int64_t started_ms;
-  const std::string boot_id;  // tells this process's snapshot versions from another's
+  const std::string boot_id;  // the identity of this process
+  const uint64_t
+      first_version;  // of a snapshot that this process makes: its start in microseconds since 1970
   Publication publication;
   HealthNotes notes;
   CheckpointNotes checkpoints;
@@ -57,8 +59,7 @@ struct Instance {
   std::atomic<int64_t> live_queries{0};
   std::atomic<int64_t> pending_bytes{0};  // of answers that clients have not taken yet
   std::atomic<bool> sync_connected{false};
-  std::atomic<bool> follows{false};  // sync says that positions are the source's own, exact ones
-  std::atomic<int64_t> waiting{0};   // requests that wait for a position
+  std::atomic<int64_t> waiting{0};  // requests that wait for a position
   std::atomic<int64_t> waiting_bytes{0};
 
   enum class Sandbox : uint8_t { kOff, kOn, kRefused };  // by an option; by the system

@@ -19,11 +19,17 @@ uint64_t mebibytes(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
 const SnapshotInfo& info(const Snapshot& snapshot) { return snapshot.info; }
 
-SnapshotPtr with_position(const SnapshotPtr& snapshot, int64_t source_time_ms, std::string_view position) {
+bool is_streamed(const SnapshotInfo& of) {
+  return !of.position.empty() && !of.mode.empty() && of.mode != "poll";
+}
+
+SnapshotPtr with_position(const SnapshotPtr& snapshot, int64_t source_time_ms, std::string_view position,
+                          std::string_view mode) {
   assert(snapshot != nullptr);
   auto later = std::make_shared<Snapshot>(*snapshot);
   later->info.source_time_ms = source_time_ms;
   later->info.position = position;
+  later->info.mode = mode;
   return later;
 }
 
@@ -133,11 +139,13 @@ Status Loader::Impl::build_links(Snapshot* next) {
 }
 
 Loader::Loader(const SchemaDef& schema, SnapshotPtr previous, uint64_t cap_bytes, int64_t source_time_ms,
-               std::string_view position)
+               std::string_view position, const Origin& origin)
     : impl_(std::make_unique<Impl>(schema, std::move(previous), cap_bytes)) {
-  impl_->next_info.version = impl_->previous == nullptr ? 1 : impl_->previous->info.version + 1;
+  const uint64_t before = impl_->previous == nullptr ? 0 : impl_->previous->info.version;
+  impl_->next_info.version = std::max(before + 1, origin.first_version);
   impl_->next_info.source_time_ms = source_time_ms;
   impl_->next_info.position = position;
+  impl_->next_info.mode = origin.mode;
 }
 
 Loader::~Loader() = default;

@@ -13,12 +13,12 @@ bool is_plain(std::string_view text) {
 
 }  // namespace
 
-void ServedPosition::refresh(const Instance& instance, const View& view) {
+void ServedPosition::refresh(const View& view) {
   if (view.snapshot == nullptr) return;
   const SnapshotInfo& of = info(*view.snapshot);
   told_ = std::to_string(of.version);
   version_ = Position::parse(told_);
-  place_ = instance.follows.load(std::memory_order_relaxed) ? Position::parse(of.position) : Position();
+  place_ = is_streamed(of) ? Position::parse(of.position) : Position();
   if (place_.form() == Position::Form::kVersion) place_ = Position();
   if (place_.form() != Position::Form::kNone) told_ = of.position;
   const bool fits = told_.size() <= kMaxShownBytes && is_plain(told_);

@@ -27,7 +27,7 @@ class ServedPosition {
   static constexpr size_t kMaxShownBytes = 512;          // what finds room in an answer's head
   static constexpr int64_t kMaxWaitingBytes = 64 << 20;  // of all requests that wait, all loops together
 
-  void refresh(const Instance& instance, const View& view);
+  void refresh(const View& view);
 
   // For X-ReflexDB-Position: the source's own words where it is followed, else the version. Empty where it
   // does not fit a head.

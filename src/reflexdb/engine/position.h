@@ -1,7 +1,7 @@
 // Places in a source's history as text, and whether one contains another: what a client waits for, and what a
 // snapshot has.
 //
-//     17                                              snapshot version of this process
+//     1776254400000017                                snapshot version of this instance
 //     16/B374D848                                     PostgreSQL: log sequence number
 //     0-1-42,1-7-9                                    MariaDB: the last GTID of each domain
 //     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7      MySQL: intervals of each server

@@ -79,6 +79,8 @@ class Rule(StrEnum):
     IMMEDIATE = "Y"
     QUEUED = "Q"
     NEEDS_IMAGE = "img"
+    EXTENSION = "Y+"
+    """At once, and beyond the published table."""
     REFUSED = ""
 
 
@@ -139,6 +141,7 @@ ALLOWED: dict[Status, dict[Action, Rule]] = {
         Action.REBUILD: _IMG,
         Action.RECONFIGURE: _IMG,
         Action.REDEPLOY: _IMG,
+        Action.RESIZE: Rule.EXTENSION,  # advised where the rows did not fit
         Action.TERMINATE: _Y,
     },
     Status.STOPPED: _IDLE,

@@ -25,9 +25,10 @@ _ROWS_MAX = 8_192
 """Changes in one frame; more are cut, so that neither side holds much."""
 
 
-def changes_begin(version: int) -> feed.Frame:
-    """What follows changes this version, and no other."""
-    return feed.Frame(feed.Kind.CHANGES_BEGIN, (struct.pack("<Q", version),))
+def changes_begin(version: int, compares: bool = False) -> feed.Frame:
+    """What follows changes this version, and no other. `compares`: all of it should be there already, and where it is
+    not, the server's checkpoints are wrong too."""
+    return feed.Frame(feed.Kind.CHANGES_BEGIN, (struct.pack("<QB", version, compares),))
 
 
 def changes_commit(committed_at: datetime, position: str) -> feed.Frame:

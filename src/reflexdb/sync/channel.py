@@ -62,9 +62,9 @@ class PrivateChannel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def hello(self, role: feed.Role, fingerprint: bytes | None) -> dict[str, Any]:
+    def hello(self, role: feed.Role, fingerprint: bytes | None, mode: str = "") -> dict[str, Any]:
         """Open the conversation. Raises InstanceRefused (`wrong_plan`) where the server serves another plan."""
-        return self.request(feed.hello(role, fingerprint))
+        return self.request(feed.hello(role, fingerprint, mode))
 
     def send(self, frame: feed.Frame, timeout_s: float | None = None) -> None:
         """Hand the frame to the system; returns once every byte is taken."""

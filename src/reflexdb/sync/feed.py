@@ -99,12 +99,14 @@ class Frame:
         return b"".join(self.buffers())
 
 
-def hello(role: Role, fingerprint: bytes | None) -> Frame:
-    """The first frame of a connection. `fingerprint` is None where any plan will do, which only a deployer may say."""
+def hello(role: Role, fingerprint: bytes | None, mode: str = "") -> Frame:
+    """The first frame of a connection. `fingerprint` is None where any plan will do, which only a deployer may say.
+    `mode` is the sync's: what it commits is known by it."""
     assert fingerprint is not None or role is Role.DEPLOYER
     checked = bytes(32) if fingerprint is None else fingerprint
     assert len(checked) == 32
-    return Frame(Kind.HELLO, (struct.pack("<HB", PROTOCOL_VERSION, role) + checked,))
+    name = mode.encode()
+    return Frame(Kind.HELLO, (struct.pack("<HB", PROTOCOL_VERSION, role) + checked + bytes([len(name)]) + name,))
 
 
 def snapshot_begin(taken_at: datetime, position: str) -> Frame:

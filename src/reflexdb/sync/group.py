@@ -67,6 +67,11 @@ class Group:
             self._channel.send_bytes(part)
         self.changes += 1
 
+    def compare(self, table: int, content: Iterator[bytes], ranges: Sequence[Range] | None) -> None:
+        """Begin with what the table should have already; the rest of the group is of that kind too."""
+        self._begin(compares=True)
+        self.replace(table, content, ranges)
+
     def resend(self, frames: Iterator[bytes]) -> None:
         """Frames of a group that were made before."""
         self._begin()
@@ -107,7 +112,7 @@ class Group:
         for frame in change_frames.changes(self._plan.tables[rows.table], rows):
             self._channel.send(frame)
 
-    def _begin(self) -> None:
+    def _begin(self, compares: bool = False) -> None:
         if not self._begun:
-            self._channel.send(change_frames.changes_begin(self.version))
+            self._channel.send(change_frames.changes_begin(self.version, compares))
             self._begun = True

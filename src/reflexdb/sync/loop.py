@@ -118,7 +118,7 @@ class Loop:
             self._fail(exc, Work.REFRESH)
 
     def _greet(self, channel: PrivateChannel) -> None:
-        served = Served.told(channel.hello(feed.Role.SYNC, self._fingerprint))
+        served = Served.told(channel.hello(feed.Role.SYNC, self._fingerprint, self._mode.name))
         if self._mode.found(served) or not served.is_loaded:
             self._schedule.at_once()
         self._loaded = served.is_loaded

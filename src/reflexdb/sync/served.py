@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Content(NamedTuple):
-    """One state of one server: no two states have the same."""
+    """One state of one process of a server: no two states have the same."""
 
     process: str
     """Random, made by the server's process at its start."""
@@ -29,19 +29,18 @@ class Served:
     content: Content
     position: str
     """In the source's history; exact only where a stream committed it."""
-    streamed: str | None
-    """The mode of the stream that the position belongs to; None where it is not one of a stream."""
+    mode: str
+    """Of the sync that committed or confirmed the rows there; empty where that is not known."""
     restored: bool
     """The rows come from a checkpoint, and the server has not heard of the source since."""
 
     @classmethod
     def told(cls, answer: Mapping[str, Any]) -> Served:
         """Raises KeyError or ValueError for an answer that is none."""
-        sync = answer.get("sync") or {}
         return cls(
             Content(str(answer["process"]), int(answer["version"])),
             str(answer["position"]),
-            sync.get("mode") if sync.get("streamed") is True else None,
+            str(answer["mode"]),
             answer["restored"] is True,
         )
 

@@ -98,7 +98,7 @@ class Stream:
         self._content = server.content
         source, position = self._source(), server.position
         self._fitting.recall(lambda wanted: source.reached(position, wanted) and not source.reached(wanted, position))
-        self._unchecked = server.is_loaded and server.streamed == self.name
+        self._unchecked = server.is_loaded and server.mode == self.name
         self._position = position if self._unchecked else None
         return True
 

@@ -141,7 +141,7 @@ class Verifier:
         if not reading.is_same:
             try:
                 reading.settle(self._plan, reached)
-                group.replace(reading.table, reading.view.chunks(), reading.ranges)
+                group.compare(reading.table, reading.view.chunks(), reading.ranges)
                 group.resend(reading.changes.chunks())
                 group.commit(moment, position)
             except NotVerified as why:

@@ -210,7 +210,11 @@ def test_it_is_off_until_somebody_turns_it_on(api: Api, database: str) -> None:
     told: Any = api("PATCH", path, {"autoRebuild": True}, expect=200).json()
     entries = api.get("/audit")["entries"]
 
-    assert {name for name, value in before.items() if value is not None} == {"autoRebuild", "schemaChanged"}
+    assert {name for name, value in before.items() if value is not None} == {
+        "autoRebuild",
+        "schemaChanged",
+        "staleTables",
+    }
     assert before["autoRebuild"] is False
     assert told == {**before, "autoRebuild": True}
     assert (entries[0]["action"], entries[0]["after"]) == ("database.auto_rebuild", {"auto_rebuild": True})

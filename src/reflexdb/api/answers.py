@@ -127,6 +127,14 @@ class ChangedTable(Answer):
     what: str
 
 
+class StaleTable(Answer):
+    table: str
+    state: Literal["frozen", "unread", "changed"]
+    since: Time
+    reason: str
+    remedy: str
+
+
 class Freshness(Answer):
     mode: SyncMode | None
     state: Literal["ok", "loading", "paused", "failing"] | None
@@ -135,6 +143,7 @@ class Freshness(Answer):
     lagMs: int | None
     snapshotAgeMs: int | None
     schemaChanged: list[ChangedTable]
+    staleTables: list[StaleTable]
     autoRebuild: bool
     lastRebuildAt: Time | None
     nextRebuildAt: Time | None

@@ -58,6 +58,7 @@ def _shown(freshness: Freshness) -> dict[str, Any]:
         "lagMs": sync.get("lagMs"),
         "snapshotAgeMs": observation.snapshot_age_ms if observation else None,
         "schemaChanged": [{"table": str(each["table"]), "what": str(each["what"])} for each in _changed(sync)],
+        "staleTables": [_stale(each) for each in sync.get("tables") or []],
         "autoRebuild": rebuild is not None and rebuild.enabled,
         "lastRebuildAt": views.instant(rebuild.tried_at) if rebuild else None,
         "nextRebuildAt": _next(rebuild),
@@ -67,6 +68,10 @@ def _shown(freshness: Freshness) -> dict[str, Any]:
 
 def _changed(sync: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(sync.get("schemaChanged") or [])
+
+
+def _stale(told: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(told[name]) for name in ("table", "state", "since", "reason", "remedy")}
 
 
 def _next(row: AutoRebuildRow | None) -> str | None:

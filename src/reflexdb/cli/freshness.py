@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reflexdb.cli import options, output, resolve
-from reflexdb.cli.look import milliseconds
+from reflexdb.cli.look import milliseconds, stale
 from reflexdb.cli.session import session
 from reflexdb.client.types import Freshness
 
@@ -55,6 +55,7 @@ def tell(answer: Freshness, *, as_json: bool) -> None:
             ("lag", milliseconds(answer["lagMs"])),
             ("snapshot age", milliseconds(answer["snapshotAgeMs"])),
             ("changed tables", [f"{each['table']}: {each['what']}" for each in answer["schemaChanged"]]),
+            ("stale tables", stale(answer)),
             ("auto-rebuild", "on" if answer["autoRebuild"] else "off"),
             ("last rebuild", answer["lastRebuildAt"]),
             ("not again before", answer["nextRebuildAt"]),

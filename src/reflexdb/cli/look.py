@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from reflexdb.cli.database import print_databases
 from reflexdb.cli.exits import CommandFailed, Exit
 from reflexdb.cli.session import session
 from reflexdb.client import log_path
-from reflexdb.client.types import InstanceStatus
+from reflexdb.client.types import Freshness, InstanceStatus
 
 FINISHED = frozenset({"succeeded", "failed"})
 
@@ -33,14 +34,16 @@ def status(
             else:
                 print_databases(databases, {item["id"]: item["name"] for item in client.list_connections()})
             return
-        answer = client.instance_status(resolve.database(client, database)["id"])
+        found = resolve.database(client, database)["id"]
+        answer = client.instance_status(found)
+        lines = [] if as_json else stale(client.freshness(found))
     if as_json:
         output.print_json(answer)
     else:
-        tell(answer)
+        tell(answer, lines)
 
 
-def tell(answer: InstanceStatus) -> None:
+def tell(answer: InstanceStatus, stale_tables: Sequence[str] = ()) -> None:
     database, instance, build = answer["database"], answer["instance"], answer["latestBuild"]
     rows = instance.get("rowCounts", {}) if instance else {}
     output.facts(
@@ -52,6 +55,7 @@ def tell(answer: InstanceStatus) -> None:
             ("last error", database.get("lastError")),
             ("endpoint", instance.get("endpointUrl") if instance else None),
             ("health", instance.get("healthStatus") if instance else None),
+            ("stale tables", list(stale_tables)),
             ("snapshot age", milliseconds(instance.get("snapshotAgeMs")) if instance else None),
             ("swaps", instance.get("swapCount") if instance else None),
             ("rows", [f"{name} {count:,}" for name, count in rows.items()]),
@@ -62,6 +66,14 @@ def tell(answer: InstanceStatus) -> None:
         ]
     )
     not_served.tell(answer["notServed"], answer["notServedTotal"])
+
+
+def stale(answer: Freshness) -> list[str]:
+    """A line for each table that can't be brought up to date."""
+    return [
+        f"{each['table']} is {each['state']} since {each['since']}: {each['reason']} {each['remedy']}"
+        for each in answer["staleTables"]
+    ]
 
 
 def milliseconds(value: int | None) -> str | None:

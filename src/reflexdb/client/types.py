@@ -55,6 +55,16 @@ class ChangedTable(TypedDict):
     what: str
 
 
+class StaleTable(TypedDict):
+    """One that can't be brought up to date: since when, why, and what mends it."""
+
+    table: str
+    state: str
+    since: str
+    reason: str
+    remedy: str
+
+
 class Freshness(TypedDict):
     """How an instance follows its source; null where none answers."""
 
@@ -65,6 +75,7 @@ class Freshness(TypedDict):
     lagMs: int | None
     snapshotAgeMs: int | None
     schemaChanged: list[ChangedTable]
+    staleTables: list[StaleTable]
     autoRebuild: bool
     lastRebuildAt: str | None
     nextRebuildAt: str | None

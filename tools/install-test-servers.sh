@@ -2,13 +2,15 @@
 # Installs MariaDB, PostgreSQL, docker-registry and skopeo for the tests where they are missing: only as root, only with apt-get, and
 # without starting the packaged services (the tests start private servers of their own). Anywhere else it says so in a line and ends
 # with 0; the tests that need a missing one are then skipped by name.
-# PostgreSQL servers of other versions need no root: the newest one, or each version with the argument `all`.
+# Servers of other versions need no root: MySQL and the newest PostgreSQL, or each version with the argument `all`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "${1:-}" = all ]; then versions="13 14 15 16 17 18"; else versions=18; fi
 # shellcheck disable=SC2086 # a word each
 .venv/bin/python -m tests.servers.install_postgres $versions
+
+tools/fetch-test-servers.sh "$@"
 
 missing=()
 command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)

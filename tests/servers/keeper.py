@@ -25,12 +25,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.servers import mariadb, postgres
+from tests.servers import mariadb, mysql, postgres
 from tests.servers.shared import Server
 from tests.servers.versions import POSTGRES_VERSIONS
 
 KINDS: dict[str, Callable[[Path], tuple[subprocess.Popen[bytes], Server]]] = {
     "mariadb": mariadb.start,
+    "mariadb-next": mariadb.start_next,
+    "mysql": mysql.start,
+    "mysql-without-gtids": mysql.start_without_gtids,
     "postgres": postgres.start,
     **{f"postgres{version}": partial(postgres.start, version=version) for version in POSTGRES_VERSIONS},
 }

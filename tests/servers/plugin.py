@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +23,20 @@ import pytest
 from psycopg import sql
 
 from reflexdb.control import fetch
-from tests.servers import mariadb, postgres
+from reflexdb.sources.mysql.grants import SHOW_VIEW, Grant, needed
+from tests.servers import mariadb, mysql, postgres
 from tests.servers.issuer import LittleIssuer, little_issuer
 from tests.servers.shared import Server, running, wait_until_stopped
-from tests.servers.versions import CHOICES, POSTGRES_NEWEST, POSTGRES_VERSIONS
+from tests.servers.versions import BINLOG_ALL, BINLOG_DEFAULT, CHOICES, POSTGRES_NEWEST, POSTGRES_VERSIONS
+
+READER_PASSWORD = "reader-ö'\"\\"
 
 
 @dataclass(frozen=True, slots=True)
 class TestDatabase:
-    """An empty database on a test server, and its administrator's login."""
+    """An empty database on a test server. On MariaDB and MySQL the login is that of a user with exactly the grants
+    that the documentation asks for; `connect` and `execute` work as the administrator.
+    """
 
     __test__ = False
     host: str
@@ -70,13 +76,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         versions = postgres_versions(metafunc.config)
         ids = [f"postgres{version or ''}" for version in versions]
         metafunc.parametrize("postgres_version", versions, ids=ids, indirect=True, scope="session")
+    if "binlog_kind" in metafunc.fixturenames:
+        metafunc.parametrize("binlog_kind", binlog_kinds(metafunc.config), indirect=True, scope="session")
     if "source_kind" in metafunc.fixturenames:
         metafunc.parametrize("source_kind", source_kinds(metafunc.config), indirect=True, scope="session")
 
 
 def source_kinds(config: pytest.Config) -> list[str]:
     """The kinds of servers that a test of every source runs on."""
-    return ["mariadb", *(f"postgres{version or ''}" for version in postgres_versions(config))]
+    return [*binlog_kinds(config), *(f"postgres{version or ''}" for version in postgres_versions(config))]
+
+
+def binlog_kinds(config: pytest.Config) -> list[str]:
+    """The kinds of servers that a test of every binary log runs on."""
+    return list(BINLOG_ALL if config.getoption("--servers") == "all" else BINLOG_DEFAULT)
 
 
 def postgres_versions(config: pytest.Config) -> Sequence[int | None]:
@@ -88,6 +101,10 @@ def missing(kind: str) -> str | None:
     """Why a server of the kind can't run here; None where it can."""
     if kind == "mariadb":
         return mariadb.MISSING if mariadb.binary() is None else None
+    if kind == "mariadb-next":
+        return mariadb.NEXT_MISSING if mariadb.next_root() is None else None
+    if kind.startswith("mysql"):
+        return mysql.MISSING if mysql.root() is None else None
     version = int(kind.removeprefix("postgres") or 0) or None
     return postgres.missing(version) if postgres.programs(version) is None else None
 
@@ -135,6 +152,29 @@ def mariadb_server(servers: Callable[[str], Server]) -> Server:
 
 
 @pytest.fixture(scope="session")
+def binlog_kind(request: pytest.FixtureRequest) -> str:
+    """Each of `binlog_kinds`."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def binlog_server(servers: Callable[[str], Server], binlog_kind: str) -> Server:
+    """A running server of the kind, with a row-based binary log."""
+    if (reason := missing(binlog_kind)) is not None:
+        pytest.skip(reason)
+    return servers(binlog_kind)
+
+
+@pytest.fixture(scope="session")
+def mysql_server(servers: Callable[[str], Server]) -> Server:
+    """A running mysqld with the defaults of its version."""
+    if (reason := missing("mysql")) is not None:
+        pytest.skip(reason)
+    return servers("mysql")
+
+
+@pytest.fixture(scope="session")
 def postgres_version(request: pytest.FixtureRequest) -> int | None:
     """The major version; None is the system's own. Overridden for tests that are marked `each_postgres`."""
     return getattr(request, "param", None)
@@ -166,6 +206,20 @@ def mariadb_database(mariadb_server: Server) -> Iterator[TestDatabase]:
 
 
 @pytest.fixture
+def binlog_database(binlog_server: Server) -> Iterator[TestDatabase]:
+    """An empty schema on each server with a binary log, dropped after the test."""
+    with mariadb_schema(binlog_server) as database:
+        yield database
+
+
+@pytest.fixture
+def mysql_database(mysql_server: Server) -> Iterator[TestDatabase]:
+    """An empty schema, dropped after the test."""
+    with mariadb_schema(mysql_server) as database:
+        yield database
+
+
+@pytest.fixture
 def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
     """An empty database, dropped after the test with whoever is still connected to it."""
     with postgres_schema(postgres_server) as database:
@@ -174,17 +228,41 @@ def postgres_database(postgres_server: Server) -> Iterator[TestDatabase]:
 
 @contextlib.contextmanager
 def mariadb_schema(server: Server) -> Iterator[TestDatabase]:
-    """An empty schema for as long as the context lasts."""
+    """An empty schema of a MariaDB or MySQL server for as long as the context lasts, and a user who may read it."""
     name = f"t_{uuid.uuid4().hex[:12]}"
+    reader = f"r_{name[2:]}"
 
     def connect(**options: Any) -> Any:
         return mariadb.connect(server, name, **options)
 
     with contextlib.closing(mariadb.connect(server)) as admin, admin.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
-    yield TestDatabase(server.host, server.port, server.user, server.password, name, server.socket, connect)
+        cursor.execute(f"CREATE USER {reader}@'%%' IDENTIFIED BY %s", (READER_PASSWORD,))
+        for grant in grants_of(cursor):
+            cursor.execute(grant.statement(name, f"{reader}@'%'"))
+    yield TestDatabase(server.host, server.port, reader, READER_PASSWORD, name, server.socket, connect)
     with contextlib.closing(mariadb.connect(server)) as admin, admin.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        cursor.execute(f"DROP USER IF EXISTS {reader}@'%'")
+
+
+def grants_of(cursor: Any) -> tuple[Grant, ...]:
+    """The documented grants for the server that the cursor is connected to, without those for views."""
+    cursor.execute("SELECT version()")
+    ((version,),) = cursor.fetchall()
+    found = re.match(r"(\d+)\.(\d+)", version)
+    assert found is not None
+    is_mariadb = "mariadb" in version.lower()
+    gtid = is_mariadb
+    if not is_mariadb:
+        cursor.execute("SELECT @@GLOBAL.gtid_mode = 'ON'")
+        ((gtid,),) = cursor.fetchall()
+    return needed(mariadb=is_mariadb, number=(int(found[1]), int(found[2])), gtid=bool(gtid), views=False)
+
+
+def let_see_views(database: TestDatabase) -> None:
+    """Give the reader what the documentation asks for where views are served."""
+    database.execute(SHOW_VIEW.statement(database.schema, f"{database.user}@'%'"))
 
 
 @contextlib.contextmanager

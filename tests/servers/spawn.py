@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+RUN_LIMIT_S = 60.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,12 +40,15 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def spawn(command: list[str], log: Path, owner: tuple[int, int] | None, home: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: list[str], log: Path, owner: tuple[int, int] | None, home: Path, given: Path = Path(os.devnull)
+) -> subprocess.Popen[bytes]:
+    """`given` is the file that the program reads as its standard input."""
     identity: dict[str, Any] = {} if owner is None else {"user": owner[0], "group": owner[1], "extra_groups": []}
-    with log.open("ab") as output:
+    with log.open("ab") as output, given.open("rb") as standard_input:
         process: subprocess.Popen[bytes] = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             stdout=output,
             stderr=output,
             cwd=home,
@@ -55,7 +59,9 @@ def spawn(command: list[str], log: Path, owner: tuple[int, int] | None, home: Pa
         return process
 
 
-def run(command: list[str], log: Path, owner: tuple[int, int] | None, home: Path, limit_s: float = 60) -> None:
-    process = spawn(command, log, owner, home)
-    if process.wait(limit_s) != 0:
+def run(
+    command: list[str], log: Path, owner: tuple[int, int] | None, home: Path, given: Path = Path(os.devnull)
+) -> None:
+    process = spawn(command, log, owner, home, given)
+    if process.wait(RUN_LIMIT_S) != 0:
         raise RuntimeError(f"{command[0]} failed: {log.read_text(errors='replace')[-3000:]}")

@@ -12,6 +12,8 @@ from typing import Literal
 Choice = Literal["default", "all"]
 CHOICES: tuple[Choice, ...] = ("default", "all")
 POSTGRES_VERSIONS = (13, 14, 15, 16, 17, 18)
+BINLOG_DEFAULT = ("mariadb", "mysql")
+BINLOG_ALL = (*BINLOG_DEFAULT, "mariadb-next", "mysql-without-gtids")
 POSTGRES_NEWEST = POSTGRES_VERSIONS[-1]
 
 

@@ -99,7 +99,8 @@ def _table_parts(index: int, table: PlannedTable) -> str:
 
 def _column_row(column: PlannedColumn) -> str:
     texts = ", ".join(literal(text) for text in (column.name, column.declared_type, column.note))
-    return f"{texts}, Storage::{_storage(column.storage)}, {_bool(column.nullable)}, {_bool(column.visible)}"
+    flags = ", ".join(_bool(flag) for flag in (column.nullable, column.visible, column.in_star))
+    return f"{texts}, Storage::{_storage(column.storage)}, {flags}"
 
 
 def _forward_row(prefix: str, relation: ForwardRelation) -> str:

@@ -35,6 +35,7 @@ def make_plan(schema: SourceSchema, config: SchemaConfig | None) -> Planned:
     tables = select(schema, chosen, findings)
     keys = relate(schema, tables, findings)
     _check_indexes(tables, findings)
+    _note_collations(keys, tables, findings)
     findings.finish()
     plan = _assemble(schema, chosen, tables, keys, findings)
     return Planned(plan, tuple(findings.notes))
@@ -50,6 +51,18 @@ def _check_indexes(tables: Mapping[str, Selected], findings: Findings) -> None:
                         column.at,
                         f"The table {quoted(table.source.name)} shows no column {quoted(column.text)} to index.{hint}",
                     )
+
+
+def _note_collations(keys: tuple[Key, ...], tables: Mapping[str, Selected], findings: Findings) -> None:
+    """Relations whose columns the source compares by a collation; here equal texts are equal bytes."""
+    for key in keys:
+        columns = tables[key.child].columns()
+        collations = sorted({columns[name].collation for name in key.columns if columns[name].collation})
+        if collations:
+            findings.note(
+                f"The source compares {key.described()} by collation {', '.join(collations)}. Rows whose texts differ "
+                "in case, accents or blanks at the end from those of the other table are not related here."
+            )
 
 
 def _assemble(
@@ -161,6 +174,7 @@ def _columns(table: Selected, needed: set[str]) -> tuple[PlannedColumn, ...]:
                 visible=column.name in table.visible,
                 note=table.notes.get(column.name, column.comment),
                 retyped=column.retyped,
+                in_star=not column.invisible,
             )
         )
     return tuple(columns)

@@ -354,7 +354,8 @@ class Binder {
     }
     const std::string name = aggregate_name(*expr.aggregate);
     const bool floats = plan.function != Function::kCount && key_class(plan.storage) == KeyClass::kFloat;
-    const ColumnDef column{name, "an aggregate", {}, floats ? Storage::kF64 : Storage::kDecimal, true, true};
+    const ColumnDef column{name, "an aggregate", {},  floats ? Storage::kF64 : Storage::kDecimal,
+                           true, true,           true};
     return operand(column, expr, out);
   }
 
@@ -461,7 +462,8 @@ class Binder {
   void every_column(const FieldKeys* keys, PlanSelection* out) const {
     const auto& columns = def(out->table).columns;
     for (size_t i = 0; i < columns.size(); ++i) {
-      if (!columns[i].visible || (keys != nullptr && keys->replaces(columns[i].name))) continue;
+      const ColumnDef& column = columns[i];
+      if (!column.visible || !column.in_star || (keys != nullptr && keys->replaces(column.name))) continue;
       add_column(static_cast<uint16_t>(i), columns[i].name, out);
     }
   }

@@ -37,6 +37,7 @@ struct ColumnDef {
   Storage storage;
   bool nullable;
   bool visible;
+  bool in_star;  // given by `*`; the source leaves it out of SELECT * where not
 };
 
 // The key is on this table; answers an object or null.

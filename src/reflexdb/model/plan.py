@@ -32,6 +32,8 @@ class PlannedColumn:
     note: str = ""
     retyped: Retype | None = None
     """How it is read where reflexdb.yaml sets its type."""
+    in_star: bool = True
+    """False where the source leaves the column out of `SELECT *`; it is then answered only by its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class SourceColumn:
     nullable: bool
     comment: str = ""
     generated: bool = False
+    invisible: bool = False
+    """The source leaves it out of `SELECT *`."""
+    collation: str = ""
+    """The collation by which the source compares its texts; empty where equal values are equal bytes."""
     unsupported: str = ""
     retyped: Retype | None = None
     """How it is read where reflexdb.yaml sets its type; the planning pass sets it, no source does."""

@@ -19,7 +19,9 @@ from pymysql.connections import Connection
 from reflexdb.model.errors import SourceMissing
 from reflexdb.model.not_served import Cause, NotServed, in_order
 from reflexdb.model.schema import Backend, ForeignKey, SourceColumn, SourceSchema, SourceTable
+from reflexdb.sources.mysql.collations import collation_of
 from reflexdb.sources.mysql.connect import quoted
+from reflexdb.sources.mysql.partly import partly_visible
 from reflexdb.sources.mysql.types import storage_of
 
 Row = Sequence[Any]
@@ -29,7 +31,8 @@ _TABLES = """
     SELECT table_name, table_type, table_rows, table_comment FROM information_schema.tables
     WHERE table_schema = %s AND BINARY table_schema = %s AND table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED')"""
 _COLUMNS = """
-    SELECT table_name, column_name, column_type, is_nullable, column_comment, extra, ordinal_position, privileges
+    SELECT table_name, column_name, column_type, is_nullable, column_comment, extra, ordinal_position, privileges,
+           collation_name
     FROM information_schema.columns
     WHERE table_schema = %s AND BINARY table_schema = %s ORDER BY table_name, ordinal_position"""
 _KEYS = """
@@ -74,6 +77,7 @@ def describe(connection: Connection[Any], schema: str) -> SourceSchema:
     columns = _grouped(_rows(connection, _COLUMNS, schema, schema))
     keys = _grouped(_rows(connection, _KEYS, schema, schema))
     foreign = _grouped(_rows(connection, _FOREIGN_KEYS, schema, schema))
+    partly = partly_visible(connection)
     checks = _json_checks(_rows(connection, _CHECKS, schema, schema)) if is_mariadb else set()
     tables = []
     not_served: list[NotServed] = []
@@ -85,8 +89,11 @@ def describe(connection: Connection[Any], schema: str) -> SourceSchema:
             not_served.append(grants.table(name))
             continue
         is_view = kind == "VIEW"
-        primary, unique = _keys(keys[name])
+        primary, unique = _keys(keys[name], {row[1] for row in readable})
         own, elsewhere = _foreign_keys(foreign[name], schema)
+        if (schema, name) in partly:
+            elsewhere += [grants.relation(name, key.name) for key in own]
+            own = ()
         not_served += [*elsewhere, *grants.columns(name, columns[name])]
         tables.append(
             SourceTable(
@@ -123,6 +130,11 @@ class _Grants:
         return NotServed.of_table(
             table, Cause.NO_PRIVILEGE, f"The user {self._account} may not SELECT from it.", statement
         )
+
+    def relation(self, table: str, key: str) -> NotServed:
+        reason = f"The user {self._account} may not see every column of the table, and so not the whole foreign key."
+        statement = f"Run: GRANT SELECT ON {self._named(table)} TO {self._account};"
+        return NotServed.of_relation(table, key, Cause.NO_PRIVILEGE, reason, statement)
 
     def columns(self, table: str, rows: list[Row]) -> Iterator[NotServed]:
         """Columns that are shown without the privilege, and places between them where a column is hidden."""
@@ -199,7 +211,7 @@ def _json_checks(rows: list[Row]) -> set[tuple[str, str]]:
 
 
 def _column(row: Row, is_json: bool) -> SourceColumn:
-    _, name, declared, nullable, comment, extra, *_ = row
+    _, name, declared, nullable, comment, extra, _, _, collation = row
     declared = declared.decode() if isinstance(declared, bytes) else declared
     storage = storage_of(declared, is_json=is_json)
     return SourceColumn(
@@ -209,18 +221,20 @@ def _column(row: Row, is_json: bool) -> SourceColumn:
         nullable=nullable == "YES",
         comment=comment or "",
         generated="GENERATED" in (extra or "").upper().replace("DEFAULT_GENERATED", ""),
+        invisible="INVISIBLE" in (extra or "").upper(),
+        collation="" if is_json else collation_of(storage, collation),
         unsupported="" if storage is not None else f"ReflexDB does not know the MySQL type {declared!r}",
     )
 
 
-def _keys(rows: list[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """The primary key and the other unique keys; an index over expressions is no key."""
+def _keys(rows: list[Row], visible: set[str]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The primary key and the other unique keys. An index over expressions is no key, nor is one of which the user may
+    not read every column: MySQL tells of it."""
     grouped: dict[str, list[str | None]] = {}
     for _, index, column in rows:
         grouped.setdefault(index, []).append(column)
-    whole = {
-        index: tuple(c for c in columns if c is not None) for index, columns in grouped.items() if None not in columns
-    }
+    grouped = {index: columns for index, columns in grouped.items() if visible.issuperset(columns)}
+    whole = {index: tuple(c for c in columns if c is not None) for index, columns in grouped.items()}
     primary = whole.pop("PRIMARY", ())
     return primary, tuple(sorted(set(whole.values())))
 

@@ -20,7 +20,8 @@ from reflexdb.cli.main import app
 from reflexdb.control.billing_config import SETTINGS
 from reflexdb.model import errors, lifecycle, plans, sizes
 from reflexdb.sources.apart import MEANT, VARIABLES, Deadlines
-from reflexdb.sources.postgres import grants
+from reflexdb.sources.mysql import grants as mysql_grants
+from reflexdb.sources.postgres import grants as postgres_grants
 
 Parts = dict[str, Callable[[], str]]
 
@@ -55,7 +56,8 @@ def pages() -> dict[Path, str]:
             "events": lambda: f"```mermaid\n{lifecycle.mermaid()}\n```",
             "sizes": sizes.markdown,
         },
-        "docs/explain/logical-replication.md": {"grants": grants.markdown},
+        "docs/explain/logical-replication.md": {"grants": postgres_grants.markdown},
+        "docs/explain/binlog.md": {"grants": mysql_grants.markdown},
     }
     whole = {ROOT / name: make() for name, make in makers.items()}
     return whole | {ROOT / name: filled((ROOT / name).read_text(), made) for name, made in parts.items()}

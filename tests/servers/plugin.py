@@ -84,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def source_kinds(config: pytest.Config) -> list[str]:
     """The kinds of servers that a test of every source runs on."""
-    return [*binlog_kinds(config), *(f"postgres{version or ''}" for version in postgres_versions(config))]
+    return ["mariadb", *(f"postgres{version or ''}" for version in postgres_versions(config))]
 
 
 def binlog_kinds(config: pytest.Config) -> list[str]:

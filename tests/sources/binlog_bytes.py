@@ -13,6 +13,7 @@ from reflexdb.model.storage import Storage
 from reflexdb.sources.changes import Event
 from reflexdb.sources.mysql.binlog.catalog import Catalog, Server
 from reflexdb.sources.mysql.binlog.charsets import decoder
+from reflexdb.sources.mysql.binlog.foreign_keys import Acting
 from reflexdb.sources.mysql.binlog.gtid import parse
 from reflexdb.sources.mysql.binlog.layout import Charsets, Described
 from reflexdb.sources.mysql.binlog.tables import Watch
@@ -88,8 +89,9 @@ def watch(columns: Sequence[tuple[str, Storage, str]], *, mariadb: bool = False)
     catalog = Catalog(
         Server("11.4.2-MariaDB" if mariadb else "8.4.0", mariadb, False, True),
         {("shop", "t"): tuple(Described(name, declared, "utf8mb4") for name, _, declared in columns)},
-        (),
+        Acting(),
         Charsets({255: "utf8mb4", 33: "utf8mb3"}, decoders),
+        frozenset(),
         frozenset(),
         {},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from tests.servers.plugin import TestDatabase
+from tests.servers.plugin import TestDatabase, let_see_views
 from tests.sources.applying import Applier, caught_up, drained, followed
 from tests.sources.binlogs import ITEMS, follower_of, plan_for, script
 
@@ -74,6 +74,7 @@ def test_an_unplanned_parent_makes_its_planned_child_stale(mariadb_database: Tes
 
 
 def test_what_cannot_be_told_row_by_row_is_stale_at_the_right_commit(mariadb_database: TestDatabase) -> None:
+    let_see_views(mariadb_database)
     plan = plan_for(
         mariadb_database,
         "CREATE TABLE filtered (id int PRIMARY KEY, public bool)",
@@ -160,12 +161,12 @@ def caught_up_position(follower: Any, stream: Any, applier: Applier) -> None:
     drained(stream, applier, lambda: follower.reached(applier.position, position))
 
 
-def test_a_definition_that_changed_before_the_stream_is_told_first(mariadb_database: TestDatabase) -> None:
-    plan = plan_for(mariadb_database, ITEMS)
-    follower = follower_of(mariadb_database)
+def test_a_definition_that_changed_before_the_stream_is_told_first(binlog_database: TestDatabase) -> None:
+    plan = plan_for(binlog_database, ITEMS)
+    follower = follower_of(binlog_database)
     with follower.snapshot(plan) as reader:
         position = reader.position
-    script(mariadb_database, "INSERT INTO items VALUES (1, 'x', 1)", "ALTER TABLE items MODIFY cents int")
+    script(binlog_database, "INSERT INTO items VALUES (1, 'x', 1)", "ALTER TABLE items MODIFY cents int")
 
     stream = follower.stream(plan, position)
     with contextlib.closing(stream):
@@ -174,51 +175,51 @@ def test_a_definition_that_changed_before_the_stream_is_told_first(mariadb_datab
     assert "cents" in getattr(event, "what", "")
 
 
-def test_statements_instead_of_rows_make_tables_stale(mariadb_database: TestDatabase) -> None:
-    plan = plan_for(mariadb_database, ITEMS)
-    follower = follower_of(mariadb_database)
+def test_statements_instead_of_rows_make_tables_stale(binlog_database: TestDatabase) -> None:
+    plan = plan_for(binlog_database, ITEMS)
+    follower = follower_of(binlog_database)
 
     with followed(follower, plan) as (applier, stream):
-        script(mariadb_database, "SET SESSION binlog_format = STATEMENT", "INSERT INTO items VALUES (1, 'x', 1)")
+        script(binlog_database, "SET SESSION binlog_format = STATEMENT", "INSERT INTO items VALUES (1, 'x', 1)")
         caught_up(follower, stream, applier)
         load = len(applier.stale)
-        script(mariadb_database, "SET SESSION binlog_format = STATEMENT", "BEGIN", "DELETE FROM items", "ROLLBACK")
+        script(binlog_database, "SET SESSION binlog_format = STATEMENT", "BEGIN", "DELETE FROM items", "ROLLBACK")
         caught_up(follower, stream, applier)
 
     assert load == 1
     assert len(applier.stale) == 1
 
 
-def test_partitions_that_are_dropped_make_their_table_stale(mariadb_database: TestDatabase) -> None:
+def test_partitions_that_are_dropped_make_their_table_stale(binlog_database: TestDatabase) -> None:
     plan = plan_for(
-        mariadb_database,
+        binlog_database,
         "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id) "
         "(PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))",
     )
-    follower = follower_of(mariadb_database)
+    follower = follower_of(binlog_database)
 
     with followed(follower, plan) as (applier, stream):
-        script(mariadb_database, "INSERT INTO p VALUES (1), (11)", "ALTER TABLE p TRUNCATE PARTITION a")
+        script(binlog_database, "INSERT INTO p VALUES (1), (11)", "ALTER TABLE p TRUNCATE PARTITION a")
         caught_up(follower, stream, applier)
 
     assert [table for table, _ in applier.stale] == [0]
     assert applier.redefined == []
 
 
-def test_what_a_foreign_key_did_before_it_was_dropped_is_not_missed(mariadb_database: TestDatabase) -> None:
+def test_what_a_foreign_key_did_before_it_was_dropped_is_not_missed(binlog_database: TestDatabase) -> None:
     """The catalog a stream asks for tells of the present, and the stream begins in the past."""
     plan = plan_for(
-        mariadb_database,
+        binlog_database,
         "CREATE TABLE parents (id int PRIMARY KEY)",
         "CREATE TABLE children (id int PRIMARY KEY, parent int, "
         "CONSTRAINT fk FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE)",
         "INSERT INTO parents VALUES (1), (2)",
         "INSERT INTO children VALUES (10, 1), (20, 2)",
     )
-    follower = follower_of(mariadb_database)
+    follower = follower_of(binlog_database)
     with follower.snapshot(plan) as reader:
         applier = Applier(plan, reader)
-    script(mariadb_database, "DELETE FROM parents WHERE id = 1", "ALTER TABLE children DROP FOREIGN KEY fk")
+    script(binlog_database, "DELETE FROM parents WHERE id = 1", "ALTER TABLE children DROP FOREIGN KEY fk")
     with contextlib.closing(follower.stream(plan, applier.position)) as stream:
         caught_up(follower, stream, applier)
 
@@ -227,6 +228,7 @@ def test_what_a_foreign_key_did_before_it_was_dropped_is_not_missed(mariadb_data
 
 
 def test_a_view_of_a_table_below_a_cascading_key_is_read_again(mariadb_database: TestDatabase) -> None:
+    let_see_views(mariadb_database)
     plan = plan_for(
         mariadb_database,
         "CREATE TABLE parents (id int PRIMARY KEY)",

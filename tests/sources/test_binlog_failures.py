@@ -64,7 +64,7 @@ class OwnServer:
     def start(self) -> None:
         assert isinstance(self.process.args, list)
         self.process = spawn(self.process.args, self.home / "log", unprivileged("mysql"), self.home)
-        mariadb._wait(self.process, self.server, self.home / "log")
+        mariadb.wait(self.process, self.server, self.home / "log")
 
     @property
     def address(self) -> SourceAddress:

@@ -39,21 +39,21 @@ def writers(count: int, work: Callable[[int, threading.Event], None]) -> Iterato
     assert failed == []
 
 
-def test_a_snapshot_and_its_stream_join_exactly_under_concurrent_writers(mariadb_database: TestDatabase) -> None:
+def test_a_snapshot_and_its_stream_join_exactly_under_concurrent_writers(binlog_database: TestDatabase) -> None:
     """Money moves between rows and tables in transactions of many kinds; at every commit the sum is the same."""
     accounts = ", ".join(f"({n}, 'a', 1000)" for n in range(100))
     plan = plan_for(
-        mariadb_database,
+        binlog_database,
         ITEMS,
         ITEMS.replace("items", "others"),
         f"INSERT INTO items VALUES {accounts}",
         f"INSERT INTO others VALUES {accounts}",
     )
-    follower = follower_of(mariadb_database)
+    follower = follower_of(binlog_database)
 
     def work(number: int, stop: threading.Event) -> None:
         rng = random.Random(number)
-        with contextlib.closing(mariadb_database.connect(autocommit=False)) as connection:
+        with contextlib.closing(binlog_database.connect(autocommit=False)) as connection:
             cursor = connection.cursor()
             while not stop.is_set():
                 own = range(number * 25, number * 25 + 25)

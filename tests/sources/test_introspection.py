@@ -11,6 +11,7 @@ from reflexdb.model.plan import Plan
 from reflexdb.model.schema import ForeignKey
 from reflexdb.sources import open_source
 from reflexdb.sources.base import SourceAddress
+from reflexdb.sources.mysql.grants import SELECT
 from tests.servers.plugin import TestDatabase
 from tests.sources.helpers import mysql_address, plan_of, planned, postgres_address, read, rows, table_of
 from tests.sources.test_sqlite_types import address, execute
@@ -280,6 +281,7 @@ def test_mysql_comments_estimates_and_keys_into_other_schemas(mariadb_database: 
 def test_mysql_schemas_that_differ_only_by_case(mariadb_database: TestDatabase) -> None:
     upper = mariadb_database.schema.upper()
     fill(mariadb_database, ["CREATE TABLE t (a int)", f"CREATE DATABASE {upper}", f"CREATE TABLE {upper}.u (a int)"])
+    mariadb_database.execute(SELECT.statement(upper, f"{mariadb_database.user}@'%'"))
     source = open_source(mysql_address(mariadb_database))
     try:
         names = [[t.name for t in source.introspect(name).tables] for name in (mariadb_database.schema, upper)]

@@ -19,7 +19,11 @@ def note(shown: str, quoted: str) -> str:
 def notes(tables: Sequence[tuple[str, str]]) -> list[str]:
     """Of each table without a primary key its name for people and, quoted, for a statement; nothing stands in the way
     of following the others. At most MAX_NAMED + 1 need be given."""
-    found = [note(shown, quoted) for shown, quoted in tables[:MAX_NAMED]]
-    if len(tables) > MAX_NAMED:
-        found.append("More tables have no primary key; the log of a build names those of its schema.")
-    return found
+    return limited([note(shown, quoted) for shown, quoted in tables])
+
+
+def limited(found: Sequence[str]) -> list[str]:
+    """The notes of the first MAX_NAMED tables, and that there are more."""
+    if len(found) <= MAX_NAMED:
+        return list(found)
+    return [*found[:MAX_NAMED], "More tables have no primary key; the log of a build names those of its schema."]

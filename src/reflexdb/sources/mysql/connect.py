@@ -58,7 +58,8 @@ def connect(address: SourceAddress) -> Connection[Any]:
             autocommit=True,
             init_command=(
                 f"SET time_zone = '+00:00', net_write_timeout = {PAUSE_TIMEOUT_S}, wait_timeout = {PAUSE_TIMEOUT_S}, "
-                "sql_mode = '', sql_quote_show_create = 1"
+                "/*!80030 show_gipk_in_create_table_and_information_schema = ON, */ sql_mode = '', "
+                "sql_quote_show_create = 1"
             ),
         )
         number: int = connection.thread_id()  # type: ignore[no-untyped-call]

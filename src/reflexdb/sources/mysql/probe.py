@@ -13,17 +13,11 @@ from typing import Any
 from pymysql.connections import Connection
 
 from reflexdb.sources.base import ChangeCaptureReadiness, TestResult
-from reflexdb.sources.keyless import MAX_NAMED, notes
+from reflexdb.sources.keyless import MAX_NAMED, limited
 from reflexdb.sources.mysql.binlog.preflight import VARIABLES, judge
-from reflexdb.sources.mysql.connect import quoted
+from reflexdb.sources.mysql.table_keys import Keyless, keyless_outside
 
 SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
-_KEYLESS = """
-    SELECT t.table_schema, t.table_name FROM information_schema.tables t
-    LEFT JOIN information_schema.table_constraints c ON c.table_schema = t.table_schema
-    AND c.table_name = t.table_name AND c.constraint_type = 'PRIMARY KEY'
-    WHERE t.table_type = 'BASE TABLE' AND t.table_schema NOT IN %s AND c.constraint_name IS NULL
-    ORDER BY t.table_schema, t.table_name LIMIT %s"""
 
 
 def probe(connection: Connection[Any]) -> TestResult:
@@ -49,11 +43,14 @@ def probe(connection: Connection[Any]) -> TestResult:
         cursor.execute("SELECT CURRENT_USER()")
         row = cursor.fetchone()
         user = str(row[0]) if row else ""
-        cursor.execute(_KEYLESS, (SYSTEM_SCHEMAS, MAX_NAMED + 1))
-        keyless = [(f"{schema}.{name}", f"{quoted(schema)}.{quoted(name)}") for schema, name in cursor.fetchall()]
+    keyless = keyless_outside(connection, SYSTEM_SCHEMAS, MAX_NAMED + 1)
     found = capture_readiness(variables, grants, user, version)
-    readiness = replace(found, issues=(*found.issues, *notes(keyless)))
+    readiness = replace(found, issues=(*found.issues, *limited([_note(one, user) for one in keyless])))
     return TestResult(latency_ms, schemas, size, version, readiness)
+
+
+def _note(found: Keyless, user: str) -> str:
+    return found.note(f"{found.schema}.{found.table}", _quoted_account(user))
 
 
 def capture_readiness(variables: dict[str, str], grants: list[str], user: str, version: str) -> ChangeCaptureReadiness:
@@ -70,7 +67,7 @@ def _missing_grants(grants: list[str], user: str, version: str) -> list[str]:
     everywhere = " ".join(grant for grant in grants if " ON *.* " in grant)
     if "ALL PRIVILEGES" in everywhere:
         return []
-    account = "@".join("'" + part.replace("'", "''") + "'" for part in user.rsplit("@", 1))
+    account = _quoted_account(user)
     names = [("REPLICATION SLAVE", "REPLICATION SLAVE"), ("REPLICATION CLIENT", "REPLICATION CLIENT")]
     if "mariadb" in version.lower():
         names[1] = ("BINLOG MONITOR", "BINLOG MONITOR")
@@ -79,3 +76,7 @@ def _missing_grants(grants: list[str], user: str, version: str) -> list[str]:
         for name, word in names
         if word not in everywhere
     ]
+
+
+def _quoted_account(user: str) -> str:
+    return "@".join("'" + part.replace("'", "''") + "'" for part in user.rsplit("@", 1))

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Name = tuple[str, str]
+ANY: Name = ("", "")
+"""Stands for the parent of a key that may be there unseen: a change of any table may act by it."""
 ACTING = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 """Rules by which the engine changes children; RESTRICT and NO ACTION change none."""
 
@@ -22,7 +24,9 @@ class Edge:
     child: Name
     parent: Name
     columns: tuple[str, ...]
+    """Empty where they cannot be seen."""
     referenced: tuple[str, ...]
+    """Empty where they cannot be seen; any update of the parent then counts."""
     on_delete: str
     on_update: str
 
@@ -32,6 +36,7 @@ class KeyUpdate:
     """Planned tables that change when these columns of a parent do."""
 
     columns: tuple[str, ...]
+    """Empty where they cannot be seen: any column may be one of them."""
     tables: tuple[int, ...]
 
 
@@ -86,7 +91,8 @@ class Cascades:
             return
         seen.add((parent, columns))
         for edge in self._below.get(parent, ()):
-            if edge.on_update in ACTING and columns & set(edge.referenced):
+            is_touched = not columns or not edge.referenced or columns & set(edge.referenced)
+            if edge.on_update in ACTING and is_touched:
                 found.add(edge.child)
                 self._follow_update(edge.child, frozenset(edge.columns), found, seen)
 

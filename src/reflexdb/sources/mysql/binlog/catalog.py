@@ -17,24 +17,26 @@ from pymysql.connections import Connection
 
 from reflexdb.model.plan import Plan
 from reflexdb.sources.mysql.binlog import charsets
-from reflexdb.sources.mysql.binlog.cascades import ACTING, Edge, Name
+from reflexdb.sources.mysql.binlog.cascades import ANY, Name
 from reflexdb.sources.mysql.binlog.client import columns_of
+from reflexdb.sources.mysql.binlog.foreign_keys import Acting, acting_keys
 from reflexdb.sources.mysql.binlog.layout import Charsets, Described
+from reflexdb.sources.mysql.binlog.view_tables import view_tables
+from reflexdb.sources.mysql.partly import partly_visible
 
 _COLUMNS = """
     SELECT table_name, column_name, column_type, character_set_name FROM information_schema.columns
     WHERE table_schema = %s ORDER BY table_name, ordinal_position"""
-_RULES = """
-    SELECT constraint_name, table_name, unique_constraint_schema, referenced_table_name, delete_rule, update_rule
-    FROM information_schema.referential_constraints WHERE constraint_schema = %s"""
-_PARTS = """
-    SELECT constraint_name, table_name, column_name, referenced_column_name FROM information_schema.key_column_usage
-    WHERE table_schema = %s AND referenced_table_name IS NOT NULL
-    ORDER BY constraint_name, table_name, ordinal_position"""
 _VERSIONED = """
     SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'SYSTEM VERSIONED'"""
-_VIEWS = "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = %s"
-_QUALIFIED = re.compile(r"`((?:[^`]|``)*)`\.`((?:[^`]|``)*)`")
+_AT_ONCE = 1000
+"""Characters of a set that one statement asks for."""
+_ROW_HASHES = """
+    SELECT s.table_name, COUNT(DISTINCT s.index_name) FROM information_schema.statistics s
+    JOIN information_schema.tables t ON t.table_schema = s.table_schema AND t.table_name = s.table_name
+    WHERE s.table_schema = %s AND s.non_unique = 0 AND s.index_type = 'HASH' AND t.engine <> 'MEMORY'
+    GROUP BY s.table_name"""
+"""MariaDB keeps a hidden column at the end of a table for each unique key over long texts."""
 _NATIVE_KEYS_UNTIL = (9, 6)
 
 
@@ -59,9 +61,11 @@ class Server:
 class Catalog:
     server: Server
     columns: dict[Name, tuple[Described, ...]]
-    edges: tuple[Edge, ...]
+    acting: Acting
     charsets: Charsets
     versioned: frozenset[Name]
+    partly: frozenset[Name]
+    """Tables of which the user may see some columns only."""
     views: dict[Name, frozenset[Name] | None]
     """The tables a view is made of, through other views; None where the server does not tell."""
 
@@ -80,17 +84,21 @@ def server_of(connection: Connection[Any]) -> Server:
 def catalog(connection: Connection[Any], plan: Plan) -> Catalog:
     """Everything a stream of this plan needs to know. Errors leave as PyMySQL's."""
     server = server_of(connection)
-    edges = _edges(connection, plan.schema) if not _logs_cascades(connection, server) else ()
-    schemas = {plan.schema} | {edge.parent[0] for edge in edges}
+    acting = Acting() if _logs_cascades(connection, server) else acting_keys(connection, plan.schema)
+    schemas = {plan.schema} | {edge.parent[0] for edge in acting.edges if edge.parent != ANY}
     columns: dict[Name, list[Described]] = {}
     for schema in sorted(schemas):
         for table, name, declared, charset in columns_of(connection, _COLUMNS, schema):
             columns.setdefault((schema, table), []).append(Described(name, _text(declared), charset))
+    if server.mariadb:
+        for table, number in columns_of(connection, _ROW_HASHES, plan.schema):
+            hashes = [Described(f"\0hash {place}", "bigint", None) for place in range(int(number))]
+            columns.setdefault((plan.schema, table), []).extend(hashes)
     described = {name: tuple(found) for name, found in columns.items()}
     versioned = frozenset((plan.schema, row[0]) for row in columns_of(connection, _VERSIONED, plan.schema))
-    views = _views(connection, plan) if any(table.is_view for table in plan.tables) else {}
+    views = view_tables(connection, plan) if any(table.is_view for table in plan.tables) else {}
     sets = {column.charset for found in described.values() for column in found if column.charset}
-    return Catalog(server, described, edges, _charsets(connection, sets), versioned, views)
+    return Catalog(server, described, acting, _charsets(connection, sets), versioned, partly_visible(connection), views)
 
 
 def _text(value: Any) -> str:
@@ -102,65 +110,6 @@ def _logs_cascades(connection: Connection[Any], server: Server) -> bool:
         return False
     rows = columns_of(connection, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'")
     return not rows or str(rows[0][1]).upper() in ("OFF", "0")
-
-
-def _edges(connection: Connection[Any], schema: str) -> tuple[Edge, ...]:
-    """The acting keys above tables of this schema. A key belongs to its child's schema, so parents in other schemas
-    are followed there.
-    """
-    edges: list[Edge] = []
-    waiting, seen = [schema], {schema}
-    while waiting:
-        child_schema = waiting.pop()
-        parts: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for name, table, column, referenced in columns_of(connection, _PARTS, child_schema):
-            parts.setdefault((name, table), []).append((column, referenced))
-        for name, table, parent_schema, parent, on_delete, on_update in columns_of(connection, _RULES, child_schema):
-            pairs = parts.get((name, table), [])
-            if pairs and {on_delete, on_update} & ACTING:
-                own, referenced = zip(*pairs, strict=True)
-                edges.append(
-                    Edge((child_schema, table), (parent_schema, parent), own, referenced, on_delete, on_update)
-                )
-            if parent_schema not in seen:
-                seen.add(parent_schema)
-                waiting.append(parent_schema)
-    return tuple(edges)
-
-
-def _views(connection: Connection[Any], plan: Plan) -> dict[Name, frozenset[Name] | None]:
-    definitions: dict[Name, str] = {}
-    schemas, seen = [plan.schema], {plan.schema}
-    while schemas:
-        schema = schemas.pop()
-        for table, definition in columns_of(connection, _VIEWS, schema):
-            definitions[schema, table] = _text(definition or "")
-            for name in _mentioned(definitions[schema, table]):
-                if name[0] not in seen and len(seen) < 32:
-                    seen.add(name[0])
-                    schemas.append(name[0])
-    wanted = [(plan.schema, table.source_name) for table in plan.tables if table.is_view]
-    return {name: _made_of(name, definitions) for name in wanted}
-
-
-def _mentioned(definition: str) -> set[Name]:
-    """Every qualified name in a view's canonical text; some are columns, which does no harm."""
-    return {(a.replace("``", "`"), b.replace("``", "`")) for a, b in _QUALIFIED.findall(definition)}
-
-
-def _made_of(view: Name, definitions: dict[Name, str]) -> frozenset[Name] | None:
-    tables: set[Name] = set()
-    waiting, seen = [view], {view}
-    while waiting:
-        definition = definitions.get(waiting.pop(), "")
-        if not definition:
-            return None
-        for name in _mentioned(definition):
-            tables.add(name)
-            if name in definitions and name not in seen:
-                seen.add(name)
-                waiting.append(name)
-    return frozenset(tables)
 
 
 def _charsets(connection: Connection[Any], wanted: Iterable[str]) -> Charsets:
@@ -194,4 +143,19 @@ def _table(connection: Connection[Any], charset: str) -> dict[bytes, str]:
     candidates = [value for value in charsets.candidates(charset) if value != b"\n"]
     statement = f"SELECT CONVERT(CONVERT(%s USING {charset}) USING utf8mb4)"
     converted = str(columns_of(connection, statement, b"\n".join(candidates))[0][0]).split("\n")
+    if len(converted) != len(candidates):  # MySQL ends the text at bytes that are no character of the set
+        converted = _one_by_one(connection, charset, candidates)
     return {b"\n": "\n", **dict(zip(candidates, converted, strict=True))}
+
+
+def _one_by_one(connection: Connection[Any], charset: str, candidates: list[bytes]) -> list[str]:
+    """What the server makes of each candidate by itself; a question mark for what is no character."""
+    found: list[str] = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        some = candidates[start : start + _AT_ONCE]
+        values = ", ".join(
+            f"CONVERT(CONVERT(_binary x'{value.hex()}' USING {charset}) USING utf8mb4) AS c{place}"
+            for place, value in enumerate(some)
+        )
+        found += [str(text) if text else "?" for text in columns_of(connection, f"SELECT {values}")[0]]
+    return found

@@ -53,6 +53,12 @@ def floating(size: int) -> Cell:
     return lambda data, at: (unpack(data, at)[0], at + size)
 
 
+def rounded(digits: int) -> Cell:
+    """A DOUBLE(M,D), which the server prints with so many digits after the point."""
+    unpack = Struct("<d").unpack_from
+    return lambda data, at: (round(unpack(data, at)[0], digits), at + 8)
+
+
 def bits(count: int) -> Cell:
     size = (count + 7) // 8
     return lambda data, at: (int.from_bytes(data[at : at + size], "big"), at + size)

@@ -169,6 +169,7 @@ class Gtid:
     """A transaction of MySQL: its GTID, or none where GTIDs are off."""
 
     source: str
+    """The server's UUID; of a GTID with a tag, followed by a colon and the tag."""
     number: int
     committed_us: int | None
     """Microseconds since 1970 at the server that committed it first; None before MySQL 8.0.1."""
@@ -184,6 +185,32 @@ def gtid(body: bytes) -> Gtid:
         immediate = reader.integer(7)
         committed = reader.integer(7) if immediate >> 55 else immediate
     return Gtid(source, number, committed)
+
+
+def tagged_gtid(body: bytes) -> Gtid:
+    """Read a GTID_TAGGED event's body: numbers of fields and their values, in the fields' order."""
+    reader = Reader(body)
+    if (version := reader.variable()) != 1:
+        raise ValueError(f"a GTID with a tag is written in version {version}; only version 1 is known")
+    reader.variable()  # the size
+    reader.variable()  # the last field that must be known
+    fields: dict[int, int] = {}
+    source, tag = "", ""
+    while reader.left:
+        field = reader.variable()
+        if field == 1:
+            source = str(UUID(bytes=bytes(reader.variable() for _ in range(16))))
+        elif field == 3:
+            tag = reader.take(reader.variable()).decode("ascii")
+        elif field <= 6:
+            fields[field] = reader.variable()
+        else:
+            break
+    if not source or 2 not in fields:
+        raise ValueError("a GTID with a tag lacks its server or its number")
+    zigzag = fields[2]
+    number = zigzag >> 1 ^ -(zigzag & 1)
+    return Gtid(f"{source}:{tag}" if tag else source, number, fields.get(6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ InvalidRequest for text that is no position, since positions come from callers t
 
     0-1-42,1-7-9                                    MariaDB: the last GTID of each domain
     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7      MySQL: intervals of each server
+    3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:1-5    MySQL: of the transactions with a tag
     binlog.000003:4711                              where the server has no GTIDs
 """
 
@@ -19,6 +20,10 @@ _MARIA = re.compile(r"(\d{1,10})-(\d{1,10})-(\d{1,20})")
 _FILE = re.compile(r"([^:\s]{1,200}\.\d{1,20}):(\d{1,20})")
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _INTERVAL = re.compile(r"(\d{1,19})(?:-(\d{1,19}))?")
+
+_TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}")
+_TAGGED = 1 << 56 | 1
+"""Marks a set in which each server has a tag, which may be empty."""
 
 Intervals = list[tuple[int, int]]
 
@@ -43,7 +48,8 @@ class GtidSet:
     """Which transactions of which servers were executed."""
 
     done: dict[str, Intervals] = field(default_factory=dict)
-    """By the server's UUID: intervals, first and last included, sorted, not touching."""
+    """By the server's UUID, or that and a tag with a colon between: intervals, first and last included, sorted, not
+    touching."""
 
     def __str__(self) -> str:
         return ",".join(f"{source}:{_written(intervals)}" for source, intervals in sorted(self.done.items()))
@@ -65,9 +71,14 @@ class GtidSet:
 
     def encoded(self) -> bytes:
         """As COM_BINLOG_DUMP_GTID wants it: the intervals' ends are one past the last."""
-        parts = [len(self.done).to_bytes(8, "little")]
+        is_tagged = any(":" in source for source in self.done)
+        count = len(self.done)
+        parts = [(_TAGGED | count << 8 if is_tagged else count).to_bytes(8, "little")]
         for source, intervals in sorted(self.done.items()):
-            parts.append(bytes.fromhex(source.replace("-", "")))
+            server, _, tag = source.partition(":")
+            parts.append(bytes.fromhex(server.replace("-", "")))
+            if is_tagged:
+                parts.append(bytes((len(tag) << 1,)) + tag.encode("ascii"))
             parts.append(len(intervals).to_bytes(8, "little"))
             parts += [low.to_bytes(8, "little") + (high + 1).to_bytes(8, "little") for low, high in intervals]
         return b"".join(parts)
@@ -126,12 +137,16 @@ def _gtid_set(cleaned: str) -> GtidSet:
             raise _unreadable(cleaned)
         digits = source.replace("-", "")
         name = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        source = name
         for interval in rest.split(":"):
+            if _TAG.fullmatch(interval):
+                source = f"{name}:{interval}"
+                continue
             found = _INTERVAL.fullmatch(interval)
             low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
             if not 1 <= low <= high < 1 << 63:
                 raise _unreadable(cleaned)
-            gathered.setdefault(name, []).append((low, high))
+            gathered.setdefault(source, []).append((low, high))
     return GtidSet({source: _merged(intervals) for source, intervals in gathered.items()})
 
 

@@ -22,6 +22,7 @@ from reflexdb.sources.mysql.binlog import tablemap as kinds
 from reflexdb.sources.mysql.binlog.cells import Cell, Skip
 from reflexdb.sources.mysql.binlog.charsets import Decode
 from reflexdb.sources.mysql.binlog.images import Field
+from reflexdb.sources.mysql.binlog.labels import labels_are_certain, labels_of
 from reflexdb.sources.mysql.binlog.tablemap import MapColumn, TableMap
 from reflexdb.sources.mysql.types import GEOMETRY, base_of
 
@@ -48,9 +49,6 @@ _EXPECTED: dict[str, set[int]] = {
 }
 # fmt: on
 _NUMBERS = re.compile(r"\((\d+)(?:,(\d+))?\)")
-_LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
-_ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "r": "\r", "0": "\0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,10 @@ class Layout:
 
 class Drift(Exception):
     """The table in the log is not the table of the plan; the message says in what."""
+
+
+class Hidden(Exception):
+    """The table is that of the plan, and rows of it in the log cannot be read; the message says why."""
 
 
 def layout(
@@ -188,6 +190,9 @@ def _cell(column: MapColumn, planned: PlannedColumn, charset: str | None, charse
         if planned.storage is Storage.BOOL:
             return cells.boolean(1)
         return cells.integer(_INTEGERS[kind], unsigned=_is_unsigned(declared))
+    numbers = _NUMBERS.search(declared.partition("'")[0])
+    if kind == kinds.DOUBLE and numbers is not None and numbers[2] is not None:
+        return cells.rounded(int(numbers[2]))
     simple = _simple(kind, meta)
     if simple is not None:
         return simple
@@ -225,20 +230,13 @@ def _simple(kind: int, meta: int) -> Cell | None:
     }.get(kind)
 
 
-def labels_of(declared: str) -> tuple[str, ...]:
-    """The labels of an ENUM or SET as information_schema writes its type."""
-    return tuple(_ESCAPED.sub(_unescaped, label) for label in _LABEL.findall(declared))
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return "'" if found[1] is None else _ESCAPES.get(found[1], found[1])
-
-
 def _choice(column: MapColumn, planned: PlannedColumn, charset: str | None, charsets: Charsets) -> Cell:
     labels = labels_of(planned.declared_type)
     decode = charsets.decoders.get(charset or "")
     if column.labels is not None and decode is not None:
         labels = tuple(decode(label) for label in column.labels)
+    elif not labels_are_certain(planned.declared_type):
+        raise Hidden(f"the catalog has no certain labels of column {planned.source_name!r}, and the log has none")
     if column.kind == kinds.ENUM:
         return cells.chosen(column.meta, labels)
 

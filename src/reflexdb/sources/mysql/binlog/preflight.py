@@ -14,13 +14,14 @@ from pymysql.connections import Connection
 
 from reflexdb.model.errors import SourceError
 from reflexdb.model.plan import Plan
-from reflexdb.sources import keyless
 from reflexdb.sources.base import SourceAddress
-from reflexdb.sources.mysql.binlog.catalog import Server, server_of
+from reflexdb.sources.mysql.binlog.catalog import Server, catalog, server_of
 from reflexdb.sources.mysql.binlog.client import BinlogClient, Dump, columns_of
 from reflexdb.sources.mysql.binlog.gtid import FilePosition
 from reflexdb.sources.mysql.binlog.join import state_of_log
+from reflexdb.sources.mysql.binlog.unseen import unseen
 from reflexdb.sources.mysql.connect import quoted
+from reflexdb.sources.mysql.table_keys import keyless_in
 
 VARIABLES = (
     "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "server_id",
@@ -120,7 +121,11 @@ def preflight(connection: Connection[Any], address: SourceAddress, plan: Plan, d
     blockers += [*_silent_replica(connection, server, variables), *_unreadable(connection, plan)]
     if not server.mariadb:
         blockers += _mysql_blockers(connection, server)
-    return Findings(tuple(blockers), (*judged.warnings, *_table_warnings(connection, plan)))
+    account = _account(connection)
+    warnings = (*judged.warnings, *_table_warnings(connection, plan, account))
+    has_columns = variables.get("binlog_row_metadata", "").upper() == "FULL"
+    hidden = unseen(catalog(connection, plan), plan, account, log_has_columns=has_columns)
+    return Findings(tuple(blockers), (*warnings, *hidden))
 
 
 def _account(connection: Connection[Any]) -> str:
@@ -228,11 +233,6 @@ def _unreadable(connection: Connection[Any], plan: Plan) -> list[str]:
 
 def _mysql_blockers(connection: Connection[Any], server: Server) -> list[str]:
     found = []
-    if server.gtid and ":" in _tags(str(columns_of(connection, "SELECT @@GLOBAL.gtid_executed")[0][0])):
-        found.append(
-            "The server has GTIDs with tags, which cannot be followed. Stop using tags: SET GLOBAL gtid_next is "
-            "AUTOMATIC without a tag, then RESET BINARY LOGS AND GTIDS; where that is possible."
-        )
     if not server.gtid:
         grants = " ".join(str(row[0]).upper() for row in columns_of(connection, "SHOW GRANTS"))
         if not any(name in grants for name in ("ALL PRIVILEGES", "RELOAD", "FLUSH_TABLES", "LOCK TABLES")):
@@ -244,31 +244,25 @@ def _mysql_blockers(connection: Connection[Any], server: Server) -> list[str]:
     return found
 
 
-def _tags(executed: str) -> str:
-    """`:` if one of the GTIDs has a tag: a word between the server's id and the numbers."""
-    parts = [part for source in executed.replace("\n", "").split(",") for part in source.strip().split(":")[1:]]
-    return ":" if any(part and not part[0].isdigit() for part in parts) else ""
-
-
-def _table_warnings(connection: Connection[Any], plan: Plan) -> list[str]:
+def _table_warnings(connection: Connection[Any], plan: Plan, account: str) -> list[str]:
     """Tables that cannot be followed row by row."""
+    keyless = {found.table: found for found in keyless_in(connection, plan)}
     rows = columns_of(
         connection,
-        "SELECT t.table_name, t.engine, (SELECT count(*) FROM information_schema.table_constraints c WHERE "
-        "c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.constraint_type = 'PRIMARY KEY') "
-        "FROM information_schema.tables t WHERE t.table_schema = %s AND t.table_type <> 'VIEW' ORDER BY t.table_name",
+        "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = %s AND table_type <> 'VIEW' "
+        "ORDER BY table_name",
         plan.schema,
     )
-    schema, planned = plan.schema, {table.source_name for table in plan.tables}
+    planned = {table.source_name for table in plan.tables}
     found = []
-    for table, engine, keys in rows:
+    for table, engine in rows:
         if table not in planned:
             continue
-        if not keys:
-            found.append(keyless.note(table, f"{quoted(schema)}.{quoted(table)}"))
+        if table in keyless:
+            found.append(keyless[table].note(table, account))
         if str(engine or "").lower() not in ("innodb", "", "rocksdb"):
             found.append(
                 f"Table {table!r} has engine {engine}, which takes no part in transactions. Run: ALTER TABLE "
-                f"{quoted(schema)}.{quoted(table)} ENGINE = InnoDB;"
+                f"{quoted(plan.schema)}.{quoted(table)} ENGINE = InnoDB;"
             )
     return found

@@ -51,6 +51,13 @@ class Reader:
             raise Truncated(f"a length cannot begin with {first}")
         return self.integer({252: 2, 253: 3, 254: 8}[first])
 
+    def variable(self) -> int:
+        """An integer of one to nine bytes: the ones at the end of the first byte count those that follow."""
+        first = self.integer(1)
+        following = (~first & (first + 1)).bit_length() - 1
+        rest = self.integer(following) if following else 0
+        return first >> following + 1 | rest << max(7 - following, 0)
+
     def string(self) -> bytes:
         """A byte string with a length-encoded length."""
         return self.take(self.packed())

@@ -17,7 +17,7 @@ from reflexdb.sources.batching import VALUE_BYTES, too_large
 from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, Truncated
 from reflexdb.sources.mysql.binlog.events import Header, Kind, inflate
 from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, culprit, image, pairs, raw_image, singles
-from reflexdb.sources.mysql.binlog.layout import Drift, Layout, bare_layout, layout
+from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout
 from reflexdb.sources.mysql.binlog.reader import Reader
 from reflexdb.sources.mysql.binlog.statements import Name
 from reflexdb.sources.mysql.binlog.tablemap import TableMap, table_id, table_map
@@ -45,16 +45,25 @@ class _Table:
         self.watched = watched
         self.width = len(found.columns)
         self.drift: str | None = None
+        self.stale = watched.stale
+        self.is_blind = False
+        """Which column is which cannot be told."""
         self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
         described = watch.described(watched.name)
         try:
             if self.planned is None or watched.stale is not None:
                 self.layout = bare_layout(found, described)
+            elif watch.is_partly_visible(watched.name) and any(column.name is None for column in found.columns):
+                raise Hidden("rows changed, the log names no columns, and the user may see some of them only")
             else:
                 self.layout = layout(found, self.planned, described, watch.catalog.charsets, mariadb=watch.mariadb)
-        except Drift as drift:
+        except (Drift, Hidden) as error:
             self.layout = Layout((), (), {})
-            self.drift = str(drift)
+            self.is_blind = True
+            if isinstance(error, Hidden):
+                self.stale = str(error)
+            elif self.stale is None:
+                self.drift = str(error)
         self._images: dict[tuple[bytes, str], Image] = {}
         self.key_columns: tuple[int, ...] = ()
         if self.planned is not None and self.layout.planned:
@@ -154,8 +163,8 @@ class RowEvents:
         index = table.watched.index
         if index is None or index in self._gone or index in self._stale:
             return
-        if table.watched.stale is not None:
-            yield from self.stale([index], table.watched.stale)
+        if table.stale is not None:
+            yield from self.stale([index], table.stale)
             return
         self._touched.add(index)
         yield from self._changes(table, index, header.kind, (before, after), data)
@@ -167,13 +176,16 @@ class RowEvents:
         watched = table.watched
         name = watched.name[1]
         yield from self.stale(watched.views, f"rows of {name!r} changed, of which it is made")
-        if flags & _NO_FOREIGN_KEY_CHECKS or table.drift is not None:
+        if flags & _NO_FOREIGN_KEY_CHECKS:
             return
         if kind in _DELETES:
             yield from self.stale(watched.deletes, f"rows of {name!r} were deleted, and foreign keys act on it")
         elif kind in _UPDATES:
             for update in watched.updates:
                 if all(index in self._stale or index in self._gone for index in update.tables):
+                    continue
+                if not update.columns or table.is_blind:  # which columns changed cannot be told
+                    yield from self.stale(update.tables, f"rows of {name!r} changed, and foreign keys may act on it")
                     continue
                 old, new = (table.raw(update.columns, bits) for bits in present)
                 if any(UNCHANGED not in after and before != after for before, after in pairs(data, 0, old, new)):

@@ -94,7 +94,8 @@ def _column(kind: int, metas: Reader) -> MapColumn:
 
 
 def _metadata(reader: Reader, columns: tuple[MapColumn, ...], *, mariadb: bool) -> tuple[int, ...] | None:
-    characters = [column for column in columns if column.kind in _CHARACTER or (mariadb and column.kind == GEOMETRY)]
+    also = GEOMETRY if mariadb else VECTOR
+    characters = [column for column in columns if column.kind in _CHARACTER or column.kind == also]
     choices = [column for column in columns if column.kind in (ENUM, SET)]
     key = None
     while reader.left:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.changes import Redefined
-from reflexdb.sources.mysql.binlog.cascades import Cascades, KeyUpdate, Name
+from reflexdb.sources.mysql.binlog.cascades import ANY, Cascades, KeyUpdate, Name
 from reflexdb.sources.mysql.binlog.catalog import Catalog
 from reflexdb.sources.mysql.binlog.layout import Described
 
@@ -72,6 +72,10 @@ class Watch:
             self._found[name] = self._watched(name)
         return self._found[name]
 
+    def is_partly_visible(self, name: Name) -> bool:
+        """Whether the user may see some columns of the table only."""
+        return self.folded(name) in {self.folded(partly) for partly in self.catalog.partly}
+
     def described(self, name: Name) -> tuple[Described, ...]:
         """The table's columns as the server describes them now."""
         folded = self.folded(name)
@@ -112,7 +116,8 @@ class Watch:
 
     def _cascading(self) -> Cascades:
         edges = [
-            replace(edge, child=self.folded(edge.child), parent=self.folded(edge.parent)) for edge in self.catalog.edges
+            replace(edge, child=self.folded(edge.child), parent=self.folded(edge.parent))
+            for edge in self.catalog.acting.edges
         ]
         children = {edge.child for edge in edges}
         planned = {child: {*self._views_of(child)} for child in children}
@@ -123,7 +128,8 @@ class Watch:
     def _watched(self, name: Name) -> Watched | None:
         index = self._planned.get(name)
         views = tuple(self._views_of(name))
-        deletes, updates = self._cascades.deletes.get(name, ()), self._cascades.updates.get(name, ())
+        deletes = tuple(sorted({*self._cascades.deletes.get(name, ()), *self._cascades.deletes.get(ANY, ())}))
+        updates = (*self._cascades.updates.get(name, ()), *self._cascades.updates.get(ANY, ()))
         if index is None and not (views or deletes or updates):
             return None
         return Watched(name, index, None if index is None else self._why_stale(index, name), views, deletes, updates)

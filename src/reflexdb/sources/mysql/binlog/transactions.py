@@ -242,8 +242,9 @@ class Transactions:
     def _partial(self, _: Header, __: bytes) -> Iterable[Event]:
         raise ValueError("it holds only parts of JSON values; run SET GLOBAL binlog_row_value_options = ''")
 
-    def _tagged(self, _: Header, __: bytes) -> Iterable[Event]:
-        raise ValueError("its GTID has a tag, which is not supported; let gtid_next be AUTOMATIC without a tag")
+    def _tagged(self, _: Header, body: bytes) -> Iterable[Event]:
+        self._begin(events.tagged_gtid(body), is_open=False)
+        return ()
 
     def _commit(self, header: Header) -> Iterator[Event]:
         """The end of a transaction, at which the position moves."""

@@ -59,3 +59,20 @@ def test_only_what_may_have_changed_is_read_and_what_was_changed_in_secret_is_fo
 
     wait(lambda: place.health()["differences"] == 3, "all are counted")
     assert set(told(place, "verified", "names")) == {"whole"}
+
+
+@pytest.mark.timeout(300)
+def test_a_mended_difference_does_not_come_back_with_a_checkpoint(follow: Follow, source: tuple[Backend, Any]) -> None:
+    """Nothing is verified after the mend, so a server that began with the rows from before would keep them."""
+    pairs = "INSERT INTO pairs VALUES (1, 'x'), (7, 'x')"
+    options = ("--checkpoint-s", "600")
+    place = follow(source, ITEMS, PAIRS, FILL[source[0]], pairs, safety_net_s=1, options=options)
+    wait(lambda: place.status()["checkpoint"]["written"], "a checkpoint")
+    place.execute(*SECRETLY[source[0]])
+    for table in ("items", "pairs"):
+        wait(lambda: told(place, "differences_found", table), "it is found")  # noqa: B023
+    place.kill()
+    place.crash_server()
+    place.start(safety_net_s=0)
+
+    place.check()

@@ -76,6 +76,10 @@ class Column(NamedTuple):
     is_readable: bool
 
 
+_WRITTEN = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END"
+"""The end of the server's log. Not of a standby, which after a restart may know less of it for a while."""
+
+
 class Catalog:
     """Owns the connection."""
 
@@ -249,6 +253,12 @@ class Catalog:
         if confirmed is not None and parse_lsn(confirmed) > parse_lsn(position):
             raise PositionLost(
                 f"The replication slot {name!r} has gone on to {confirmed}; the changes after {position} are gone."
+            )
+        ((written,),) = self.execute(_WRITTEN)
+        if written is not None and parse_lsn(written) < parse_lsn(position):
+            raise PositionLost(
+                f"Position {position} is ahead of the server, which is at {written}: it was restored from a backup, or "
+                "it is another server."
             )
 
     def execute(self, statement: sql.Composable | str, *values: Any) -> list[tuple[Any, ...]]:

@@ -241,3 +241,19 @@ def test_what_a_publication_refuses_is_known(postgres_database: TestDatabase) ->
         assert "because it is part of a publication" in said
     with database.connect() as application:
         assert not outcome(application, "ALTER TABLE plain SET UNLOGGED")
+
+
+def test_the_owners_publication_rests_once_nobody_follows(postgres_database: TestDatabase) -> None:
+    database = postgres_database
+    database.execute("CREATE TABLE plain (id int PRIMARY KEY, v int)")
+    with documented(database, ["plain"]) as reader:
+        plan = planned(reader)
+        with follower_of(reader) as follower:
+            for _ in range(2):
+                with follower.snapshot(plan):
+                    assert database.execute("SELECT pubupdate FROM pg_publication") == [(True,)]
+                follower.drop()
+                database.execute("ALTER TABLE plain REPLICA IDENTITY NOTHING")
+                database.execute("UPDATE plain SET v = 1")
+                database.execute("ALTER TABLE plain REPLICA IDENTITY DEFAULT")
+                assert not follower.preflight(plan)

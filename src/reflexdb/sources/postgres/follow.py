@@ -48,6 +48,8 @@ _SLOTS = """
              CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
              restart_lsn)::bigint
     FROM pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database()"""
+_FOLLOWERS = r"""
+    SELECT slot_name FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE 'reflexdb\_%'"""
 _COPY_SLOT = "SELECT pg_copy_logical_replication_slot(%s, %s)"
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
 
@@ -220,6 +222,9 @@ class PostgresFollower:
             connection.execute(_DROP_SLOT, (self._name,))
             if shared:
                 connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self._ours)))
+                owners = Publication(connection, self._address, OWNERS_PUBLICATION)
+                if owners.is_ours() and not connection.execute(_FOLLOWERS).fetchall():
+                    owners.rest()
 
     def close(self) -> None:
         """Beside the connection of `withdraw`, nothing is held between uses."""

@@ -35,6 +35,8 @@ class Membership:
             return
         if self._is_owners:
             publication.withdraw()
+            if not publication.is_complete() and not publication.broken():
+                publication.complete()  # it rested, or could not let go of a table
             return
         streamed, listed = self._catalog.streamed(), publication.listed()
         if leaving := listed.keys() - set(streamed.values()):

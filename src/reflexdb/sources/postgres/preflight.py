@@ -94,7 +94,7 @@ def owners_warnings(catalog: Catalog) -> Iterator[str]:
 
 def lacking(publication: Publication) -> list[str]:
     """Why the publication can't be trusted at all, with the statement that mends it."""
-    if publication.name != OWNERS_PUBLICATION or publication.is_complete():
+    if publication.name != OWNERS_PUBLICATION or publication.is_complete() or publication.is_ours():
         return []
     return [
         f"The publication {OWNERS_PUBLICATION} leaves out some kinds of changes. Run: ALTER PUBLICATION "

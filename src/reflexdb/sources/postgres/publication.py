@@ -98,6 +98,11 @@ class Publication:
         with self._altering():
             self._run(sql.SQL("ALTER PUBLICATION {} SET ({})").format(self._identifier, sql.SQL(EVERYTHING)))
 
+    def rest(self) -> None:
+        """Tell nothing that the server could refuse a write for; it locks no table."""
+        with self._altering():
+            self._run(sql.SQL("ALTER PUBLICATION {} SET ({})").format(self._identifier, sql.SQL(HARMLESS)))
+
     def withdraw(self, tables: Collection[int] | None = None) -> dict[Table, Obstacle | None]:
         """Take out the tables, or where none are named those whose writes the server refuses because of it. Gives
         them, and what is in their way."""
@@ -109,7 +114,7 @@ class Publication:
             leaving = {listed[oid]: found.get(oid) for oid in named if oid in listed}
             kept = [] if not leaving or self._drop(leaving) else [table for table in leaving if not self._drop([table])]
             if any(what is not None and what.is_harmful for what in map(leaving.get, kept)):
-                self._run(sql.SQL("ALTER PUBLICATION {} SET ({})").format(self._identifier, sql.SQL(HARMLESS)))
+                self.rest()
         return leaving
 
     def admit(self, tables: dict[int, Table]) -> None:

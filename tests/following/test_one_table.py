@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any
 
 from reflexdb.model.schema import Backend
@@ -57,3 +59,47 @@ def test_a_table_whose_rights_are_revoked_is_left_alone(follow: Follow, postgres
     wait(lambda: tables(place) == ["bare"], "the table to be named")
     place.execute("DROP VIEW bare", "ALTER TABLE hidden RENAME TO bare", "INSERT INTO bare VALUES (2)")
     place.check()
+
+
+SLOW = "CREATE VIEW slow AS SELECT id, pg_sleep(2) IS NULL AS slept FROM items LIMIT 1"
+
+
+def test_a_slow_view_is_never_in_the_way_of_tables(follow: Follow, postgres_database: Any) -> None:
+    place = follow(
+        (Backend.POSTGRES, postgres_database),
+        "CREATE TABLE items (id int PRIMARY KEY)",
+        "INSERT INTO items VALUES (0)",
+        SLOW,
+        "CREATE VIEW doubled AS SELECT id * 2 AS twice FROM items",
+        config=RESUME,
+        interval_s=0.2,
+    )
+    longest = 0.0
+    for number in range(1, 25):
+        began = time.monotonic()
+        place.execute(f"INSERT INTO items VALUES ({number})")
+        asked = f"items(id = {number}) {{ id }}"
+        wait(partial(place.ask, asked), "the row", 20)
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.1)
+    assert longest < 1.5, "a view's reading takes two seconds"
+    wait(lambda: len(place.ask("doubled { twice }")) == 25, "the other view")
+
+
+def test_views_of_an_idle_database_are_not_read(follow: Follow, postgres_database: Any) -> None:
+    place = follow(
+        (Backend.POSTGRES, postgres_database),
+        "CREATE TABLE items (id int PRIMARY KEY)",
+        "CREATE SEQUENCE reads",
+        *(f"CREATE VIEW v{number} AS SELECT count(*) AS c FROM items" for number in range(5)),
+        config=RESUME,
+        interval_s=0.1,
+    )
+    scans = "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'items'"
+    wait(lambda: len(place.log("following")) > 0, "the stream")
+    time.sleep(6)
+    before = postgres_database.execute(scans)[0][0]
+    time.sleep(4)
+    assert postgres_database.execute(scans)[0][0] - before <= 1
+    place.execute("INSERT INTO items VALUES (1)")
+    wait(lambda: place.ask("v4 { c }") == [{"c": 1}], "the views to follow")

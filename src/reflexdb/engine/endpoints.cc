@@ -9,6 +9,7 @@
 #include "json_doc.h"
 #include "openapi.h"
 #include "representation.h"
+#include "stale_tables.h"
 #include "table_metrics.h"
 
 namespace reflex::net {
@@ -194,7 +195,7 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::uniqu
       reply.type = ContentType::kText;
       append_metrics(instance_, out);
       if (view_.snapshot != nullptr && admitted(request))
-        append_table_metrics(instance_.schema, *view_.snapshot, out);
+        append_table_metrics(instance_, *view_.snapshot, out);
       return reply;
     case Path::kOpenapi:
       if (!admitted(request)) return unauthorized(out);
@@ -287,7 +288,10 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, L
   reply.has_snapshot = reply.varies = true;
   reply.version = info(*view_.snapshot).version;
   reply.position = served_.shown();
-  if (request.method != Method::kPost && matches_tag(request, asked.formats, instance_.boot_id, &reply)) {
+  const HealthNotes::Frozen frozen = instance_.notes.frozen();
+  // What was frozen since is told with an answer: a client that has the rows already must hear of it too.
+  if (request.method != Method::kPost && frozen == nullptr &&
+      matches_tag(request, asked.formats, instance_.boot_id, &reply)) {
     reply.age_ms = view_.age_at(monotonic_ms());
     reply.has_etag = true;
     reply.status = 304;
@@ -304,6 +308,8 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, L
     return error(503, "overloaded", "Too many long queries wait already.", out);
   }
   conclude(request, asked, std::move(answer), runner_.next_page(), at, &reply, out);
+  if (frozen != nullptr && reply.status == 200)
+    reply.stale_tables = stale_tables(*frozen, runner_.engine().tables());
   stats_.count_query(monotonic_ns() - begin);
   stats_.plan_hits.set(runner_.engine().plan_hits());
   stats_.plan_misses.set(runner_.engine().plan_misses());
@@ -348,6 +354,8 @@ Reply Endpoints::arrived(const HttpRequest& request, LongQuery* longer, std::str
   const size_t at = out->size();
   *out += longer->out;
   conclude(request, asked, std::move(longer->answer), longer->next_page, at, &reply, out);
+  const HealthNotes::Frozen frozen = instance_.notes.frozen();
+  if (frozen != nullptr && reply.status == 200) reply.stale_tables = stale_tables(*frozen, longer->tables);
   return reply;
 }
 

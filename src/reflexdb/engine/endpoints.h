@@ -34,11 +34,13 @@ struct Reply {
   bool has_snapshot = false;  // version and age are sent
   uint64_t version = 0;
   int64_t age_ms = 0;
-  std::string_view allow;     // of 405
-  std::string_view next;      // cursor of the next page; borrowed until the next answer
-  std::string others;         // parameters that the link to it repeats, each behind a `&`
-  bool has_etag = false;      // boot id, version, format and compression are the tag
-  bool waits = false;         // there is no answer yet: the request is to be kept and asked again
+  std::string_view allow;  // of 405
+  std::string_view next;   // cursor of the next page; borrowed until the next answer
+  std::string
+      stale_tables;       // those of the answer that can't be brought up to date, as a header may have them
+  std::string others;     // parameters that the link to it repeats, each behind a `&`
+  bool has_etag = false;  // boot id, version, format and compression are the tag
+  bool waits = false;     // there is no answer yet: the request is to be kept and asked again
   std::string_view position;  // of the snapshot; borrowed until the next publication is taken up
   std::unique_ptr<Body> body;
   std::unique_ptr<LiveQuery> live;

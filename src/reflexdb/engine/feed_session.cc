@@ -51,6 +51,20 @@ std::optional<Share> parse_share(const JsonValue& value) {
   return share;
 }
 
+// What sync calls frozen, by name; null where that is nothing.
+HealthNotes::Frozen frozen_in(const JsonValue& status, const SchemaDef& schema) {
+  const JsonValue* told = status.find("frozen");
+  if (told == nullptr) return nullptr;
+  std::vector<std::string_view> names;
+  for (const JsonValue& index : told->items) {
+    if (!index.is(JsonValue::Kind::kInteger) || index.integer < 0) continue;
+    const auto table = static_cast<uint64_t>(index.integer);
+    if (table < schema.tables.size()) names.emplace_back(schema.tables[table].name);
+  }
+  if (names.empty()) return nullptr;
+  return std::make_shared<const std::vector<std::string_view>>(std::move(names));
+}
+
 }  // namespace
 
 FeedSession::FeedSession(Instance& instance, SyncRole& role, uint64_t id,
@@ -377,6 +391,7 @@ FeedReply FeedSession::sync_status(std::string_view text) {
   }
   const JsonValue* state = status.find("state");
   const JsonValue* error = status.find("lastError");
+  instance_.notes.set_frozen(frozen_in(status, instance_.schema));
   instance_.notes.set_sync(std::string(text), state != nullptr ? state->text : "",
                            error != nullptr ? error->text : "");
   return ok("{}");

@@ -19,11 +19,16 @@ struct Verdict {
   std::string reason;
 };
 
-Verdict judge(const View& view, const HealthNotes::Copy& notes, bool stale) {
+Verdict judge(const View& view, const HealthNotes::Copy& notes, const HealthNotes::Frozen& frozen,
+              bool stale) {
   if (!notes.cap_exceeded.empty()) return {"cap_exceeded", notes.cap_exceeded};
   if (view.snapshot == nullptr) return {"starting", "No snapshot has been loaded yet."};
   if (notes.sync_state == "failing") {
     return {"degraded", notes.sync_error.empty() ? "Sync says that it fails." : notes.sync_error};
+  }
+  if (frozen != nullptr) {
+    std::string reason = "Some tables can't be brought up to date, among them `";
+    return {"degraded", reason.append(frozen->front()) + "`."};
   }
   if (stale)
     return {"degraded", "The snapshot comes from a checkpoint, and its source has not been heard of since."};
@@ -180,7 +185,7 @@ void append_query_times(const Instance& instance, std::string* out) {
 int append_health(const Instance& instance, bool detailed, std::string* out) {
   const View view = instance.publication.view();
   const HealthNotes::Copy notes = instance.notes.copy();
-  const Verdict verdict = judge(view, notes, instance.checkpoints.stale());
+  const Verdict verdict = judge(view, notes, instance.notes.frozen(), instance.checkpoints.stale());
   const int64_t now = monotonic_ms();
   *out += "{\"status\":\"";
   *out += verdict.status;
@@ -283,6 +288,9 @@ void append_metrics(const Instance& instance, std::string* out) {
   append_metric(out, "snapshot_stale", "gauge", "1 while the snapshot is a checkpoint's, not heard of since.",
                 instance.checkpoints.stale() ? 1 : 0);
   append_sync(instance.notes.copy().sync, out);
+  const HealthNotes::Frozen frozen = instance.notes.frozen();
+  append_metric(out, "stale_tables", "gauge", "Tables that can't be brought up to date just now.",
+                frozen == nullptr ? 0 : static_cast<double>(frozen->size()));
   append_metric(out, "memory_cap_bytes", "gauge", "Cap on memory for rows and indexes; 0 is none.",
                 static_cast<double>(instance.options.memory_cap_mb << 20));
   append_metric(out, "uptime_seconds", "gauge", "Seconds since the start.",

@@ -33,6 +33,18 @@ void HealthNotes::set_sync(std::string raw, std::string state, std::string last_
   notes_.sync_error = std::move(last_error);
 }
 
+void HealthNotes::set_frozen(Frozen frozen) {
+  std::lock_guard lock(mutex_);
+  any_frozen_.store(frozen != nullptr, std::memory_order_release);
+  frozen_ = std::move(frozen);
+}
+
+HealthNotes::Frozen HealthNotes::frozen() const {
+  if (!any_frozen_.load(std::memory_order_acquire)) return nullptr;
+  std::lock_guard lock(mutex_);
+  return frozen_;
+}
+
 void HealthNotes::set_cap_exceeded(std::string message) {
   std::lock_guard lock(mutex_);
   notes_.cap_exceeded = std::move(message);

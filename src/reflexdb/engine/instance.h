@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint_notes.h"
@@ -26,6 +27,10 @@ class HealthNotes {
  public:
   // Requires: `raw` is a JSON object.
   void set_sync(std::string raw, std::string state, std::string last_error);
+  // Names of tables whose rows can't be brought up to date; a null pointer for none.
+  using Frozen = std::shared_ptr<const std::vector<std::string_view>>;
+  void set_frozen(Frozen frozen);
+  Frozen frozen() const;
   void set_cap_exceeded(std::string message);
   void clear_cap_exceeded() { set_cap_exceeded(""); }
 
@@ -39,7 +44,9 @@ class HealthNotes {
 
  private:
   mutable std::mutex mutex_;
-  Copy notes_;  // by mutex_
+  Copy notes_;     // by mutex_
+  Frozen frozen_;  // by mutex_
+  std::atomic<bool> any_frozen_{false};
 };
 
 struct Instance {

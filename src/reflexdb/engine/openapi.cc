@@ -198,6 +198,7 @@ constexpr std::string_view kResponses = R"("responses":{
 "200":{"description":"An array of objects, keys in the order they were asked for","headers":{
 "X-ReflexDB-Version":{"schema":{"type":"integer"},"description":"Version of the snapshot"},
 "X-ReflexDB-Position":{"schema":{"type":"string"},"description":"What of the source's history the snapshot has"},
+"X-ReflexDB-Stale-Tables":{"schema":{"type":"string"},"description":"Tables of the answer that can't be brought up to date"},
 "X-ReflexDB-Snapshot-Age-Ms":{"schema":{"type":"integer"},"description":"How far the source may be ahead"}},
 "content":{"application/json":{"schema":{"type":"array","items":{"oneOf":[)";
 

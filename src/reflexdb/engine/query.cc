@@ -36,8 +36,10 @@ struct QueryEngine::Impl {
   Plan bound;  // of the last query with parameters
   uint64_t hits = 0;
   uint64_t misses = 0;
-  bool hit = false;      // the last query's plan was known
-  Plan* kept = nullptr;  // the last query's, as the cache has it
+  bool hit = false;                     // the last query's plan was known
+  Plan* kept = nullptr;                 // the last query's, as the cache has it
+  const Plan* last = nullptr;           // the last answer's, where that came whole
+  std::set<std::string_view> streamed;  // else its tables
   ShapeCounts* shapes = nullptr;
 
   uint32_t shape_place(const Plan& plan) {
@@ -117,9 +119,12 @@ struct QueryEngine::Impl {
     if (text.size() > limits.max_query_bytes) return too_large();
     if (patience.ns != 0 && text.size() > kLongText) return takes_longer();
     next.clear();
+    last = nullptr;
+    streamed.clear();
     const Plan* plan = nullptr;
     QueryError error = plan_for(text, parameters, &plan);
     if (!error.ok()) return error;
+    last = plan;
     if (shapes != nullptr && !plan->explained) shapes->count(plan->shape);
     if (patience.ns != 0 && kept->slow) return takes_longer();
     if (plan->explained) {
@@ -172,6 +177,7 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
                                      QueryEngine::Layout layout, std::unique_ptr<Body>* body,
                                      std::string* out, Patience patience) {
   next.clear();
+  last = nullptr;
   if (text.size() > limits.max_query_bytes) return too_large();
   if (patience.ns != 0 && text.size() > kLongText) return takes_longer();
   auto query = std::make_unique<ast::Query>();
@@ -182,6 +188,7 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
   if (error.ok()) error = check_layout(*query, *plan, layout);
   if (!error.ok()) return error;
   if (shapes != nullptr) shapes->count(shape_place(*plan));
+  streamed = tables_of(schema, *plan);
   auto rows = std::make_unique<AnswerRows>(schema, std::move(snapshot), std::move(query), std::move(plan),
                                            limits, patience);
   const AnswerRows& known = *rows;
@@ -211,7 +218,7 @@ int QueryEngine::stream(SnapshotPtr snapshot, std::string_view text, Parameters 
 }
 
 QueryEngine::QueryEngine(const SchemaDef& schema, const Limits& limits, ShapeCounts* shapes)
-    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, nullptr, shapes}) {
+    : impl_(new Impl{schema, limits, {}, {}, {}, {}, {}, {}, 0, 0, false, nullptr, nullptr, {}, shapes}) {
   impl_->limits.max_depth = std::clamp(limits.max_depth, 1u, kMostLevels);
 }
 
@@ -238,6 +245,10 @@ int QueryEngine::answer(const Snapshot& snapshot, std::string_view text, Paramet
 }
 
 std::string_view QueryEngine::next_page() const { return impl_->next; }
+
+std::set<std::string_view> QueryEngine::tables() const {
+  return impl_->last != nullptr ? tables_of(impl_->schema, *impl_->last) : impl_->streamed;
+}
 
 void QueryEngine::was_short(std::string_view text) {
   impl_->shape.scan(text);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -56,6 +57,9 @@ class QueryEngine {
 
   // Where the page after the last answer starts; empty where there is none. Valid until the next answer.
   std::string_view next_page() const;
+
+  // Names of the tables that the last answer was made of. Before the next answer.
+  std::set<std::string_view> tables() const;
 
   // A query that took longer than a thread's patience is not begun there again, until its shape is said to be
   // short after all.

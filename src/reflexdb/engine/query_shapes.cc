@@ -38,6 +38,8 @@ class Uses {
     if (of.grouping != nullptr) grouping(of.table, *of.grouping);
   }
 
+  const std::set<std::string_view>& tables() const { return tables_; }
+
   std::string text() const {
     std::string out = "{\"tables\":[";
     for (const std::string_view each : tables_) {
@@ -165,6 +167,13 @@ std::string shape_of(const SchemaDef& schema, const Plan& plan) {
   uses.selection(plan.root);
   for (const Plan& one : plan.further) uses.selection(one.root);
   return uses.text();
+}
+
+std::set<std::string_view> tables_of(const SchemaDef& schema, const Plan& plan) {
+  Uses uses(schema);
+  uses.selection(plan.root);
+  for (const Plan& one : plan.further) uses.selection(one.root);
+  return uses.tables();
 }
 
 uint32_t ShapeCounts::place_of(std::string shape) {

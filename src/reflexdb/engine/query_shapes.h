@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@
 namespace reflex {
 
 std::string shape_of(const SchemaDef& schema, const Plan& plan);
+
+// Names of the tables that an answer is made of, those that join others included.
+std::set<std::string_view> tables_of(const SchemaDef& schema, const Plan& plan);
 
 // Of one event loop.
 class ShapeCounts {

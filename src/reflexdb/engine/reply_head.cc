@@ -117,6 +117,8 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
     head.text("\r\nX-ReflexDB-Snapshot-Age-Ms: ").number(static_cast<uint64_t>(reply.age_ms)).text("\r\n");
   }
   if (!reply.position.empty()) head.text("X-ReflexDB-Position: ").text(reply.position).text("\r\n");
+  if (!reply.stale_tables.empty())
+    head.text("X-ReflexDB-Stale-Tables: ").text(reply.stale_tables).text("\r\n");
   if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version);
   if (reply.has_etag) head.text(tag_suffix(reply.format, reply.gzip)).text("\"\r\n");
   if (!reply.next.empty()) {

@@ -1,5 +1,6 @@
 #include "table_metrics.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "store.h"
@@ -60,7 +61,8 @@ uint64_t table_bytes(const Snapshot& snapshot, uint32_t index) {
   return held.values + held.texts + held.key + held.links;
 }
 
-void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std::string* out) {
+void append_table_metrics(const Instance& instance, const Snapshot& snapshot, std::string* out) {
+  const SchemaDef& schema = instance.schema;
   *out += "# HELP reflexdb_table_rows Rows of a table.\n# TYPE reflexdb_table_rows gauge\n";
   assert(snapshot.tables.size() == schema.tables.size());
   for (uint32_t i = 0; i < schema.tables.size(); ++i) {
@@ -80,6 +82,15 @@ void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std
     line("texts", held.texts);
     line("key", held.key);
     line("links", held.links);
+  }
+  const HealthNotes::Frozen frozen = instance.notes.frozen();
+  *out +=
+      "# HELP reflexdb_table_stale 1 while a table can't be brought up to date.\n# TYPE reflexdb_table_stale "
+      "gauge\n";
+  for (const TableDef& table : schema.tables) {
+    const bool is_stale =
+        frozen != nullptr && std::find(frozen->begin(), frozen->end(), table.name) != frozen->end();
+    *out += "reflexdb_table_stale{table=\"" + label(table.name) + (is_stale ? "\"} 1\n" : "\"} 0\n");
   }
 }
 

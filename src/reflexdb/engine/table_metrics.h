@@ -12,6 +12,6 @@ namespace reflex::net {
 // The sum of what the metrics tell of a table.
 uint64_t table_bytes(const Snapshot& snapshot, uint32_t index);
 
-void append_table_metrics(const SchemaDef& schema, const Snapshot& snapshot, std::string* out);
+void append_table_metrics(const Instance& instance, const Snapshot& snapshot, std::string* out);
 
 }  // namespace reflex::net

@@ -90,6 +90,7 @@ void WorkerPool::run(QueryRunner* runner, LongQuery* query) {
   const Asked asked = {query->text, parameters, query->formats, query->gzip};
   query->answer = runner->run(query->snapshot, asked, {0, &query->cancelled}, &query->out);
   query->next_page = runner->next_page();
+  query->tables = runner->engine().tables();
   query->took_ns = monotonic_ns() - begin;
 }
 

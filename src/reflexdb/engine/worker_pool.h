@@ -13,7 +13,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -45,6 +47,7 @@ struct LongQuery {
   Answered answer;
   std::string out;
   std::string next_page;
+  std::set<std::string_view> tables;  // that it was made of
   int64_t took_ns = 0;
 
   // Any thread: nobody wants the answer any more.

@@ -37,6 +37,7 @@ def choose_mode(settings: SyncProcessSettings, directory: Path, redefined: Calla
         settings.mode,
         resumes=settings.plan.sync.cdc_reconnect_mode == "resume",
         redefined=redefined,
+        open_source=lambda: open_source(settings.address),
     )
 
 

@@ -29,6 +29,7 @@ from reflexdb.sync.sending import Sending, frames, send_all
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.spool import Digest, Spool
 from reflexdb.sync.troubles import Troubles, is_its_own, refused_table
+from reflexdb.sync.view_pace import ViewPace
 from reflexdb.sync.watch import Watch
 
 
@@ -79,6 +80,7 @@ class Poll:
         self._content = NOTHING
         """What the server holds, as it told last; the marks are true of nothing else."""
         self._troubles = Troubles(plan)
+        self._pace = ViewPace()
         self._refused = False
         """The last commit did not go through."""
         self._log = structlog.get_logger()
@@ -94,6 +96,7 @@ class Poll:
     def forget(self) -> None:
         self._marks, self._known = [], None
         self._troubles.forget()
+        self._pace.forget()
 
     def known(self) -> dict[str, Any] | None:
         known = self._known
@@ -147,10 +150,11 @@ class Poll:
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
         assert self._watch is not None, "asked before"
-        troubles = self._troubles
-        if self._watch.wait(lambda: go_on() and not channel.is_closed() and not troubles.due(), seconds):
-            raise Interrupted
-        if troubles.due():
+
+        def is_due() -> bool:
+            return bool(self._troubles.due()) or self._pace.is_due()
+
+        if self._watch.wait(lambda: go_on() and not channel.is_closed() and not is_due(), seconds) or is_due():
             raise Interrupted
 
     def status(self) -> dict[str, Any]:
@@ -210,17 +214,25 @@ class Poll:
             for index, (token, digest) in enumerate(zip(tokens, digests, strict=True))
         ]
 
+    def _rests(self, index: int, table: PlannedTable, position: str, thorough: bool) -> bool:
+        """Whether the table is not read this time."""
+        if index in self._troubles:
+            return index not in self._troubles.due()
+        return table.is_view and not thorough and self._pace.rests(index, position)
+
     def _compare_all(self, sending: Sending, reader: SnapshotReader, thorough: bool) -> list[_Mark]:
         marks = []
         for index, table in enumerate(self._plan.tables):
             began = time.monotonic()
             mark = self._marks[index]
             try:
-                if index in self._troubles and index not in self._troubles.due():
+                if self._rests(index, table, reader.position, thorough):
                     sending.keep(index)
                 else:
                     mark = self._compare(sending, reader, index, table, thorough)
                     self._troubles.mended([index])
+                    if table.is_view:
+                        self._pace.read(index, reader.position, time.monotonic() - began)
             except SourceError as exc:
                 if not is_its_own(exc) and not self._troubles.lost(index):
                     raise

@@ -21,6 +21,7 @@ import structlog
 
 from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceData, SourceError
 from reflexdb.model.plan import Plan
+from reflexdb.sources.base import Source
 from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
@@ -36,6 +37,7 @@ from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
 from reflexdb.sync.troubles import Troubles, refused_table
 from reflexdb.sync.verify import Verifier
+from reflexdb.sync.views import Views
 
 CONFIRM_S = 1.0
 """A source that says nothing is believed to be unchanged, and the server is told, so often."""
@@ -53,7 +55,9 @@ class Stream:
         name: str,
         resumes: bool,
         redefined: Callable[[], None] = lambda: None,
+        open_source: Callable[[], Source] | None = None,
     ) -> None:
+        """Views are read by `open_source`, in a thread of their own; without it, as tables are."""
         self.name = name
         self._plan = plan
         self._open_follower = open_follower
@@ -62,6 +66,7 @@ class Stream:
         self._troubles = Troubles(plan)
         self.suspect = self._fitting.suspect
         self.definitions = lambda: stream.definitions if (stream := self._stream) is not None else None
+        self._views = Views(plan, lambda: self._fitting.plan, open_source, directory)
         self._directory = directory
         self._resumes = resumes
         self._follower: Follower | None = None
@@ -145,7 +150,7 @@ class Stream:
                 return self.load(channel, go_on)
             raise
         self._fitting.forget(self._position)
-        self._fitting.leave(missing)
+        self._fitting.leave(missing - self._views.tables)
         self._broken = False
         self._open(self._position)
         return self._content.version
@@ -156,6 +161,7 @@ class Stream:
         if self._stream is None:
             try:
                 self._open(self._position)
+                self._views.want(self._views.tables, self._fitting.changed)  # those announced before too
             except PositionLost as exc:
                 self._log.warning("position_lost", reason=exc.message)
                 return self.load(channel, go_on)
@@ -164,8 +170,9 @@ class Stream:
         self._broken, before = False, self._content.version
         if thorough:
             self._verifier.begin(apart=self._unfollowed | self._fitting.changed.keys() | self._troubles.tables)
-        if self._unfollowed:
-            self._reread(channel, go_on, self._unfollowed, "not in the stream")
+        self._views.want(self._unfollowed, self._fitting.changed)
+        if self._unfollowed - self._views.tables:
+            self._reread(channel, go_on, self._unfollowed - self._views.tables, "not in the stream")
         return self._content.version if self._content.version != before else None
 
     def follow(self, channel: PrivateChannel, go_on: GoOn, seconds: float) -> None:
@@ -204,16 +211,19 @@ class Stream:
         if table is None or not self._content.version:
             return False
         self._troubles.failed(table, exc, took_s)
-        self._fitting.leave(self._troubles.tables)
+        self._fitting.leave(self._troubles.tables - self._views.tables)
         return True
 
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
         assert self._position is not None, "without one there is no stream"
-        self._holds(self._verifier.compare(group, self._position, self._clock.told(), self._source().reached))
+        told, reached, changed = self._clock.told(), self._source().reached, self._fitting.changed
+        self._holds(self._verifier.compare(group, self._position, told, reached))
+        self._holds(self._views.bring(group, self._troubles, changed, self._position, told, reached))
         asked = time.monotonic()
         part: Part | None = self._incoming.next(WAKE_S if self._confirmed else FIRST_WAKE_S)
-        self._stale |= self._fitting.returned() | dict.fromkeys(self._troubles.due(), "it is tried again")
+        due = self._troubles.due() - self._views.tables
+        self._stale |= self._fitting.returned() | dict.fromkeys(due, "it is tried again")
         if part is None and self._stale and not self._incoming.is_within and self._position is not None:
             self._read_again(group, Commit(self._position, datetime.now(UTC)))
             return
@@ -253,7 +263,9 @@ class Stream:
                     if self._takes(table):
                         group.replace(table, iter(()))
                 case Stale(table=table, reason=reason):
-                    if table not in self._fitting.changed and table not in self._troubles:
+                    if table in self._views.tables:
+                        self._views.want([table], self._fitting.changed)
+                    elif table not in self._fitting.changed and table not in self._troubles:
                         self._stale[table] = reason
                 case Redefined():
                     self._redefined(event)
@@ -270,7 +282,7 @@ class Stream:
         reason = self._fitting.redefined(event)
         assert event.table is not None
         self._troubles.mended([event.table])
-        self._fitting.leave(self._troubles.tables)
+        self._fitting.leave(self._troubles.tables - self._views.tables)
         if reason is None:
             self._stale.pop(event.table, None)
         else:
@@ -300,23 +312,23 @@ class Stream:
     def _read_again(self, group: Group, last: Commit) -> None:
         """Give every stale table its rows in one view, and all others their state at the view's position."""
         self._stale |= self._fitting.owed
+        self._views.want(self._stale, self._fitting.changed)
+        self._stale = {table: reason for table, reason in self._stale.items() if table not in self._views.tables}
 
         def apply(part: Part) -> None:
             self._apply(part, group)
 
         while self._stale:
             last = rest(self._incoming, self._not_before, last, apply, self._check)
-            began = time.monotonic()
+            began, reached = time.monotonic(), self._source().reached
             with contextlib.ExitStack() as spools:
                 with self._source().snapshot(self._fitting.plan) as reader:
                     content = spooled(spools, reader, self._stale, self._fitting, self._troubles, self._check)
                     position, taken_at = reader.position, reader.taken_at
                 if content:
-                    last = go_to(self._incoming, position, self._source().reached, last, apply, self._check)
+                    last = go_to(self._incoming, position, reached, last, apply, self._check)
                 self._not_before = time.monotonic() + (time.monotonic() - began)
-                if not content or content.keys() != self._stale.keys():
-                    continue
-                if not self._source().reached(position, last.position):
+                if not content or content.keys() != self._stale.keys() or not reached(position, last.position):
                     continue  # the stream went beyond the view: another one is needed
                 for table, spool in content.items():
                     group.replace(table, spool.chunks())
@@ -328,7 +340,7 @@ class Stream:
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(content))
             self._stale.clear()
             self._troubles.mended(content)
-            self._fitting.leave(self._troubles.tables)
+            self._fitting.leave(self._troubles.tables - self._views.tables)
             self._incoming.confirm(group.durable or position)
         if last.position != self._position:
             self._commit(group, last)
@@ -337,11 +349,10 @@ class Stream:
             self._open(self._position)
 
     def _reread(self, channel: PrivateChannel, go_on: GoOn, tables: AbstractSet[int], reason: str) -> None:
+        apart = self._fitting.changed.keys() | (self._troubles.tables - self._troubles.due())
         with self._whole(channel, go_on) as group:
-            assert self._position is not None
-            apart = self._fitting.changed.keys() | (self._troubles.tables - self._troubles.due())
-            self._stale = {table: reason for table in sorted(tables) if table not in apart}
-            self._read_again(group, Commit(self._position, datetime.now(UTC)))
+            self._stale = dict.fromkeys(sorted(tables - apart), reason)
+            self._read_again(group, Commit(self._position or "", datetime.now(UTC)))
 
     @property
     def _incoming(self) -> Incoming:
@@ -349,8 +360,7 @@ class Stream:
         return self._stream
 
     def _source(self) -> Follower:
-        if self._follower is None:
-            self._follower = self._open_follower()
+        self._follower = self._follower or self._open_follower()
         return self._follower
 
     def _open(self, position: str) -> None:
@@ -366,6 +376,7 @@ class Stream:
         stream, self._stream = self._stream, None
         self._stale.clear()
         self._verifier.forget_part()
+        self._views.give_up()
         if stream is not None:
             with contextlib.suppress(SourceError):
                 stream.close()

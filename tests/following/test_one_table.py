@@ -43,7 +43,7 @@ def test_a_view_that_fails_for_a_row_is_stale_alone(follow: Follow, postgres_dat
     wait(lambda: place.status()["status"] == "ok", "health")
 
 
-def test_a_table_whose_rights_are_revoked_is_left_alone(follow: Follow, postgres_database: Any) -> None:
+def test_a_table_that_becomes_unreadable_is_left_alone(follow: Follow, postgres_database: Any) -> None:
     place = follow(
         (Backend.POSTGRES, postgres_database),
         "CREATE TABLE bare (n int)",

@@ -106,7 +106,7 @@ def test_a_snapshot_over_the_cap_is_refused_with_both_numbers(cli: Cli) -> None:
     assert "1 MiB" in message
 
 
-def test_tables_are_named_once_and_all(cli: Cli) -> None:
+def test_every_table_of_a_snapshot_is_named(cli: Cli) -> None:
     cli.begin()
     assert cli.refused("K", struct.pack("<I", 0)).startswith("protocol_error")  # nothing to keep yet
     cli.begin()
@@ -115,8 +115,23 @@ def test_tables_are_named_once_and_all(cli: Cli) -> None:
     assert cli.refused("R", bodies(PLAN, LOGS, [{"line": "x"}])[0]).startswith("protocol_error")
     table(cli, LOGS)
     assert cli.refused("C").startswith("protocol_error: Table `users` is missing")
-    table(cli, LOGS)
-    assert cli.refused("T", struct.pack("<I", LOGS)).startswith("protocol_error")
+
+
+def test_a_table_named_again_has_its_last_rows(cli: Cli) -> None:
+    cli.load({"logs": [{"line": "first"}]})
+    cli.begin()
+    for index in range(len(PLAN.tables)):
+        cli.send(index, [{"line": "cut off"}] if index == LOGS else [])
+    cli.send(LOGS, [{"line": "again"}])
+    cli.do("C")
+    assert cli.rows("logs { line }") == [{"line": "again"}]
+
+    cli.begin()
+    for index in range(len(PLAN.tables)):
+        cli.send(index, [])
+    cli.do("K", struct.pack("<I", LOGS))
+    cli.do("C")
+    assert cli.rows("logs { line }") == [{"line": "again"}]
 
 
 def test_kept_tables_stay_and_links_follow_what_changed(cli: Cli) -> None:

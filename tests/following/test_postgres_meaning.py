@@ -59,7 +59,7 @@ def test_a_lost_grant_is_named_and_mended(follow: Follow, postgres_database: Any
         (told,) = place.health()["schemaChanged"]
         assert "may not SELECT" in told["what"]
         assert f'GRANT SELECT ON "public"."items" TO "{database.user}"' in told["what"]
-        assert place.ask("items { id }") == [{"id": 1}]
+        assert place.ask("items { id }") in ([{"id": 1}], [{"id": 1}, {"id": 2}])  # the stream needs no SELECT
         place.execute("INSERT INTO other VALUES (1)")
         wait(lambda: place.ask("other { id }") == [{"id": 1}], "the other table goes on")
 

@@ -100,6 +100,5 @@ def test_a_table_is_followed_again_without_a_gap(follow: Follow, postgres_databa
 
 def test_nothing_is_left_when_it_ends(place: Place) -> None:
     place.close()
-    place.execute(
-        LOST, "UPDATE users SET n = 9", "DELETE FROM users", "TRUNCATE days", "ALTER TABLE other SET UNLOGGED"
-    )
+    place.execute(LOST, "UPDATE users SET n = 9", "DELETE FROM users", "TRUNCATE days", "DROP PUBLICATION reflexdb")
+    place.execute("ALTER TABLE other SET UNLOGGED")

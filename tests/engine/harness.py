@@ -139,7 +139,7 @@ class Cli:
 
     def next_page(self) -> str:
         """The cursor after the last answer, or nothing."""
-        return self.order("N")[1].decode()
+        return self.order("N")[1].decode().partition("=")[2]
 
     def raw(self, query: str | bytes) -> tuple[int, str]:
         status, answer = self.order("Q", query.encode() if isinstance(query, str) else query)

@@ -24,6 +24,7 @@ class Live(Client):
     def __init__(self, server: Server, query: str, extra: str = "", key: str | None = None) -> None:
         super().__init__(server.port)
         self._text = b""
+        self.retry_ms = 0
         self.head: Answer = self.ask(post(query, key=key, extra=f"Accept: text/event-stream\r\n{extra}"))
 
     def event(self) -> dict[str, str]:
@@ -40,6 +41,7 @@ class Live(Client):
                 name, _, value = line.partition(": ")
                 if name:
                     fields[name] = fields[name] + "\n" + value if name in fields else value
+            self.retry_ms = int(fields.pop("retry", self.retry_ms))
             if fields:
                 return fields
 
@@ -57,9 +59,22 @@ def test_an_answer_comes_now_and_again_when_it_has_changed(server: Server) -> No
     with Live(server, "users { name }") as live:
         assert (live.head.status, live.head.headers["content-type"]) == (200, "text/event-stream")
         assert live.head.headers["cache-control"] == "no-store"
+        assert live.head.headers["x-accel-buffering"] == "no"
         assert live.rows() == [{"name": "Ada"}]
         server.load(users("Ada", "Bo"))
         assert live.rows() == [{"name": "Ada"}, {"name": "Bo"}]
+
+
+def test_clients_are_told_different_times_to_reconnect(server: Server) -> None:
+    server.load(users("Ada"))
+    waits = set()
+    for _ in range(8):
+        with Live(server, "users { name }") as live:
+            live.event()
+            waits.add(live.retry_ms)
+
+    assert all(500 <= wait < 5000 for wait in waits)
+    assert len(waits) > 1
 
 
 def test_what_does_not_change_the_answer_is_not_told(server: Server) -> None:

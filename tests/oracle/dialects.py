@@ -95,14 +95,14 @@ TYPES = {
 ABSENT = {"sqlite": {"instant", "wide", "huge"}}
 """Columns that a database has no type for."""
 TABLES = {
-    "users": "id INT PRIMARY KEY, name {text}, age SMALLINT, verified {bool}, boss_id INT REFERENCES users (id),"
-    " score {double}, balance {decimal}, joined DATE, big BIGINT",
-    "posts": "id BIGINT PRIMARY KEY, user_id INT REFERENCES users (id), title {text}, views INT, published {bool},"
-    " price {decimal}, day DATE, at {moment}",
-    "tags": "id INT PRIMARY KEY, name {text}",
+    "users": "id INT NOT NULL PRIMARY KEY, name {text}, age SMALLINT, verified {bool},"
+    " boss_id INT REFERENCES users (id), score {double}, balance {decimal}, joined DATE, big BIGINT",
+    "posts": "id BIGINT NOT NULL PRIMARY KEY, user_id INT REFERENCES users (id), title {text}, views INT,"
+    " published {bool}, price {decimal}, day DATE, at {moment}",
+    "tags": "id INT NOT NULL PRIMARY KEY, name {text}",
     "post_tags": "post_id BIGINT NOT NULL REFERENCES posts (id), tag_id INT NOT NULL REFERENCES tags (id),"
     " PRIMARY KEY (post_id, tag_id)",
-    "kinds": "id INT PRIMARY KEY, post_id BIGINT REFERENCES posts (id), uid {uuid}, doc {json}, raw {bytes},"
+    "kinds": "id INT NOT NULL PRIMARY KEY, post_id BIGINT REFERENCES posts (id), uid {uuid}, doc {json}, raw {bytes},"
     " mood {mood}, marks {marks}, clock {clock}, small {single}",
     "follows": "follower_id INT NOT NULL REFERENCES users (id), followed_id INT NOT NULL REFERENCES users (id),"
     " PRIMARY KEY (follower_id, followed_id)",

@@ -38,19 +38,23 @@ bool same(std::string_view a, std::string_view lower) {
       a, lower, [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x | 0x20) : x) == y; });
 }
 
-// "0.25" in thousandths; kUnnamed where it is no weight.
+// "0.25" in thousandths, also as clients write it: ".25", "0.2500". kUnnamed where it is no weight.
 int weight(std::string_view text) {
-  if (text.empty() || (text[0] != '0' && text[0] != '1') || text.size() > 5) return kUnnamed;
-  int value = (text[0] - '0') * 1000;
-  if (text.size() == 1) return value;
-  if (text[1] != '.') return kUnnamed;
-  int unit = 100;
-  for (const char c : text.substr(2)) {
-    if (c < '0' || c > '9') return kUnnamed;
-    value += (c - '0') * unit;
-    unit /= 10;
+  int value = 0;
+  bool has_digit = false;
+  if (text.starts_with('0') || text.starts_with('1')) {
+    value = (text[0] - '0') * 1000;
+    has_digit = true;
+    text.remove_prefix(1);
   }
-  return value <= 1000 ? value : kUnnamed;
+  if (!text.empty() && text[0] != '.') return kUnnamed;
+  int unit = 100;
+  for (size_t i = 1; i < text.size(); ++i, unit /= 10) {
+    if (text[i] < '0' || text[i] > '9') return kUnnamed;
+    value += (text[i] - '0') * unit;
+    has_digit = true;
+  }
+  return has_digit && value <= 1000 ? value : kUnnamed;
 }
 
 // Calls `visit` with each element's name and weight; an element with a weight that is none is passed over.
@@ -73,10 +77,18 @@ void each_element(const FieldLines& field, Visit visit) {
   }
 }
 
+// An empty field is as none.
+bool says_nothing(const FieldLines& field) {
+  for (size_t i = 0; i < field.count; ++i) {
+    if (field.lines[i].find_first_not_of(" \t,") != std::string_view::npos) return false;
+  }
+  return true;
+}
+
 // How exactly a media range names a type: 3 itself, 2 its family, 1 everything, 0 not.
 int match(std::string_view range, std::string_view type) {
   if (same(range, type)) return 3;
-  if (range == "*/*") return 1;
+  if (range == "*/*" || range == "*") return 1;  // Java sent the short form for years
   const size_t slash = type.find('/');
   return range.size() == slash + 2 && range.ends_with("/*") &&
                  same(range.substr(0, slash), type.substr(0, slash))
@@ -95,10 +107,11 @@ std::string_view media_type(Format format) {
 Preference preference(const FieldLines& accept) {
   Preference out;
   std::array<int, kFormats> weights{};
+  const bool is_empty = says_nothing(accept);
   for (size_t i = 0; i < kFormats; ++i) {
     const auto format = static_cast<Format>(i);
     int best = 0;
-    if (accept.count == 0) weights[i] = format == Format::kJson ? 1000 : 1;
+    if (is_empty) weights[i] = format == Format::kJson ? 1000 : 1;
     each_element(accept, [&](std::string_view range, int q) {
       const int how = match(range, media_type(format));
       if (how > best || (how != 0 && how == best)) {

@@ -97,7 +97,7 @@ void AnswerRows::begin_list() {
   }
   cut(&list_);
   if (root.page != nullptr && list_.size() == root.limit) {
-    next_page_ = write_cursor(table_, *root.page, list_.back());
+    next_page_ = next_parameter(table_, *root.page, list_.back());
   }
 }
 

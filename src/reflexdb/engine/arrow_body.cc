@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -212,6 +213,28 @@ void append_value(const FlatValue& value, Vector* to) {
   }
 }
 
+// Arrow has no infinite dates: readers fail on the numbers that stand for them here.
+bool is_infinite(const Column& column, uint32_t row) {
+  switch (column.storage) {
+    case Storage::kDate: {
+      const auto days = column.get<int32_t>(row);
+      return days == std::numeric_limits<int32_t>::max() || days == std::numeric_limits<int32_t>::min();
+    }
+    case Storage::kDatetime:
+    case Storage::kTimestamp: {
+      const auto time = column.get<int64_t>(row);
+      return time == std::numeric_limits<int64_t>::max() || time == std::numeric_limits<int64_t>::min();
+    }
+    default:
+      return false;
+  }
+}
+
+bool has_value(const FlatValue& value) {
+  if (value.aggregate != nullptr) return true;
+  return value.column != nullptr && value.column->has(value.row) && !is_infinite(*value.column, value.row);
+}
+
 class ArrowBody : public Body {
  public:
   explicit ArrowBody(std::unique_ptr<AnswerRows> rows) : rows_(std::move(rows)) {
@@ -247,8 +270,7 @@ class ArrowBody : public Body {
     for (size_t i = 0; i < vectors_.size(); ++i) {
       Vector& vector = vectors_[i];
       const FlatValue value = rows_->value(row, i);
-      const bool has =
-          value.aggregate != nullptr || (value.column != nullptr && value.column->has(value.row));
+      const bool has = has_value(value);
       const size_t before = vector.data.size();
       append_bit(&vector.valid, count_, has);
       if (!has) ++vector.nulls;

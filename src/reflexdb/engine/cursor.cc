@@ -149,6 +149,10 @@ std::string write_cursor(const Table& table, const PlanPage& page, uint32_t row)
   return to_text(bytes);
 }
 
+std::string next_parameter(const Table& table, const PlanPage& page, uint32_t row) {
+  return page.parameter.empty() ? std::string() : page.parameter + "=" + write_cursor(table, page, row);
+}
+
 bool read_cursor(const TableDef& table, std::string_view text, PlanPage* page) {
   std::string bytes;
   if (!from_text(text, &bytes)) return false;

@@ -22,6 +22,10 @@ std::vector<OrderKey> page_keys(const TableDef& table, const PlanSelection& sele
 // The cursor behind `row`.
 std::string write_cursor(const Table& table, const PlanPage& page, uint32_t row);
 
+// The URL's parameter that leads to the page behind `row`: `after=CURSOR`. Empty where the query has no place
+// for one.
+std::string next_parameter(const Table& table, const PlanPage& page, uint32_t row);
+
 // Fills `page->after`. False: not a cursor of this query.
 bool read_cursor(const TableDef& table, std::string_view text, PlanPage* page);
 

@@ -91,24 +91,34 @@ bool decode_pairs(std::string_view query, std::vector<Pair>* out) {
   return true;
 }
 
-// What finds room in an answer's head; a longer cursor is not sent, and of more parameters than this none.
+// Whether there may be the parameter `after`, which needs no place in the query's text.
+bool asks_for_page(std::string_view query) {
+  return query.starts_with("after=") || query.find("&after=") != std::string_view::npos;
+}
+
+// What finds room in an answer's head; a link is not sent with a longer cursor or with more parameters.
 constexpr size_t kMaxCursor = 512;
 constexpr size_t kMaxOthers = 512;
 
-// What the link to the next page repeats: the pairs but `after`, as they came, each behind a `&`. Nothing
-// where they are too long, or have a character that is none of a URL and might end the link.
-std::string other_pairs(std::string_view query) {
-  std::string kept;
+// How long a client of a live answer is asked to wait before it connects again.
+constexpr int64_t kRetryMs = 500;
+constexpr int64_t kRetrySpreadMs = 4'500;
+
+// What the link to the next page repeats: the pairs but the page's own, as they came, each behind a `&`.
+// False where they are too long, or have a character that is none of a URL and might end the link: there is
+// no link then.
+bool other_pairs(std::string_view query, std::string_view own, std::string* out) {
+  std::string& kept = *out;
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
     query.remove_prefix(std::min(end + 1, query.size()));
     std::string name;
-    if (pair.empty() || !decode(pair.substr(0, pair.find('=')), &name) || name == "after") continue;
+    if (pair.empty() || !decode(pair.substr(0, pair.find('=')), &name) || name == own) continue;
     kept.append("&").append(pair);
   }
   const auto odd = [](char c) { return c <= ' ' || c > '~' || c == '<' || c == '>' || c == '"'; };
-  return kept.size() > kMaxOthers || std::ranges::any_of(kept, odd) ? std::string() : kept;
+  return kept.size() <= kMaxOthers && std::ranges::none_of(kept, odd);
 }
 
 Reply unauthorized(std::string* out) {
@@ -200,6 +210,7 @@ Reply Endpoints::answer(const HttpRequest& request, std::string* out, std::uniqu
     case Path::kOpenapi:
       if (!admitted(request)) return unauthorized(out);
       *out += openapi_;
+      reply.varies = true;
       return reply;
     case Path::kNone:
       break;
@@ -275,7 +286,7 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, L
                             std::string* out) {
   std::vector<Pair> pairs;
   std::vector<Parameter> parameters;
-  if (!request.query.empty() && text.find('$') != std::string_view::npos) {
+  if (!request.query.empty() && (text.find('$') != std::string_view::npos || asks_for_page(request.query))) {
     if (!decode_pairs(request.query, &pairs)) {
       return error(400, "bad_request",
                    "A parameter in the URL has a % that is not followed by two hexadecimal digits.", out);
@@ -291,7 +302,8 @@ Reply Endpoints::query_text(const HttpRequest& request, std::string_view text, L
   const HealthNotes::Frozen frozen = instance_.notes.frozen();
   // What was frozen since is told with an answer: a client that has the rows already must hear of it too.
   if (request.method != Method::kPost && frozen == nullptr &&
-      matches_tag(request, asked.formats, instance_.boot_id, &reply)) {
+      matches_tag(request, asked.formats, instance_.boot_id, &reply) &&
+      runner_.accepts(reply.format, asked)) {
     reply.age_ms = view_.age_at(monotonic_ms());
     reply.has_etag = true;
     reply.status = 304;
@@ -369,8 +381,9 @@ void Endpoints::conclude(const HttpRequest& request, const Asked& asked, Answere
   reply->rest = std::move(answer.rest);
   if (answer.format == Format::kEvents) return begin_live(request, asked, answer.event_id, at, reply, out);
   reply->has_etag = request.method != Method::kPost && reply->status == 200;
-  if (reply->status == 200 && next.size() <= kMaxCursor) reply->next = next;
-  if (!reply->next.empty()) reply->others = other_pairs(request.query);
+  const bool linked = reply->status == 200 && !next.empty() && next.size() <= kMaxCursor &&
+                      other_pairs(request.query, next.substr(0, next.find('=')), &reply->others);
+  if (linked) reply->next = next;
 }
 
 void Endpoints::begin_live(const HttpRequest& request, const Asked& asked, const std::string& id, size_t at,
@@ -393,6 +406,8 @@ void Endpoints::begin_live(const HttpRequest& request, const Asked& asked, const
   live->last_id = id;
   const std::string answer = out->substr(at);
   out->resize(at);
+  // Clients that lose a server at the same moment come back one after another.
+  *out += "retry: " + std::to_string(kRetryMs + monotonic_ns() / 1000 % kRetrySpreadMs) + "\n";
   if (request.last_event_id == live->last_id) {
     *out += ": nothing new\n\n";
   } else {

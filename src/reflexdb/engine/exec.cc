@@ -451,7 +451,7 @@ QueryError run_plan(const SchemaDef& schema, const Snapshot& snapshot, const Pla
                       profile);
     error = executor.run();
     if (plan.root.page != nullptr && executor.last_row() != kNoRow) {
-      *next = write_cursor(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
+      *next = next_parameter(snapshot.table(plan.root.table), *plan.root.page, executor.last_row());
     }
     scratch->trim();
     return error;

@@ -142,8 +142,10 @@ struct CursorValue {
 // A selection that is read page by page.
 struct PlanPage {
   uint64_t shape = 0;
+  std::string parameter;       // of the URL, that a link to the next page begins with; empty: none can
   std::vector<OrderKey> keys;  // the whole order, ending in the primary key
   bool has_after = false;
+  bool from_url = false;           // the cursor came beside the text
   std::vector<CursorValue> after;  // one for each key
 };
 
@@ -179,7 +181,7 @@ struct Plan {
   bool slow = false;          // took longer than the thread's patience when it was run last
   bool explained = false;     // how it is answered is asked, not the answer
   uint32_t shape = 0;         // its place among the shapes that are counted (query_shapes.h)
-  // Where values come beside the text, the query as written: it is bound again for each call.
+  // Where values may come beside the text, the query as written: it is bound again for each call with any.
   std::unique_ptr<const ast::Query> unbound;
 };
 

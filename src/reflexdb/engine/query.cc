@@ -59,7 +59,7 @@ struct QueryEngine::Impl {
       ++hits;
       hit = true;
       *out = kept;
-      return kept->unbound == nullptr ? QueryError{} : bind_again(parameters, out);
+      return is_bound(*kept, parameters) ? QueryError{} : bind_again(parameters, out);
     }
     ++misses;
     hit = false;
@@ -73,11 +73,18 @@ struct QueryEngine::Impl {
                         fit_to_shape(shape.literals(), &plan);
     if (!shared) plan.sites.clear();
     plan.shape = shape_place(plan);
-    if (query->has_parameters) plan.unbound = std::move(query);
+    if (query->has_parameters || plan.root.page != nullptr) plan.unbound = std::move(query);
     kept = same_shape != nullptr ? cache.hold(std::move(plan))
                                  : cache.add(shared ? shape.key() : text, std::move(plan));
     *out = kept;
     return {};
+  }
+
+  // Whether the plan is the one for these values. Any page can be asked for by the URL's `after`.
+  static bool is_bound(const Plan& plan, Parameters parameters) {
+    if (plan.unbound == nullptr) return true;
+    const bool begins = plan.root.page != nullptr && !plan.root.page->from_url;
+    return !plan.unbound->has_parameters && parameters.empty() && begins;
   }
 
   // What the values are decides how rows are found, so only the parsing is saved.
@@ -101,6 +108,8 @@ struct QueryEngine::Impl {
   QueryError stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters,
                     QueryEngine::Layout layout, std::unique_ptr<Body>* body, std::string* out,
                     Patience patience);
+
+  bool accepts(std::string_view text, Parameters parameters, std::optional<QueryEngine::Layout> layout);
 
   // Runs the query as ever, and throws its answer away.
   QueryError explain(const Snapshot& snapshot, const Plan& plan, Patience patience, std::string* out) {
@@ -200,6 +209,25 @@ QueryError QueryEngine::Impl::stream(SnapshotPtr snapshot, std::string_view text
   next = known.next_page();
   if (state == Body::State::kMore) *body = std::move(made);
   return {};
+}
+
+bool QueryEngine::Impl::accepts(std::string_view text, Parameters parameters,
+                                std::optional<QueryEngine::Layout> layout) {
+  if (text.size() > limits.max_query_bytes) return false;
+  const Plan* plan = nullptr;
+  if (!layout) return plan_for(text, parameters, &plan).ok();
+  ast::Query query;
+  Plan made;
+  return parse_query(text, limits.max_depth, &query).ok() &&
+         bind_query(schema, query, parameters, &made).ok() && check_layout(query, made, *layout).ok();
+}
+
+bool QueryEngine::accepts(std::string_view text, Parameters parameters, std::optional<Layout> layout) {
+  try {
+    return impl_->accepts(text, parameters, layout);
+  } catch (const std::bad_alloc&) {
+    return false;  // running it says so too
+  }
 }
 
 int QueryEngine::stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,

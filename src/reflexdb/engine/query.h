@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -55,7 +56,12 @@ class QueryEngine {
   int stream(SnapshotPtr snapshot, std::string_view text, Parameters parameters, Layout layout,
              std::unique_ptr<Body>* body, std::string* out, Patience patience = {});
 
-  // Where the page after the last answer starts; empty where there is none. Valid until the next answer.
+  // Whether the query fits the schema and, where a layout is given, has an answer of that shape. Runs
+  // nothing.
+  bool accepts(std::string_view text, Parameters parameters, std::optional<Layout> layout);
+
+  // The URL's parameter that leads to the page after the last answer; empty where there is none. Valid until
+  // the next answer.
   std::string_view next_page() const;
 
   // Names of the tables that the last answer was made of. Before the next answer.

@@ -1,5 +1,7 @@
 #include "query_runner.h"
 
+#include <optional>
+
 #include "live_query.h"
 #include "representation.h"
 
@@ -29,6 +31,13 @@ int QueryRunner::run_as(Format format, const SnapshotPtr& snapshot, const Asked&
   }
   to->event_id = event_id(std::string_view(*out).substr(at));
   return status;
+}
+
+bool QueryRunner::accepts(Format format, const Asked& asked) {
+  const bool columns = format == Format::kNdjson || format == Format::kCsv || format == Format::kArrow;
+  const auto layout =
+      columns ? std::optional(static_cast<QueryEngine::Layout>(static_cast<int>(format) - 1)) : std::nullopt;
+  return engine_.accepts(asked.text, asked.parameters, layout);
 }
 
 Answered QueryRunner::run(const SnapshotPtr& snapshot, const Asked& asked, Patience patience,

@@ -42,6 +42,9 @@ class QueryRunner {
   // Errors come as JSON.
   Answered run(const SnapshotPtr& snapshot, const Asked& asked, Patience patience, std::string* out);
 
+  // Whether the query has an answer in that format, as far as its text tells. Runs nothing.
+  bool accepts(Format format, const Asked& asked);
+
   // Of the last answer; valid until the next.
   std::string_view next_page() const { return engine_.next_page(); }
   QueryEngine& engine() { return engine_; }

@@ -110,8 +110,12 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
     }
     if (reply.gzip) head.text("Content-Encoding: gzip\r\n");
   }
-  if (reply.varies) head.text("Vary: Accept, Accept-Encoding\r\n");
-  if (reply.format == Format::kEvents) head.text("Cache-Control: no-store\r\n");
+  if (reply.varies) head.text("Vary: Accept, Accept-Encoding, Authorization\r\n");
+  if (reply.format == Format::kEvents) {
+    head.text("Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n");
+  } else {
+    head.text("Cache-Control: private, no-cache\r\n");
+  }
   if (reply.has_snapshot) {
     head.text("X-ReflexDB-Version: ").number(reply.version);
     head.text("\r\nX-ReflexDB-Snapshot-Age-Ms: ").number(static_cast<uint64_t>(reply.age_ms)).text("\r\n");
@@ -122,7 +126,7 @@ size_t ReplyHead::write(const Reply& reply, size_t body_bytes, char* out) {
   if (reply.has_etag) head.text("ETag: \"").text(boot_id_).text("-").number(reply.version);
   if (reply.has_etag) head.text(tag_suffix(reply.format, reply.gzip)).text("\"\r\n");
   if (!reply.next.empty()) {
-    head.text("Link: </query?after=").text(reply.next).text(reply.others).text(">; rel=\"next\"\r\n");
+    head.text("Link: <?").text(reply.next).text(reply.others).text(">; rel=\"next\"\r\n");
   }
   if (reply.status == 401) head.text("WWW-Authenticate: Bearer\r\n");
   if (!reply.allow.empty()) head.text("Allow: ").text(reply.allow).text("\r\n");

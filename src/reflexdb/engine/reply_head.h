@@ -11,7 +11,7 @@ namespace reflex::net {
 
 class ReplyHead {
  public:
-  static constexpr size_t kMaxBytes = 3136;
+  static constexpr size_t kMaxBytes = 3328;
 
   explicit ReplyHead(std::string_view boot_id) : boot_id_(boot_id) {}
 

@@ -82,10 +82,13 @@ class CsvBody : public RowsBody {
   }
 
   bool row(uint32_t row) override {
+    const size_t before = writer_.written();
     for (size_t i = 0; i < fields_.size(); ++i) {
       if (i != 0) writer_.put(',');
       field(rows_->value(row, i));
     }
+    // Readers skip an empty line, and with it the row.
+    if (writer_.written() == before) writer_.put("\"\"");
     writer_.put("\r\n");
     return true;
   }

@@ -20,6 +20,7 @@ from tests.engine.test_changes import delete, insert, user
 
 Ranges = list[tuple[int, int]]
 EVERYTHING = [(-(1 << 63), (1 << 63) - 1)]
+WHOLE: Ranges = []
 
 
 def part(table: int, ranges: Ranges) -> bytes:
@@ -90,15 +91,62 @@ def test_a_part_becomes_what_it_is_said_to_be_and_the_rest_stays(
     )
 
 
-def test_a_part_that_is_so_already_costs_nothing_and_is_no_difference(cli: Cli) -> None:
+@pytest.mark.parametrize("ranges", [EVERYTHING, WHOLE], ids=["ranges", "whole"])
+def test_a_part_that_is_so_already_costs_nothing_and_is_no_difference(cli: Cli, ranges: Ranges) -> None:
     rows = [{"id": n, "name": "x" * 100} for n in range(5_000)]
     cli.load({"users": rows})
     before = cli.facts()["bytes"]
     cli.do("X", struct.pack("<Q", before + 1000))  # no room for a second copy
-    replace(cli, USERS, EVERYTHING, rows)
+    replace(cli, USERS, ranges, rows)
     cli.do("E")
 
     assert (cli.facts()["differences"], cli.facts()["bytes"]) == (0, before)
+
+
+def test_a_whole_table_with_a_key_of_text_is_replaced_in_place(cli: Cli) -> None:
+    long = "x" * 1000
+    seats = [{"row": f"r{n % 50}", "number": n, "order": long} for n in range(2_000)]
+    cli.load({"seats": seats, "tickets": [{"id": 1, "row": "r7", "number": 7}]})
+    cli.do("X", struct.pack("<Q", cli.facts()["bytes"] + (1 << 20)))  # no room for a second copy
+    now = [*seats[:7], *seats[8:1_999], {"row": "r3", "number": 9_999, "order": "new"}]
+    now[0] = {**now[0], "order": "changed"}
+    replace(cli, SEATS, WHOLE, now)
+    cli.do("E")
+
+    assert cli.facts()["differences"] == 4
+    served = cli.rows("seats { row number order }")
+    assert sorted(served, key=str) == sorted(now, key=str)
+
+
+def test_changes_over_the_cap_are_refused_with_the_largest_table(cli: Cli) -> None:
+    cli.load({"users": [{"id": 1}]})
+    cli.do("X", struct.pack("<Q", 2 << 20))
+    for body in bodies_of([insert(*(user(n, f"{n:04}" * 350) for n in range(10, 1_010)))]):
+        cli.do("D", body)
+    message, first = "", 0
+    while not message:  # small rows, that only come last
+        first += 1_000
+        posts = [(n, 1, None, None, None, None, None, None) for n in range(first, first + 1_000)]
+        status, answer = cli.order("D", bodies_of([insert(*posts, table=POSTS)])[0])
+        message = answer.decode() if status else ""
+
+    assert message.startswith("cap_exceeded: Table `users`: ")
+    assert "at most 2 MiB" in message
+
+
+@pytest.mark.parametrize("ranges", [WHOLE, None], ids=["in place", "as another"])
+def test_a_table_that_does_not_fit_is_refused_with_its_name(cli: Cli, ranges: Ranges | None) -> None:
+    cli.load({"users": [{"id": 1}]})
+    cli.do("X", struct.pack("<Q", 1 << 20))
+    cli.do(*(("T", struct.pack("<I", USERS)) if ranges is None else ("a", part(USERS, ranges))))
+    message = ""
+    for body in bodies(PLAN, USERS, [{"id": n, "name": f"{n}" * 300} for n in range(3_000)], 1 << 16):
+        status, answer = cli.order("R", body)
+        message = answer.decode() if status else message
+
+    assert message.startswith("cap_exceeded: Table `users`: ")
+    assert cli.refused("E") == message
+    assert cli.rows("users { id }") == [{"id": 1}]
 
 
 def test_ends_of_ranges_are_within_and_what_is_beside_them_is_not(cli: Cli) -> None:
@@ -137,13 +185,25 @@ def test_parts_and_a_table_may_follow_each_other(cli: Cli) -> None:
         (part(USERS, [(1, 2)])[:-1], "as many ranges"),
         (part(USERS, [(1, 2)]) + b"\0", "as many ranges"),
         (part(99, [(1, 2)]), "no table with index 99"),
-        (part(LOGS, [(1, 2)]), "does not begin with an integer"),
+        (part(LOGS, [(1, 2)]), "has no key"),
+        (part(LOGS, WHOLE), "has no key"),
         (part(SEATS, [(1, 2)]), "does not begin with an integer"),
         (part(USERS, [(2, 1)]), "not in order"),
         (part(USERS, [(1, 5), (5, 9)]), "not in order"),
         (part(USERS, [(5, 9), (1, 2)]), "not in order"),
     ],
-    ids=["nothing", "cut", "more", "no table", "no key", "a key of text", "backwards", "overlapping", "out of order"],
+    ids=[
+        "nothing",
+        "cut",
+        "more",
+        "no table",
+        "no key",
+        "no key, whole",
+        "a key of text",
+        "backwards",
+        "overlapping",
+        "out of order",
+    ],
 )
 def test_a_part_that_does_not_parse_is_refused(cli: Cli, body: bytes, why: str) -> None:
     cli.load({"users": [{"id": 1}]})

@@ -36,7 +36,7 @@ bool same_cells(const Column& a, uint32_t row_a, const Column& b, uint32_t row_b
 // Calls `visit` for each row, or each of the part.
 template <typename Visit>
 void each_row_of(const Table& table, const TablePart* part, Visit visit) {
-  if (part == nullptr) return each_row(table, visit);
+  if (part == nullptr || part->is_whole()) return each_row(table, visit);
   const Column& column = table.columns[table.key.front()];
   for (uint32_t row = 0; row < table.rows; ++row) {
     if (table.is_live(row) && part->has(integer_value(column, row))) visit(row);
@@ -130,7 +130,9 @@ struct Changes::Impl {
   Status finish_replacement();
   void finish_part();
   void settle();
-  Status check_cap();
+  Status check_cap() const;
+  uint32_t greatest() const;
+  Status of_table(Status status) const;
   uint64_t made() const;
   Status out_of_step(uint32_t index, const char* what) const {
     return {"out_of_step", "Table `" + std::string(schema.tables[index].name) + "`: " + what +
@@ -169,14 +171,38 @@ uint64_t Changes::Impl::made() const {
   return total;
 }
 
-Status Changes::Impl::check_cap() {
+// The table whose changes made the most.
+uint32_t Changes::Impl::greatest() const {
+  uint32_t found = 0;
+  uint64_t most = 0;
+  for (uint32_t t = 0; t < table_edits.size(); ++t) {
+    uint64_t total = table_edits[t].made;
+    for (const Edit& edit : link_edits[t]) total += edit.made;
+    if (total > most) {
+      most = total;
+      found = t;
+    }
+  }
+  return found;
+}
+
+// What the loader of the table that is being replaced answered, with the table's name where it did not fit.
+Status Changes::Impl::of_table(Status status) const {
+  if (status.code == "cap_exceeded")
+    status.message = "Table `" + std::string(schema.tables[replaced.back()].name) + "`: " + status.message;
+  return status;
+}
+
+Status Changes::Impl::check_cap() const {
   const uint64_t needed = previous->info.bytes + made();
   if (cap_bytes == 0 || needed <= cap_bytes) return {};
   const auto mebibytes = [](uint64_t bytes) { return std::to_string((bytes + kMiB - 1) / kMiB); };
-  return {"cap_exceeded", "The changes need more memory than the instance may use: " + mebibytes(needed) +
-                              " MiB so far, of at most " + std::to_string(cap_bytes / kMiB) +
-                              " MiB, the snapshot that is being served included; choose a larger instance or "
-                              "fewer tables and columns."};
+  return {"cap_exceeded",
+          "Table `" + std::string(schema.tables[greatest()].name) +
+              "`: its changes need more memory than the instance may use: " + mebibytes(needed) +
+              " MiB so far, of at most " + std::to_string(cap_bytes / kMiB) +
+              " MiB, the snapshot that is being served included; choose a larger instance or "
+              "fewer tables and columns."};
 }
 
 // Counts what the tables and links hold now.
@@ -342,7 +368,7 @@ Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
   for (NewRow values{part_columns, {}, 0, kNoRow}; values.i < count; ++values.i) {
     if (!read_new_key(index, values, &parts))
       return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
-    if (!part.has(parts.front().integer))
+    if (!part.is_whole() && !part.has(parts.front().integer))
       return {"invalid_rows",
               "Table `" + std::string(def.name) + "`: a row is not in the part that is replaced."};
     uint32_t row =
@@ -382,8 +408,9 @@ Status Changes::Impl::finish_replacement() {
   const std::unique_ptr<Loader> done = std::move(loader);
   SnapshotPtr state;
   const Status status = done->commit(&state);
-  if (status.ok()) start_from(*state);
-  return status;
+  if (!status.ok()) return of_table(status);
+  start_from(*state);
+  return {};
 }
 
 Changes::Changes(const SchemaDef& schema, SnapshotPtr previous, uint64_t cap_bytes)
@@ -445,7 +472,7 @@ Status Changes::replacement(std::span<const uint8_t> body) {
   if (impl.loader == nullptr)
     return impl.fail(
         {"protocol_error", "ROWS within changes must follow a TABLE or TABLE_PART frame of their table."});
-  return impl.fail(impl.loader->rows(body));
+  return impl.fail(impl.of_table(impl.loader->rows(body)));
 }
 
 Status Changes::commit(int64_t source_time_ms, std::string_view position, const Origin& origin,
@@ -453,10 +480,8 @@ Status Changes::commit(int64_t source_time_ms, std::string_view position, const 
   Impl& impl = *impl_;
   if (!impl.failed.ok()) return impl.failed;
   Status status = impl.finish_replacement();
-  if (status.ok()) {
-    impl.settle();
-    status = impl.check_cap();
-  }
+  if (status.ok()) status = impl.check_cap();
+  if (status.ok()) impl.settle();
   if (!status.ok()) return impl.fail(std::move(status));
   std::sort(impl.replaced.begin(), impl.replaced.end());
   impl.replaced.erase(std::unique(impl.replaced.begin(), impl.replaced.end()), impl.replaced.end());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -63,6 +64,16 @@ HealthNotes::Frozen frozen_in(const JsonValue& status, const SchemaDef& schema) 
   }
   if (names.empty()) return nullptr;
   return std::make_shared<const std::vector<std::string_view>>(std::move(names));
+}
+
+// For a frame of changes, whose body begins with the index of its table.
+Status no_memory(const SchemaDef& schema, Bytes body) {
+  uint32_t table = 0;
+  if (body.size() < sizeof table)
+    return {"cap_exceeded", "The machine has no memory left for these changes."};
+  std::memcpy(&table, body.data(), sizeof table);
+  const std::string name(table < schema.tables.size() ? schema.tables[table].name : "");
+  return {"cap_exceeded", "Table `" + name + "`: the machine has no memory left for its changes."};
 }
 
 }  // namespace
@@ -310,7 +321,7 @@ FeedReply FeedSession::change(FrameKind kind, Bytes body) {
     if (kind == FrameKind::kChanges) fault_ = changes_->rows(body);
     if (kind == FrameKind::kTablePart) fault_ = changes_->part(body);
   } catch (const std::bad_alloc&) {
-    fault_ = {"cap_exceeded", "The machine has no memory left for these changes."};
+    fault_ = no_memory(instance_.schema, body);
   }
   return {};
 }

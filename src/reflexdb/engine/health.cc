@@ -23,6 +23,8 @@ Verdict judge(const View& view, const HealthNotes::Copy& notes, const HealthNote
               bool stale) {
   if (!notes.cap_exceeded.empty()) return {"cap_exceeded", notes.cap_exceeded};
   if (view.snapshot == nullptr) return {"starting", "No snapshot has been loaded yet."};
+  if (notes.sync_state == "failing" && notes.sync_error.starts_with("cap_exceeded:"))
+    return {"cap_exceeded", notes.sync_error};  // of a table, while changes of others are taken
   if (notes.sync_state == "failing") {
     return {"degraded", notes.sync_error.empty() ? "Sync says that it fails." : notes.sync_error};
   }

@@ -16,7 +16,8 @@ Status parse_part(std::span<const uint8_t> body, const SchemaDef& schema, TableP
   if (index >= schema.tables.size()) return broken("there is no table with index " + std::to_string(index));
   const TableDef& def = schema.tables[index];
   const auto storage = [&def] { return def.columns[def.primary_key.front()].storage; };
-  if (def.primary_key.empty() || key_class(storage()) != KeyClass::kInteger)
+  if (def.primary_key.empty()) return broken("its table has no key");
+  if (count != 0 && key_class(storage()) != KeyClass::kInteger)
     return broken("the key of its table does not begin with an integer");
   constexpr size_t kEach = 2 * sizeof(int64_t);
   if (body.size() - sizeof head != count * kEach) return broken("it has not as many ranges as it says");

@@ -1,5 +1,5 @@
-// Rows of one table that are replaced together: those whose key's first column, an integer, is in one of some
-// ranges (doc/feed.md, TABLE_PART).
+// Rows of one table that are replaced together: all of them, or those whose key's first column, an integer,
+// is in one of some ranges (doc/feed.md, TABLE_PART).
 #pragma once
 
 #include <algorithm>
@@ -27,8 +27,10 @@ struct TablePart {
     return after != ranges.begin() && value <= std::prev(after)->last;
   }
 
+  bool is_whole() const { return ranges.empty(); }
+
   uint32_t table = 0;
-  std::vector<Range> ranges;  // ascending, apart
+  std::vector<Range> ranges;  // ascending, apart; none for the whole table, whatever the type of its key
 };
 
 // Takes a TABLE_PART frame's body apart, trusting nothing in it.

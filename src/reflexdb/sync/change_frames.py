@@ -41,7 +41,8 @@ def changes_abort() -> feed.Frame:
 
 def table_part(table: int, ranges: Sequence[tuple[int, int]]) -> feed.Frame:
     """Within changes: the ROWS that follow are all that the table has where the first column of its key, an integer,
-    is in one of the ranges, both ends included. They are in order and apart."""
+    is in one of the ranges, both ends included. They are in order and apart. No range at all means the whole table,
+    whatever the type of its key."""
     body = bytearray(struct.pack("<II", table, len(ranges)))
     for bounds in ranges:
         for bound in bounds:

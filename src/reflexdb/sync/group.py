@@ -8,7 +8,7 @@ knows no source.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from reflexdb.model.errors import ReflexError
@@ -19,6 +19,8 @@ from reflexdb.sync import change_frames, feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.sending import COMMIT_S
 
+WHOLE: tuple[Range, ...] = ()
+"""In place of ranges: all of a table that has a primary key."""
 MERGED_ROWS_MAX = 1_024
 """Changes of one table that wait for others, so that they make one frame."""
 
@@ -26,7 +28,15 @@ MERGED_ROWS_MAX = 1_024
 class Group:
     """One group at a time over one channel."""
 
-    def __init__(self, plan: Plan, channel: PrivateChannel, version: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        channel: PrivateChannel,
+        version: int,
+        is_scarce: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        """`is_scarce`: whether the server has no room for a second copy of the table."""
+        self._is_scarce = is_scarce
         self.version = version
         """Of the server's snapshot."""
         self.changes = 0
@@ -59,9 +69,12 @@ class Group:
         waiting.rows += rows.rows
 
     def replace(self, table: int, content: Iterator[bytes], ranges: Sequence[Range] | None = None) -> None:
-        """The table's rows are these and no others, or those in these ranges of its key; `content` is ROWS frames."""
+        """The table's rows are these and no others, or those in these ranges of its key; `content` is ROWS frames. With
+        ranges, also with `WHOLE`, rows that are so already are left alone, so that only what differs takes memory."""
         self._begin()
         self._flush(table)
+        if ranges is None and self._is_scarce(table) and self._plan.tables[table].primary_key:
+            ranges = WHOLE
         self._channel.send(feed.table(table) if ranges is None else change_frames.table_part(table, ranges))
         for part in content:
             self._channel.send_bytes(part)

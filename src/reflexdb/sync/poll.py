@@ -18,9 +18,10 @@ from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import InstanceUnreachable, ReflexError, SourceData, SourceError
+from reflexdb.model.errors import InstanceUnreachable, ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import SnapshotReader, Source, Watchable
+from reflexdb.sync import in_place
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.commands import command
 from reflexdb.sync.drift import SchemaChanged, drift
@@ -28,7 +29,7 @@ from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.sending import Sending, frames, send_all
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.spool import Digest, Spool
-from reflexdb.sync.troubles import Troubles, is_its_own, refused_table
+from reflexdb.sync.troubles import REFUSALS, Troubles, is_its_own
 from reflexdb.sync.view_pace import ViewPace
 from reflexdb.sync.watch import Watch
 
@@ -81,6 +82,8 @@ class Poll:
         """What the server holds, as it told last; the marks are true of nothing else."""
         self._troubles = Troubles(plan)
         self._pace = ViewPace()
+        self._read: frozenset[int] = frozenset()
+        """Tables of the reading under way that could be read."""
         self._refused = False
         """The last commit did not go through."""
         self._log = structlog.get_logger()
@@ -192,16 +195,15 @@ class Poll:
                     marks = send(sending, reader)
                     if self._refused:
                         sending.begin()  # only a commit tells the server that all is well again
-                    version = self._commit(sending) if sending.begun else None
+                    version = self._commit(sending, reader) if sending.begun else None
                     if version is None:
                         sending.confirm()
                 self._keep(marks)
+            self._troubles.mended(self._read)
             return version
-        except SourceData as exc:
-            table = refused_table(exc, self._plan)
-            if table is None or not self._content.version:
+        except REFUSALS as exc:
+            if not self._content.version or not self._troubles.refused(exc, time.monotonic() - began):
                 raise
-            self._troubles.failed(table, exc, time.monotonic() - began)
         return self._work(channel, go_on, send)
 
     def _send_all(self, sending: Sending, reader: SnapshotReader) -> list[_Mark]:
@@ -209,6 +211,7 @@ class Poll:
         tokens = [reader.change_token(table) for table in self._plan.tables]
         digests = [Digest() for _ in tokens]
         missing = send_all(sending, reader, self._plan, self._troubles, self._content.version > 0, digests)
+        self._read = frozenset(range(len(tokens))) - missing
         return [
             _UNKNOWN if index in missing else _Mark(token, digest.value())
             for index, (token, digest) in enumerate(zip(tokens, digests, strict=True))
@@ -221,7 +224,7 @@ class Poll:
         return table.is_view and not thorough and self._pace.rests(index, position)
 
     def _compare_all(self, sending: Sending, reader: SnapshotReader, thorough: bool) -> list[_Mark]:
-        marks = []
+        marks, read = [], set()
         for index, table in enumerate(self._plan.tables):
             began = time.monotonic()
             mark = self._marks[index]
@@ -230,7 +233,7 @@ class Poll:
                     sending.keep(index)
                 else:
                     mark = self._compare(sending, reader, index, table, thorough)
-                    self._troubles.mended([index])
+                    read.add(index)
                     if table.is_view:
                         self._pace.read(index, reader.position, time.monotonic() - began)
             except SourceError as exc:
@@ -242,6 +245,7 @@ class Poll:
                     raise
                 sending.keep(index)
             marks.append(mark)
+        self._read = frozenset(read)
         return marks
 
     def close(self) -> None:
@@ -250,9 +254,9 @@ class Poll:
             with contextlib.suppress(SourceError):
                 source.close()
 
-    def _commit(self, sending: Sending) -> int:
+    def _commit(self, sending: Sending, reader: SnapshotReader) -> int:
         self._refused = True
-        version = sending.commit()
+        version = in_place.commit(sending, reader, self._plan, self._content.version, doubts=False)
         self._refused = False
         self._content = self._content._replace(version=version)
         return version

@@ -32,6 +32,8 @@ class Sending:
         self._reader = reader
         self._go_on = go_on
         self._kept: list[int] = []
+        self.replaced: set[int] = set()
+        """Tables whose rows were sent."""
 
     def __enter__(self) -> None: ...
 
@@ -42,6 +44,7 @@ class Sending:
 
     def keep(self, index: int) -> None:
         """The table's rows stay as they are."""
+        self.replaced.discard(index)
         if self.begun:
             self.channel.send(feed.table_keep(index))
         else:
@@ -57,6 +60,7 @@ class Sending:
     def replace(self, index: int) -> None:
         """The table's rows follow."""
         self.begin()
+        self.replaced.add(index)
         self.channel.send(feed.table(index))
 
     def begin(self) -> None:
@@ -111,7 +115,8 @@ def send_all(
     digests: Sequence[Digest] | None = None,
 ) -> frozenset[int]:
     """Read and send every table. One that can't be read keeps the rows that are served; where nothing is served yet, a
-    view has none, and a table ends the sending. Returns the tables that were not read."""
+    view has none, and a table ends the sending. Returns the tables that were not read. That the others were is told to
+    `troubles` by the caller, once the server has taken them."""
     missing = set()
     for index, table in enumerate(plan.tables):
         if index in troubles and index not in troubles.due() and (is_served or table.is_view):
@@ -135,5 +140,4 @@ def send_all(
                 raise
             sending.leave(index, is_served)
             missing.add(index)
-    troubles.mended(frozenset(range(len(plan.tables))) - missing)
     return frozenset(missing)

@@ -19,23 +19,24 @@ from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceData, SourceError
+from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import Source
 from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
-from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.clock import SourceClock, by_our_clock
 from reflexdb.sync.drift import SchemaChanged
 from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
+from reflexdb.sync.in_place import load
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.pace import Pace
+from reflexdb.sync.recovery import Recovery
 from reflexdb.sync.rereading import go_to, rest, spooled
-from reflexdb.sync.sending import Sending, send_all
+from reflexdb.sync.sending import Sending
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
-from reflexdb.sync.troubles import Troubles, refused_table
+from reflexdb.sync.troubles import REFUSALS, Troubles
 from reflexdb.sync.verify import Verifier
 from reflexdb.sync.views import Views
 
@@ -88,6 +89,7 @@ class Stream:
         self._lag_ms = 0
         self._clock = SourceClock()
         self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory)
+        self._recovery = Recovery(self._troubles, self._leave, self._verifier.counts)
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0}
         self._log = structlog.get_logger()
 
@@ -141,12 +143,11 @@ class Stream:
         try:
             with self._translated(), self._source().snapshot(self._fitting.plan) as reader:
                 sending = Sending(channel, reader, go_on)
-                with sending:
-                    missing = send_all(sending, reader, self._fitting.plan, self._troubles, self._content.version > 0)
-                    self._holds(sending.commit())
+                version, missing = load(sending, reader, self._fitting.plan, self._troubles, self._content.version)
+                self._holds(version)
                 self._position, self._clock.served = reader.position, began
-        except SourceData as exc:
-            if self._is_refused(exc, time.monotonic() - began):
+        except REFUSALS as exc:
+            if self._recovery.is_of_table(exc, self._content.version, time.monotonic() - began):
                 return self.load(channel, go_on)
             raise
         self._fitting.forget(self._position)
@@ -186,7 +187,7 @@ class Stream:
     @contextlib.contextmanager
     def _whole(self, channel: PrivateChannel, go_on: GoOn) -> Iterator[Group]:
         """A group that is ended whatever happens; with what happened the stream's place is lost too."""
-        group = Group(self._plan, channel, self._content.version)
+        group = Group(self._plan, channel, self._content.version, self._troubles.does_not_fit)
         self._go_on = go_on
         try:
             with self._translated():
@@ -195,24 +196,15 @@ class Stream:
             self._drop_stream()
             if not isinstance(exc, InstanceUnreachable):
                 group.abort()
-            if isinstance(exc, feed.InstanceRefused) and exc.code == "out_of_step":
-                self._log.error("out_of_step", reason=exc.message)
-                self._verifier.counts["differences"] += 1
-                self._position = None
-            if isinstance(exc, PositionLost):
-                self._position = None
-            if isinstance(exc, SourceData) and self._is_refused(exc):
+            took = max(0.0, self._not_before - time.monotonic())
+            if self._recovery.is_of_table(exc, self._content.version, took):
                 raise Interrupted from exc
+            if self._recovery.loses_place(exc):
+                self._position = None
             raise
 
-    def _is_refused(self, exc: SourceData, took_s: float = 0.0) -> bool:
-        """Whether the server refused rows of one table, which is left as it is from now on."""
-        table = refused_table(exc, self._plan)
-        if table is None or not self._content.version:
-            return False
-        self._troubles.failed(table, exc, took_s)
+    def _leave(self) -> None:
         self._fitting.leave(self._troubles.tables - self._views.tables)
-        return True
 
     def _take_group(self, group: Group) -> None:
         """Wait for a transaction, take those that follow closely, and make them visible."""
@@ -224,11 +216,11 @@ class Stream:
         part: Part | None = self._incoming.next(WAKE_S if self._confirmed else FIRST_WAKE_S)
         due = self._troubles.due() - self._views.tables
         self._stale |= self._fitting.returned() | dict.fromkeys(due, "it is tried again")
-        if part is None and self._stale and not self._incoming.is_within and self._position is not None:
-            self._read_again(group, Commit(self._position, datetime.now(UTC)))
-            return
         if part is None:
-            self._confirm_silence(group, asked)
+            if self._stale and not self._incoming.is_within:
+                self._read_again(group, Commit(self._position, datetime.now(UTC)))
+            else:
+                self._confirm_silence(group, asked)
             return
         self._pace.begin()
         last: Commit | None = None
@@ -282,7 +274,7 @@ class Stream:
         reason = self._fitting.redefined(event)
         assert event.table is not None
         self._troubles.mended([event.table])
-        self._fitting.leave(self._troubles.tables - self._views.tables)
+        self._leave()
         if reason is None:
             self._stale.pop(event.table, None)
         else:
@@ -340,7 +332,7 @@ class Stream:
             self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(content))
             self._stale.clear()
             self._troubles.mended(content)
-            self._fitting.leave(self._troubles.tables - self._views.tables)
+            self._leave()
             self._incoming.confirm(group.durable or position)
         if last.position != self._position:
             self._commit(group, last)

@@ -15,7 +15,15 @@ from typing import Any
 
 import structlog
 
-from reflexdb.model.errors import ReflexError, SourceData, SourceDenied, SourceError, SourceMissing, SourceUnreachable
+from reflexdb.model.errors import (
+    MemoryCapExceeded,
+    ReflexError,
+    SourceData,
+    SourceDenied,
+    SourceError,
+    SourceMissing,
+    SourceUnreachable,
+)
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sync.backoff import Backoff
 
@@ -29,6 +37,8 @@ TOLD_BYTES = 8_000
 """Of their description, as JSON: the server takes a status of 16 KiB."""
 REASON_MAX = 300
 REBUILD = "Rebuild the database to serve it as it is now, or bring back its former definition."
+REFUSALS = (SourceData, MemoryCapExceeded)
+"""What the server answers to rows that it can't take."""
 LOST_MAX = 3
 """A table at which the connection was lost so often in a row is in trouble itself."""
 
@@ -58,6 +68,11 @@ class Troubles:
     def __contains__(self, table: object) -> bool:
         return table in self._known
 
+    def does_not_fit(self, table: int) -> bool:
+        """Whether the server had no room for what was read last."""
+        trouble = self._known.get(table)
+        return trouble is not None and isinstance(trouble.error, MemoryCapExceeded)
+
     @property
     def tables(self) -> frozenset[int]:
         return frozenset(self._known)
@@ -76,6 +91,13 @@ class Troubles:
         trouble.error = error
         trouble.is_read = trouble.is_read and is_read
         trouble.not_before = now + max(trouble.backoff.next(), took_s * REST_FACTOR)
+
+    def refused(self, error: ReflexError, took_s: float) -> bool:
+        """The server refused what was sent. Whether that is one table's trouble."""
+        table = refused_table(error, self._plan)
+        if table is not None:
+            self.failed(table, error, took_s)
+        return table is not None
 
     def mended(self, tables: Collection[int]) -> None:
         """These were read, or there is another reason now why they are not."""
@@ -145,7 +167,7 @@ def is_its_own(error: ReflexError) -> bool:
     return isinstance(error, SourceError) and not isinstance(error, SourceUnreachable)
 
 
-def refused_table(error: SourceData, plan: Plan) -> int | None:
+def refused_table(error: ReflexError, plan: Plan) -> int | None:
     """The table of which the server refused rows; None where the error is not the server's."""
     names = [
         (len(table.name), index)
@@ -164,6 +186,8 @@ def remedy(error: ReflexError, table: PlannedTable) -> str:
         return REBUILD
     if isinstance(error, SourceData):
         return "Correct the value at the source, or exclude the column in reflexdb.yaml and rebuild."
+    if isinstance(error, MemoryCapExceeded):
+        return f"Resize to a larger instance, or delete rows of the {kind} at the source; it is read again by itself."
     if error.temporary:
         return "It is read again by itself; see that the source has time, memory and no lasting lock on it."
     return f"See that SELECT * on the {kind} works at the source; it is read again by itself."

@@ -123,14 +123,14 @@ class Views:
                     spools.enter_context(outcome.spool)
                 if outcome.table in changed:
                     continue
-                if outcome.error is None:
-                    troubles.mended([outcome.table])
-                elif is_its_own(outcome.error) or troubles.lost(outcome.table):
-                    troubles.failed(outcome.table, outcome.error, outcome.took_s)
                 if outcome.spool is not None:
                     group.replace(outcome.table, outcome.spool.chunks())
                     group.commit(moment, position)
                     self._log.info("view_read", view=self._plan.tables[outcome.table].source_name)
+                if outcome.error is None:
+                    troubles.mended([outcome.table])
+                elif is_its_own(outcome.error) or troubles.lost(outcome.table):
+                    troubles.failed(outcome.table, outcome.error, outcome.took_s)
         self.want(troubles.due(), changed)
         return group.version
 

@@ -89,7 +89,7 @@ class Tests:
             ours, theirs = getattr(self, kind)()
             return self.given(ours, f"'{ours}'"), f"'{theirs}'"
         if kind in ("text", "mood", "clock"):
-            some = {"text": world.TEXTS, "mood": [*world.MOODS, "calm ", "wild"], "clock": [*world.CLOCKS, "1"]}
+            some = {"text": world.TEXTS, "mood": [*world.MOODS, "calm ", "wild"], "clock": [*world.CLOCKS, "12:34:56"]}
             text = self.source.choice(some[kind])
             return self.given(text, self.ours(text)), self.oracle.text(text)
         if kind == "uuid":

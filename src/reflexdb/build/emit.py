@@ -15,6 +15,7 @@ from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTab
 from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
+_INTERVAL = re.compile(r"interval(?![^ (])")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
 _CHARACTERS = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256)]
 
@@ -100,7 +101,7 @@ def _table_parts(index: int, table: PlannedTable) -> str:
 def _column_row(column: PlannedColumn) -> str:
     texts = ", ".join(literal(text) for text in (column.name, column.declared_type, column.note))
     flags = ", ".join(_bool(flag) for flag in (column.nullable, column.visible, column.in_star))
-    return f"{texts}, Storage::{_storage(column.storage)}, {flags}"
+    return f"{texts}, Storage::{_kept_as(column)}, {flags}"
 
 
 def _forward_row(prefix: str, relation: ForwardRelation) -> str:
@@ -150,6 +151,13 @@ def _texts(name: str, texts: Sequence[str]) -> str:
     if not texts:
         return ""
     return f"\nconstexpr std::string_view {name}[] = {{{', '.join(map(literal, texts))}}};\n"
+
+
+def _kept_as(column: PlannedColumn) -> str:
+    """The engine compares intervals by their length; to every other part they are texts."""
+    if column.storage is Storage.TEXT and _INTERVAL.match(column.declared_type):
+        return "kInterval"
+    return _storage(column.storage)
 
 
 def _storage(storage: Storage) -> str:

@@ -270,6 +270,10 @@ CheckpointHead checkpoint_head(const SchemaDef& schema) {
   head.hashes = head.hashes * 3 + hash_key(probe);
   probe = {KeyClass::kDecimal, 0, "-12.50"};
   head.hashes = head.hashes * 3 + hash_key(probe);
+  probe = {KeyClass::kTime, 0, "12:00:00+02"};
+  head.hashes = head.hashes * 3 + hash_key(probe);
+  probe = {KeyClass::kInterval, 0, "1 mon"};
+  head.hashes = head.hashes * 3 + hash_key(probe);
   return head;
 }
 

@@ -59,7 +59,8 @@ constexpr uint32_t fixed_width(Storage storage) {
 
 // Answered between quotes and escaped: the storages whose values carry the "needs escaping" bit.
 constexpr bool is_text(Storage storage) {
-  return storage == Storage::kText || storage == Storage::kEnum || storage == Storage::kTime;
+  return storage == Storage::kText || storage == Storage::kEnum || storage == Storage::kTime ||
+         storage == Storage::kInterval;
 }
 
 // Whether JSON needs escapes to carry `text`.

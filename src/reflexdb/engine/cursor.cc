@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "key.h"
+#include "ordered_text.h"
 
 namespace reflex {
 
@@ -116,6 +117,9 @@ int compare_to(const Column& column, uint32_t row, const CursorValue& value) {
       parse_decimal(value.bytes, &theirs);
       return compare(mine, theirs);
     }
+    case KeyClass::kTime:
+    case KeyClass::kInterval:
+      return ordered_key(column.storage, column.text(row)).compare(ordered_key(column.storage, value.bytes));
     default:
       return column.bytes(row).compare(value.bytes);
   }

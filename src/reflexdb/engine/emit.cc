@@ -109,6 +109,7 @@ char* write_value(const Cell& cell, Storage storage, char* at, Writer* writer) {
     case Storage::kTime:
     case Storage::kText:
     case Storage::kEnum:
+    case Storage::kInterval:
       if (chunk.ready != nullptr) return write_plain(chunk.ready->entry(chunk.code(i)), at, writer);
       return write_text(chunk.text(i), chunk.escaped(i), at, writer);
     case Storage::kUuid:

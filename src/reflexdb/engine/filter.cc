@@ -6,6 +6,7 @@
 
 #include "group.h"
 #include "order_related.h"
+#include "ordered_text.h"
 #include "through.h"
 
 namespace reflex {
@@ -95,6 +96,7 @@ bool Filter::like(const Like& like, std::string_view text) {
 
 bool Filter::text_value(const Operand& operand, Storage storage, std::string_view text) {
   if (operand.kind == Operand::Kind::kLike) return like(operand.like, text);
+  if (is_ordered_text(storage)) return in_bytes(operand, ordered_key(storage, text));
   return storage == Storage::kDecimal ? in_decimals(operand, text) : in_bytes(operand, text);
 }
 

@@ -5,6 +5,7 @@
 
 #include "emit.h"
 #include "key.h"
+#include "ordered_text.h"
 
 namespace reflex {
 
@@ -30,6 +31,9 @@ void append_key(const Column& column, uint32_t row, std::string* out) {
     Decimal value;
     parse_decimal(part.bytes, &value);
     scratch = canonical(value);
+    text = scratch;
+  } else if (is_ordered_text(column.storage)) {
+    scratch = ordered_key(column.storage, part.bytes);
     text = scratch;
   }
   const uint64_t size = text.size();

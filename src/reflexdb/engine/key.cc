@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "ordered_text.h"
+
 namespace reflex {
 
 namespace {
@@ -34,6 +36,11 @@ double float_value(const Column& column, uint32_t row) {
                                          : column.get<double>(row);
 }
 
+// Of kTime and kInterval.
+std::string ordered_key(KeyClass kind, std::string_view text) {
+  return reflex::ordered_key(kind == KeyClass::kTime ? Storage::kTime : Storage::kInterval, text);
+}
+
 std::string to_text(Int128 value) {
   const bool negative = value < 0;
   std::string digits;
@@ -56,6 +63,10 @@ KeyClass key_class(Storage storage) {
       return KeyClass::kDecimal;
     case Storage::kUuid:
       return KeyClass::kUuid;
+    case Storage::kTime:
+      return KeyClass::kTime;
+    case Storage::kInterval:
+      return KeyClass::kInterval;
     default:
       return fixed_width(storage) != 0 ? KeyClass::kInteger : KeyClass::kBytes;
   }
@@ -114,6 +125,8 @@ uint64_t hash_key(const KeyPart& part) {
     parse_decimal(part.bytes, &decimal);
     return mix(hash(decimal));
   }
+  if (part.kind == KeyClass::kTime || part.kind == KeyClass::kInterval)
+    return mix(std::hash<std::string>{}(ordered_key(part.kind, part.bytes)));
   if (part.kind == KeyClass::kBytes || part.kind == KeyClass::kUuid)
     return mix(std::hash<std::string_view>{}(part.bytes));
   return mix(static_cast<uint64_t>(part.integer));
@@ -126,6 +139,8 @@ bool equal_keys(const KeyPart& a, const KeyPart& b) {
     Decimal y;
     return parse_decimal(a.bytes, &x) && parse_decimal(b.bytes, &y) && compare(x, y) == 0;
   }
+  if (a.kind == KeyClass::kTime || a.kind == KeyClass::kInterval)
+    return ordered_key(a.kind, a.bytes) == ordered_key(b.kind, b.bytes);
   return a.integer == b.integer && a.bytes == b.bytes;
 }
 
@@ -147,6 +162,10 @@ int compare_rows(const Column& column, uint32_t a, uint32_t b) {
       parse_decimal(column.text(b), &y);
       return compare(x, y);
     }
+    case KeyClass::kTime:
+    case KeyClass::kInterval:
+      return reflex::ordered_key(column.storage, column.text(a))
+          .compare(reflex::ordered_key(column.storage, column.text(b)));
     default:
       return column.bytes(a).compare(column.bytes(b));
   }

@@ -16,14 +16,14 @@
 
 namespace reflex {
 
-enum class KeyClass : uint8_t { kInteger, kFloat, kDecimal, kBytes, kUuid };
+enum class KeyClass : uint8_t { kInteger, kFloat, kDecimal, kBytes, kUuid, kTime, kInterval };
 
 KeyClass key_class(Storage storage);
 
 struct KeyPart {
   KeyClass kind = KeyClass::kInteger;
   Int128 integer = 0;      // integers, dates, times as their count; floats as their bits with one zero
-  std::string_view bytes;  // decimals as text, bytes, uuids
+  std::string_view bytes;  // decimals, times and intervals as text, bytes, uuids
 };
 
 // Requires: column.has(row).

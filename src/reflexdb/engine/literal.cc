@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "operand.h"
+#include "ordered_text.h"
 #include "time_text.h"
 
 namespace reflex {
@@ -139,6 +140,14 @@ std::string binary(const ast::Literal& literal, Value* out) {
   return (group & ((1u << bits) - 1)) == 0 ? "" : kWanted;
 }
 
+std::string ordered(Storage storage, const ast::Literal& literal, Value* out) {
+  if (literal.kind != Kind::kString || !is_ordered_value(storage, literal.text)) {
+    return storage == Storage::kTime ? "a time like \"12:00:00\"" : "an interval like \"2 days 03:04:05\"";
+  }
+  out->bytes = literal.text;
+  return {};
+}
+
 std::string text(const ast::Literal& literal, Value* out) {
   if (literal.kind != Kind::kString) return "text in quotes";
   out->bytes = literal.text;
@@ -184,6 +193,9 @@ std::string type_literal(Storage storage, const ast::Literal& literal, Value* ou
       return datetime(storage == Storage::kTimestamp, literal, out);
     case Storage::kUuid:
       return uuid(literal, out);
+    case Storage::kTime:
+    case Storage::kInterval:
+      return ordered(storage, literal, out);
     case Storage::kBinary:
       return binary(literal, out);
     default:

@@ -34,6 +34,7 @@ std::string_view json_type(Storage storage) {
     case Storage::kTime:
     case Storage::kText:
     case Storage::kEnum:
+    case Storage::kInterval:
     case Storage::kUuid:
     case Storage::kBinary:
       return "string";

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "literal.h"
+#include "ordered_text.h"
 
 namespace reflex {
 
@@ -56,6 +57,9 @@ class OperandBinder {
       Value value;
       const std::string why = type_literal(column_.storage, literal, &value);
       if (!why.empty()) return literal_mismatch(column_, literal, why);
+      if (is_zone_too_much(literal)) {
+        return literal_mismatch(column_, literal, "a time without zone like \"12:00:00\"");
+      }
       keep(std::move(value));
     }
     if (expr_.op == Op::kIn) {
@@ -67,6 +71,12 @@ class OperandBinder {
   }
 
  private:
+  bool is_zone_too_much(const ast::Literal& literal) const {
+    const bool zoned = column_.declared.find("zone") != std::string_view::npos &&
+                       column_.declared.find("without") == std::string_view::npos;
+    return column_.storage == Storage::kTime && !zoned && has_zone(literal.text);
+  }
+
   QueryError mismatch(const std::string& why) const {
     return error_at("type_mismatch", expr_.at,
                     column_words(column_) + " can't be compared like this. " + why);
@@ -92,10 +102,24 @@ class OperandBinder {
       std::string& text = *out_->texts[texts_used_++];
       text = value.bytes;  // copied: a text that is bound again has the room already
       part.bytes = text;
+      if (is_ordered_text(column_.storage)) keep_ordered(text);
     }
     if (floats_used_ < floats_.size()) floats_[floats_used_++] = value.number;
     if (part.kind == KeyClass::kFloat) part.integer = std::bit_cast<int64_t>(value.number + 0.0);
     out_->keys.push_back(part);
+  }
+
+  // Beside the literal's text, its key.
+  void keep_ordered(std::string_view text) {
+    if (texts_used_ == out_->texts.size()) out_->texts.push_back(std::make_unique<std::string>());
+    std::string& key = *out_->texts[texts_used_++];
+    key = ordered_key(column_.storage, text);
+    ordered_.push_back(key);
+  }
+
+  // The bytes by which rows are tested with a literal.
+  std::string_view tested(size_t literal) const {
+    return ordered_.empty() ? out_->keys[literal].bytes : ordered_[literal];
   }
 
   bool has_low() const { return expr_.op != Op::kLt && expr_.op != Op::kLe; }
@@ -150,8 +174,8 @@ class OperandBinder {
     out_->has_high = has_high();
     out_->low_strict = expr_.op == Op::kGt;
     out_->high_strict = expr_.op == Op::kLt;
-    if (out_->has_low) out_->low_bytes = out_->keys[0].bytes;
-    if (out_->has_high) out_->high_bytes = out_->keys[high_index()].bytes;
+    if (out_->has_low) out_->low_bytes = tested(0);
+    if (out_->has_high) out_->high_bytes = tested(high_index());
     if (column_.storage == Storage::kDecimal) {
       parse_decimal(out_->low_bytes, &out_->low_decimal);
       parse_decimal(out_->high_bytes, &out_->high_decimal);
@@ -161,7 +185,8 @@ class OperandBinder {
   void in_list() {
     out_->kind = Operand::Kind::kIn;
     const Range range = type_range(column_.storage);
-    for (const KeyPart& part : out_->keys) {
+    for (size_t i = 0; i < out_->keys.size(); ++i) {
+      const KeyPart& part = out_->keys[i];
       if (part.kind == KeyClass::kInteger) {
         if (part.integer >= range.low && part.integer <= range.high) {
           out_->integers.insert(static_cast<uint64_t>(part.integer));
@@ -169,7 +194,7 @@ class OperandBinder {
       } else if (part.kind == KeyClass::kFloat) {
         out_->integers.insert(static_cast<uint64_t>(part.integer));
       } else {
-        out_->strings.insert(part.bytes);  // decimals are canonical already
+        out_->strings.insert(tested(i));  // decimals are canonical already
       }
     }
     if (key_class(column_.storage) == KeyClass::kFloat) out_->keys.clear();
@@ -180,7 +205,8 @@ class OperandBinder {
   Operand* out_;
   size_t texts_used_ = 0;
   size_t floats_used_ = 0;
-  std::array<double, 2> floats_{};  // a range has two bounds at most; lists use the keys
+  std::vector<std::string_view> ordered_;  // of times and intervals, by literal
+  std::array<double, 2> floats_{};         // a range has two bounds at most; lists use the keys
 };
 
 }  // namespace

@@ -35,7 +35,7 @@ struct Operand {
   double low_float = 0;
   double high_float = 0;
 
-  // kRange over decimals and bytes; a missing bound is open-ended.
+  // kRange over decimals, bytes, and ordered keys of times and intervals; a missing bound is open-ended.
   bool has_low = false;
   bool has_high = false;
   bool low_strict = false;
@@ -45,7 +45,8 @@ struct Operand {
   std::string_view low_bytes;
   std::string_view high_bytes;
 
-  // kIn: integers as 64 bits, floats as their bits; everything else as bytes (decimals in canonical text).
+  // kIn: integers as 64 bits, floats as their bits; everything else as bytes (decimals in canonical
+  // text, times and intervals as their ordered keys).
   std::unordered_set<uint64_t> integers;
   std::unordered_set<std::string_view> strings;
 

@@ -28,6 +28,7 @@ enum class Storage : uint8_t {
   kUuid = 15,
   kJson = 16,
   kBinary = 17,
+  kInterval = 18,  // in the feed as kText
 };
 
 struct ColumnDef {

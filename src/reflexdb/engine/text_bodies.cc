@@ -107,6 +107,7 @@ class CsvBody : public RowsBody {
       case Storage::kText:
       case Storage::kEnum:
       case Storage::kTime:
+      case Storage::kInterval:
       case Storage::kJson:
         return text(column.text(value.row));
       case Storage::kF32:

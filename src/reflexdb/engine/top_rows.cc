@@ -8,6 +8,7 @@
 
 #include "block.h"
 #include "key.h"
+#include "ordered_text.h"
 #include "rows.h"
 
 namespace reflex {
@@ -59,6 +60,9 @@ uint64_t ascending_key(const Cell& cell, Storage storage) {
       return of_bytes(chunk.uuid(i));
     case Storage::kDecimal:
       return 0;
+    case Storage::kTime:
+    case Storage::kInterval:
+      return of_bytes(ordered_key(storage, chunk.text(i)));
     default:
       return of_bytes(chunk.text(i));
   }

@@ -158,6 +158,11 @@ bench-verify: compiler $(STAMP) ## what the safety net costs over MariaDB and Po
 	@tools/install-test-servers.sh
 	@$(PY) -m bench.verifying $(BENCH_ARGS)
 
+.PHONY: bench-rereads
+bench-rereads: compiler $(STAMP) ## what it costs to read single rows of a million again: where, generated columns, cascades
+	@tools/install-test-servers.sh
+	@$(PY) -m bench.rereads $(BENCH_ARGS)
+
 .PHONY: bench-rollback
 bench-rollback: compiler $(STAMP) ## how long a redeploy takes, with a checkpoint and without: make bench-rollback BENCH_ARGS='--mb 100'
 	@tools/install-test-servers.sh

@@ -80,6 +80,13 @@ class Session {
         return reply(loader_->table(number<uint32_t>(body)));
       case 'a':
         return reply(changes_->part(body));
+      case 'k':
+        return reply(changes_->keys(body));
+      case 'f': {
+        std::string found;
+        const reflex::Status status = changes_->search(body, &found);
+        return status.ok() ? reply(0, found) : reply(status);
+      }
       case 'K':
         return reply(loader_->keep(number<uint32_t>(body)));
       case 'R':

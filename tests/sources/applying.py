@@ -26,6 +26,7 @@ from reflexdb.sources.changes import (
     Row,
     Rows,
     Stale,
+    StaleRows,
     Truncated,
 )
 from tests.sources.helpers import planned
@@ -88,7 +89,7 @@ class Applier:
     def _apply(self, event: Event) -> None:
         if isinstance(event, Truncated):
             self.tables[event.table].clear()
-        elif isinstance(event, Stale):
+        elif isinstance(event, Stale | StaleRows):
             self.stale.append((event.table, event.reason))
         elif isinstance(event, Redefined):
             self.redefined.append((event.table, event.what))

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from reflexdb.model.errors import PositionLost, ReflexError
 from reflexdb.model.plan import Plan, PlannedTable
-from reflexdb.sources.base import ARROW_TYPES
-from reflexdb.sources.changes import Commit, Event, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.base import ARROW_TYPES, Some
+from reflexdb.sources.changes import Commit, Event, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.spans import Range, span_of
 
 
@@ -64,7 +64,7 @@ class LoggedSource:
                         table[now] = row
             case Truncated():
                 self.rows[event.table] = {}
-            case Stale() | Redefined() | Commit():
+            case Stale() | StaleRows() | Redefined() | Commit():
                 pass
 
     def check(self) -> None:
@@ -87,6 +87,10 @@ class _Reader:
 
     def read(self, table: PlannedTable) -> Iterator[pa.RecordBatch]:
         yield self._batch(table, list(self.rows[self.plan.tables.index(table)].values()))
+
+    def some(self, table: PlannedTable, wanted: Some) -> Iterator[pa.RecordBatch]:
+        rows = self.rows[self.plan.tables.index(table)]
+        yield self._batch(table, [rows[key] for key in wanted.keys if key in rows])
 
     def key_range(self, table: PlannedTable) -> Range | None:
         keys = [key[0] for key in self.rows[self.plan.tables.index(table)]]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from reflexdb.model.errors import SourceUnreachable
-from reflexdb.sources.changes import Op, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.changes import Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.fitting import Present
@@ -317,6 +317,34 @@ def test_a_stale_table_is_read_again_and_comes_with_the_state_of_all_others(plac
     caught_up(place)
 
     assert place.source.snapshots == 2
+
+
+def test_stale_rows_come_with_the_state_of_all_others(place: Place) -> None:
+    """Of two views the first is behind: what the stream tells meanwhile is asked for in it too, and not applied."""
+    place.sync()
+    caught_up(place)
+
+    def meanwhile() -> None:
+        place.source.before_view = None
+        place.source.commit(insert(POSTS, post(1, 1)), update(USERS, user(3, age=30)), insert(USERS, user(50)))
+
+    with place.source.changed:
+        place.source.before_view = meanwhile
+        place.source.rows[USERS][(1,)] = user(1, age=7)
+        del place.source.rows[USERS][(2,)]
+        place.source.commit(StaleRows(USERS, [(1,), (2,), (99,)], "where"), update(USERS, user(4, age=40)))
+    until(lambda: place.source.before_view is None)
+    caught_up(place)
+    assert place.source.snapshots == 2
+
+
+def test_stale_rows_are_asked_for_after_a_truncation(place: Place) -> None:
+    place.sync()
+    caught_up(place)
+    with place.source.changed:
+        place.source.commit(StaleRows(USERS, [(1,)], "where"), Truncated(USERS), StaleRows(USERS, [(2,)], "where"))
+        place.source.rows[USERS] = {(2,): user(2)}
+    caught_up(place)
 
 
 def test_a_truncated_table_is_empty_and_fills_again(place: Place) -> None:

@@ -24,7 +24,7 @@ from reflexdb.records import connections
 from reflexdb.records.rows import ConnectionRow, DatabaseRow
 from reflexdb.sources import open_source
 from reflexdb.sources.apart import Introspect, Kind, within
-from reflexdb.sources.base import SnapshotReader, Some, Source, SourceAddress
+from reflexdb.sources.base import Key, SnapshotReader, Some, Source, SourceAddress
 from reflexdb.sources.sample import Sampled
 
 CHECK_LIMIT_S = 10.0
@@ -130,5 +130,5 @@ def _only(table: PlannedTable, column: str) -> PlannedTable | None:
     return replace(table, columns=kept, primary_key=(), forward=(), reverse=(), indexes=()) if kept else None
 
 
-def _keys(reader: SnapshotReader, table: PlannedTable, wanted: Some) -> list[tuple[int | str, ...] | None]:
+def _keys(reader: SnapshotReader, table: PlannedTable, wanted: Some) -> list[Key | None]:
     return Sampled(list(reader.some(table, wanted))).keys((0,))

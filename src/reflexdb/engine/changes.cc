@@ -9,6 +9,7 @@
 #include "feed_changes.h"
 #include "feed_rows.h"
 #include "link_edit.h"
+#include "row_search.h"
 #include "store.h"
 #include "table_edit.h"
 #include "table_part.h"
@@ -18,6 +19,9 @@ namespace reflex {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
+
+// Which rows ROWS frames are about: of a whole table, of ranges of a table's key, or of some keys.
+enum class Replacing : uint8_t { kNothing, kTable, kPart, kKeys };
 
 struct Relation {
   uint32_t child;
@@ -127,8 +131,14 @@ struct Changes::Impl {
   bool read_new_key(uint32_t index, const NewRow& from, std::vector<KeyPart>* parts) const;
   Status apply(uint32_t index, const ChangeBatch& batch);
   Status replace_rows(std::span<const uint8_t> body);
+  void begin_part(Replacing what, uint32_t table) {
+    replacing = what;
+    replacing_table = table;
+    named.clear();
+    confirmed.clear();
+  }
   Status finish_replacement();
-  void finish_part();
+  void finish_part(Replacing what);
   void settle();
   Status check_cap() const;
   uint32_t greatest() const;
@@ -154,8 +164,10 @@ struct Changes::Impl {
   std::vector<TablePart> replaced_parts;
   uint64_t differences = 0;
   std::unique_ptr<Loader> loader;  // of the table that is being replaced
-  bool in_part = false;            // the last of `replaced_parts` is being replaced
-  std::vector<bool> confirmed;     // rows that have come for it, by number
+  Replacing replacing = Replacing::kNothing;
+  uint32_t replacing_table = 0;
+  std::vector<uint32_t> named;  // rows that have the keys
+  std::vector<bool> confirmed;  // rows that have come for the part or the keys, by number
   std::vector<ColumnBatch> part_columns;
   ChangeBatch batch;
   std::vector<KeyPart> parts;
@@ -354,12 +366,11 @@ Status Changes::Impl::apply(uint32_t index, const ChangeBatch& from) {
   return {};
 }
 
-// Rows of the part that is being replaced.
+// Rows of the part, or of the keys, that are being replaced.
 Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
-  const TablePart& part = replaced_parts.back();
-  const TableDef& def = schema.tables[part.table];
+  const TableDef& def = schema.tables[replacing_table];
   uint32_t index = 0;
-  if (!rows_table(body, &index) || index != part.table)
+  if (!rows_table(body, &index) || index != replacing_table)
     return {"protocol_error", "ROWS within changes must be of the table that was named last."};
   Status status = decode_rows(body, def, 0, &part_columns);
   if (!status.ok()) return status;
@@ -368,7 +379,8 @@ Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
   for (NewRow values{part_columns, {}, 0, kNoRow}; values.i < count; ++values.i) {
     if (!read_new_key(index, values, &parts))
       return {"invalid_rows", "Table `" + std::string(def.name) + "`: a key has a null."};
-    if (!part.is_whole() && !part.has(parts.front().integer))
+    if (replacing == Replacing::kPart && !replaced_parts.back().is_whole() &&
+        !replaced_parts.back().has(parts.front().integer))
       return {"invalid_rows",
               "Table `" + std::string(def.name) + "`: a row is not in the part that is replaced."};
     uint32_t row =
@@ -391,20 +403,26 @@ Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
 }
 
 // What did not come is not there any more.
-void Changes::Impl::finish_part() {
-  if (!in_part) return;
-  in_part = false;
-  const TablePart& part = replaced_parts.back();
+void Changes::Impl::finish_part(Replacing what) {
   std::vector<uint32_t> gone;
-  each_row_of(next->table(part.table), &part, [&](uint32_t row) {
+  const auto judge = [&](uint32_t row) {
     if (row >= confirmed.size() || !confirmed[row]) gone.push_back(row);
-  });
-  for (const uint32_t row : gone) erase(part.table, row);
+  };
+  if (what == Replacing::kPart)
+    each_row_of(next->table(replacing_table), &replaced_parts.back(), judge);
+  else
+    std::for_each(named.begin(), named.end(), judge);
+  named.clear();
+  for (const uint32_t row : gone) erase(replacing_table, row);
 }
 
 Status Changes::Impl::finish_replacement() {
-  finish_part();
-  if (loader == nullptr) return {};
+  const Replacing was = std::exchange(replacing, Replacing::kNothing);
+  if (was == Replacing::kNothing) return {};
+  if (was != Replacing::kTable) {
+    finish_part(was);
+    return {};
+  }
   const std::unique_ptr<Loader> done = std::move(loader);
   SnapshotPtr state;
   const Status status = done->commit(&state);
@@ -445,6 +463,7 @@ Status Changes::replace(uint32_t table) {
   }
   if (status.ok()) status = impl.loader->table(table);
   impl.replaced.push_back(table);
+  impl.replacing = Replacing::kTable;
   return impl.fail(std::move(status));
 }
 
@@ -456,22 +475,51 @@ Status Changes::part(std::span<const uint8_t> body) {
   if (status.ok()) status = parse_part(body, impl.schema, &part);
   if (!status.ok()) return impl.fail(std::move(status));
   impl.replaced_parts.push_back(std::move(part));
-  impl.confirmed.clear();
-  impl.in_part = true;
+  impl.begin_part(Replacing::kPart, impl.replaced_parts.back().table);
   return {};
+}
+
+Status Changes::keys(std::span<const uint8_t> body) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  Status status = impl.finish_replacement();
+  KeyBatch named;
+  if (status.ok()) status = decode_keys(body, impl.schema, &named);
+  if (!status.ok()) return impl.fail(std::move(status));
+  impl.begin_part(Replacing::kKeys, named.table);
+  const Table& table = impl.next->table(named.table);
+  for (uint32_t i = 0; i < named.count; ++i) {
+    named.read(i, &impl.parts);
+    const uint32_t row = table.primary_key.find(table.columns, table.key, impl.parts);
+    if (row != kNoRow) impl.named.push_back(row);
+  }
+  std::sort(impl.named.begin(), impl.named.end());
+  impl.named.erase(std::unique(impl.named.begin(), impl.named.end()), impl.named.end());
+  return {};
+}
+
+Status Changes::search(std::span<const uint8_t> body, std::string* found) {
+  Impl& impl = *impl_;
+  if (!impl.failed.ok()) return impl.failed;
+  Status status = impl.finish_replacement();
+  RowSearch wanted;
+  if (status.ok()) status = decode_search(body, impl.schema, &wanted);
+  if (status.ok()) wanted.run(impl.next->table(wanted.table), found);
+  return impl.fail(std::move(status));
 }
 
 Status Changes::replacement(std::span<const uint8_t> body) {
   Impl& impl = *impl_;
   if (!impl.failed.ok()) return impl.failed;
-  if (impl.in_part) {
+  if (impl.replacing == Replacing::kPart || impl.replacing == Replacing::kKeys) {
     Status status = impl.replace_rows(body);
     if (status.ok()) status = impl.check_cap();
     return impl.fail(std::move(status));
   }
   if (impl.loader == nullptr)
     return impl.fail(
-        {"protocol_error", "ROWS within changes must follow a TABLE or TABLE_PART frame of their table."});
+        {"protocol_error",
+         "ROWS within changes must follow a TABLE, TABLE_PART or TABLE_KEYS frame of their table."});
   return impl.fail(impl.of_table(impl.loader->rows(body)));
 }
 

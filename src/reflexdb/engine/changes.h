@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "schema.h"
@@ -33,6 +34,12 @@ class Changes {
   // `body` is a TABLE_PART frame's body: `replacement` rows may follow and are all that the table has in
   // these ranges of its key. What is so already is left alone, and no second copy is made.
   Status part(std::span<const uint8_t> body);
+  // `body` is a TABLE_KEYS frame's body: `replacement` rows may follow and are all that the table has of
+  // these keys.
+  Status keys(std::span<const uint8_t> body);
+  // `body` is a TABLE_FIND frame's body. Appends what it asks for to `*found`, as JSON: of the rows as they
+  // are with all that came before.
+  Status search(std::span<const uint8_t> body, std::string* found);
   // `body` is a ROWS frame's body, of the table that was named last.
   Status replacement(std::span<const uint8_t> body);
   // On success `*out` is the new snapshot with a later version. The object is spent.

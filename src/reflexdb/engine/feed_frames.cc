@@ -23,13 +23,14 @@ std::optional<uint32_t> frame_length(std::span<const uint8_t, kFrameHeadBytes> h
 }
 
 bool is_request(uint8_t kind) {
-  return kind == 0x01 || (kind >= 0x10 && kind <= 0x16) || (kind >= 0x20 && kind <= 0x24) || kind == 0x30 ||
+  return kind == 0x01 || (kind >= 0x10 && kind <= 0x16) || (kind >= 0x20 && kind <= 0x26) || kind == 0x30 ||
          (kind >= 0x40 && kind <= 0x47);
 }
 
 bool is_silent(FrameKind kind) {
   return kind == FrameKind::kTable || kind == FrameKind::kTableKeep || kind == FrameKind::kRows ||
-         kind == FrameKind::kChangesBegin || kind == FrameKind::kChanges || kind == FrameKind::kTablePart;
+         kind == FrameKind::kChangesBegin || kind == FrameKind::kChanges || kind == FrameKind::kTablePart ||
+         kind == FrameKind::kTableKeys;
 }
 
 std::string make_frame(FrameKind kind, std::string_view body) {

@@ -25,6 +25,8 @@ enum class FrameKind : uint8_t {
   kChangesCommit = 0x22,
   kChangesAbort = 0x23,
   kTablePart = 0x24,
+  kTableKeys = 0x25,
+  kTableFind = 0x26,
   kSyncStatus = 0x30,
   kKeys = 0x40,
   kServe = 0x41,

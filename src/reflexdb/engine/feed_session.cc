@@ -124,7 +124,10 @@ FeedReply FeedSession::receive(uint8_t kind, Bytes body) {
       return begin_changes(body);
     case FrameKind::kChanges:
     case FrameKind::kTablePart:
+    case FrameKind::kTableKeys:
       return change(request, body);
+    case FrameKind::kTableFind:
+      return find(body);
     case FrameKind::kChangesCommit:
       return commit_changes(body);
     case FrameKind::kChangesAbort:
@@ -320,10 +323,19 @@ FeedReply FeedSession::change(FrameKind kind, Bytes body) {
     if (kind == FrameKind::kRows) fault_ = changes_->replacement(body);
     if (kind == FrameKind::kChanges) fault_ = changes_->rows(body);
     if (kind == FrameKind::kTablePart) fault_ = changes_->part(body);
+    if (kind == FrameKind::kTableKeys) fault_ = changes_->keys(body);
   } catch (const std::bad_alloc&) {
     fault_ = no_memory(instance_.schema, body);
   }
   return {};
+}
+
+FeedReply FeedSession::find(Bytes body) {
+  if (changes_ == nullptr && !dropping_)
+    return fatal("protocol_error", "TABLE_FIND came outside of a group of changes.");
+  std::string found;
+  if (fault_.ok()) fault_ = changes_->search(body, &found);
+  return fault_.ok() ? ok(found) : refused(fault_);
 }
 
 FeedReply FeedSession::commit_changes(Bytes body) {

@@ -78,6 +78,7 @@ class FeedSession {
   FeedReply commit(Bytes body);
   FeedReply begin_changes(Bytes body);
   FeedReply change(FrameKind kind, Bytes body);
+  FeedReply find(Bytes body);
   FeedReply commit_changes(Bytes body);
   FeedReply confirm(Bytes body);
   FeedReply sync_status(std::string_view text);

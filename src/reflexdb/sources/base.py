@@ -78,8 +78,8 @@ class TestResult:
     capture: ChangeCaptureReadiness | None = None
 
 
-Key = tuple[int | str, ...]
-"""Values of a key's columns: integers, or the text by which the source knows them."""
+Key = tuple[int | str | bytes, ...]
+"""Values of a key's columns: integers, bytes, or the text by which the source knows them."""
 
 
 @dataclass(frozen=True, slots=True)

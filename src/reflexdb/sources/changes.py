@@ -66,10 +66,21 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The table's rows changed in a way the stream does not tell row by row (no primary key, a cascade, `where`): the
+    """The table's rows changed in a way the stream does not tell row by row, nor which rows (no primary key, say): the
     table must be read again."""
 
     table: int
+    reason: str
+
+
+@dataclass(slots=True)
+class StaleRows:
+    """The rows of these keys changed in a way the stream does not tell (`where`, a generated column): they must be
+    read again, or are there no more."""
+
+    table: int
+    keys: list[Row]
+    """As `Rows.keys`; of a row whose key changed both keys."""
     reason: str
 
 
@@ -92,7 +103,7 @@ class Commit:
     """UTC, by the source's clock."""
 
 
-Event = Rows | Truncated | Stale | Redefined | Commit
+Event = Rows | Truncated | Stale | StaleRows | Redefined | Commit
 
 
 class ChangeStream(Protocol):

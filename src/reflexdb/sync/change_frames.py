@@ -50,6 +50,24 @@ def table_part(table: int, ranges: Sequence[tuple[int, int]]) -> feed.Frame:
     return feed.Frame(feed.Kind.TABLE_PART, (bytes(body),))
 
 
+def table_keys(table: int, planned: PlannedTable, keys: Sequence[Row]) -> feed.Frame:
+    """Within changes: the ROWS that follow are all that the table has of these primary keys."""
+    head = struct.pack("<II", table, len(keys))
+    return feed.Frame(feed.Kind.TABLE_KEYS, (head, *_chosen(planned, planned.primary_key, keys)))
+
+
+def table_find(
+    table: int, planned: PlannedTable, columns: Sequence[int], values: Sequence[Row], wanted: Sequence[int], most: int
+) -> feed.Frame:
+    """Within changes: ask for some columns of the rows, as they are with all that was sent before, that have one of the
+    values in these columns; of at most so many."""
+    head = struct.pack("<II", table, most) + b"".join(
+        struct.pack(f"<H{len(part)}H", len(part), *part) for part in (columns, wanted)
+    )
+    body = (head, struct.pack("<I", len(values)), *_chosen(planned, columns, values))
+    return feed.Frame(feed.Kind.TABLE_FIND, body)
+
+
 def changes(planned: PlannedTable, rows: Rows, wanted: int = feed.FRAME_BYTES_WANTED) -> Iterator[feed.Frame]:
     """The changes as frames of about `wanted` bytes. Raises SourceData for a change that fits no frame."""
     pending = [(at, min(_ROWS_MAX, len(rows.ops) - at)) for at in range(0, len(rows.ops), _ROWS_MAX)][::-1]
@@ -78,8 +96,13 @@ def _frame(planned: PlannedTable, rows: Rows, part: slice) -> feed.Frame:
 
 
 def _keys(planned: PlannedTable, keys: Sequence[Row | None]) -> list[Part]:
-    columns = tuple(planned.columns[column] for column in planned.primary_key)
-    return _columns(dataclasses.replace(planned, columns=columns), keys).encode(0, len(keys)) if columns else []
+    return _chosen(planned, planned.primary_key, keys) if planned.primary_key else []
+
+
+def _chosen(planned: PlannedTable, columns: Sequence[int], values: Sequence[Row | None]) -> list[Part]:
+    """Values of some columns."""
+    some = tuple(planned.columns[column] for column in columns)
+    return _columns(dataclasses.replace(planned, columns=some), values).encode(0, len(values))
 
 
 def _values(planned: PlannedTable, rows: Sequence[Row | None]) -> list[Part]:

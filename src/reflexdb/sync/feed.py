@@ -51,6 +51,8 @@ class Kind(IntEnum):
     CHANGES_COMMIT = 0x22
     CHANGES_ABORT = 0x23
     TABLE_PART = 0x24
+    TABLE_KEYS = 0x25
+    TABLE_FIND = 0x26
     SYNC_STATUS = 0x30
     KEYS = 0x40
     SERVE = 0x41

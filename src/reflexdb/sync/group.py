@@ -13,7 +13,7 @@ from datetime import datetime
 
 from reflexdb.model.errors import ReflexError
 from reflexdb.model.plan import Plan
-from reflexdb.sources.changes import Rows
+from reflexdb.sources.changes import Row, Rows
 from reflexdb.sources.spans import Range
 from reflexdb.sync import change_frames, feed
 from reflexdb.sync.channel import PrivateChannel
@@ -79,6 +79,16 @@ class Group:
         for part in content:
             self._channel.send_bytes(part)
         self.changes += 1
+
+    def replace_rows(self, table: int, keys: Sequence[Row], content: Iterator[bytes]) -> None:
+        """The table's rows of these primary keys, which fit one frame, are these and no others; `content` is ROWS
+        frames."""
+        self._begin()
+        self._flush(table)
+        self._channel.send(change_frames.table_keys(table, self._plan.tables[table], keys))
+        for part in content:
+            self._channel.send_bytes(part)
+        self.changes += len(keys)
 
     def compare(self, table: int, content: Iterator[bytes], ranges: Sequence[Range] | None) -> None:
         """Begin with what the table should have already; the rest of the group is of that kind too."""

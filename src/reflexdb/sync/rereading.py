@@ -1,4 +1,4 @@
-"""Tables that are read again in a view of their own, and the stream that is brought to the view's position meanwhile.
+"""Tables and rows that are read again in a view of their own, and the stream that is brought to the view's position.
 
 The steps of `stream.py` that need no state of their own: all of it comes as arguments.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 from reflexdb.model.errors import PositionLost, SourceError
 from reflexdb.sources.base import SnapshotReader
-from reflexdb.sources.changes import Commit
+from reflexdb.sources.changes import Commit, Follower, Row
+from reflexdb.sync import feed
 from reflexdb.sync.fitting import Fitting
-from reflexdb.sync.sending import frames
+from reflexdb.sync.group import Group
+from reflexdb.sync.row_rereads import RowRereads
+from reflexdb.sync.sending import frames, row_frames
 from reflexdb.sync.spool import Spool
 from reflexdb.sync.transaction import WAKE_S, Incoming, Part
 from reflexdb.sync.troubles import Troubles, is_its_own
@@ -26,32 +31,97 @@ Check = Callable[[], None]
 """Raises what ends the work."""
 
 
-def spooled(
-    spools: contextlib.ExitStack,
-    reader: SnapshotReader,
-    stale: dict[int, str],
-    fitting: Fitting,
-    troubles: Troubles,
-    check: Check,
-) -> dict[int, Spool]:
-    """The rows of the stale tables. One that can't be read is stale no more, but in trouble."""
-    content = {}
-    for table in sorted(stale):
-        began, spool = time.monotonic(), spools.enter_context(Spool(fitting.directory))
-        try:
-            for frame in frames(reader, table, fitting.plan.tables[table], check):
-                spool.add(frame)
-        except SourceError as exc:
-            if not is_its_own(exc) and not troubles.lost(table):
-                raise
-            troubles.failed(table, exc, time.monotonic() - began)
-            del stale[table]
-            fitting.leave(troubles.tables)
-            if not is_its_own(exc):
-                raise
-        else:
-            content[table] = spool
-    return content
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """What was read in one view."""
+
+    position: str
+    taken_at: datetime
+    last: Commit
+    """That was applied, when the stream had come to the position."""
+    tables: dict[int, Spool]
+    rows: dict[int, tuple[list[Row], Spool]]
+    """By table, the keys that were asked for, and the rows of them that there are."""
+    is_complete: bool
+    """All that was to be read is there, and is what the source had where the stream is."""
+
+    def told(self, reasons: Collection[str]) -> dict[str, object]:
+        """For the log."""
+        rows = sum(len(keys) for keys, _ in self.rows.values())
+        return {"reasons": sorted(reasons), "tables": len(self.tables), "rows": rows}
+
+    def commit(self, group: Group) -> int:
+        """Make it visible, with what the group has. The server's version."""
+        for table, spool in self.tables.items():
+            group.replace(table, spool.chunks())
+        for table, (keys, spool) in self.rows.items():
+            group.replace_rows(table, keys, spool.chunks())
+        return group.commit(self.taken_at, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Rereader:
+    """Reads again, each time in another view."""
+
+    source: Follower
+    incoming: Incoming
+    fitting: Fitting
+    troubles: Troubles
+    check: Check
+
+    def read(
+        self, spools: contextlib.ExitStack, stale: dict[int, str], rows: RowRereads, last: Commit, apply: Apply
+    ) -> ReadAgain:
+        """Stale tables, and rows by their keys: of the latter those too that the stream tells of until it comes to the
+        view. What can't be read is in trouble, and asked for no more."""
+        reached = self.source.reached
+        view = self.source.snapshot if stale else self.source.view
+        with view(self.fitting.plan) as reader:
+            tables = self._spooled(
+                spools, stale, lambda table: frames(reader, table, self.fitting.plan.tables[table], self.check)
+            )
+            for table in stale.keys() - tables.keys():
+                del stale[table]
+            if tables or rows:
+                last = go_to(self.incoming, reader.position, reached, last, apply, self.check)
+            rows.leave({*stale, *self.fitting.changed, *self.troubles.tables})
+            is_complete = tables.keys() == stale.keys() and reached(reader.position, last.position)
+            found = self._rows(spools, reader, rows) if is_complete else {}
+        is_complete = is_complete and bool(tables or found)
+        return ReadAgain(reader.position, reader.taken_at, last, tables, found, is_complete)
+
+    def _rows(
+        self, spools: contextlib.ExitStack, reader: SnapshotReader, rows: RowRereads
+    ) -> dict[int, tuple[list[Row], Spool]]:
+        def of_table(table: int) -> Iterator[feed.Frame]:
+            return row_frames(
+                reader, table, self.fitting.plan.tables[table], list(rows.keys[table].values()), self.check
+            )
+
+        found = self._spooled(spools, list(rows.keys), of_table)
+        rows.leave(rows.keys.keys() - found.keys())
+        return {table: (list(rows.keys[table]), spool) for table, spool in found.items()}
+
+    def _spooled(
+        self, spools: contextlib.ExitStack, tables: Collection[int], read: Callable[[int], Iterator[feed.Frame]]
+    ) -> dict[int, Spool]:
+        """What there is to read of the tables. One that can't be read is in trouble."""
+        content = {}
+        for table in sorted(tables):
+            began, spool = time.monotonic(), spools.enter_context(Spool(self.fitting.directory))
+            try:
+                for frame in read(table):
+                    spool.add(frame)
+            except SourceError as exc:
+                if not is_its_own(exc) and not self.troubles.lost(table):
+                    raise
+                self.troubles.failed(table, exc, time.monotonic() - began)
+                self.fitting.leave(self.troubles.tables)
+                if not is_its_own(exc):
+                    raise
+            else:
+                content[table] = spool
+        return content
 
 
 def rest(incoming: Incoming, until: float, last: Commit, apply: Apply, check: Check) -> Commit:

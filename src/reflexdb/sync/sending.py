@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reflexdb.model.errors import ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
-from reflexdb.sources.base import SnapshotReader
+from reflexdb.sources.base import Key, SnapshotReader, Some
 from reflexdb.sync import feed
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.mode import GoOn, Interrupted
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 COMMIT_S = 3600.0
 """Building the indexes of a large snapshot takes a while; a server that hangs is the deployer's to judge."""
+
+ASKED_ROWS = 500
+"""Rows that one statement asks for by key."""
 
 
 class Sending:
@@ -90,14 +93,25 @@ class Sending:
 
 def frames(reader: SnapshotReader, index: int, table: PlannedTable, check: Callable[[], None]) -> Iterator[feed.Frame]:
     """A table's rows, as long as `check` raises nothing. Raises SourceError, whatever the adapter met."""
-    for batch in _batches(reader, table):
+    for batch in _batches(table, reader.read(table)):
         check()
         yield from feed.rows(index, table, batch)
 
 
-def _batches(reader: SnapshotReader, table: PlannedTable) -> Iterator[pa.RecordBatch]:
+def row_frames(
+    reader: SnapshotReader, index: int, table: PlannedTable, keys: Sequence[Key], check: Callable[[], None]
+) -> Iterator[feed.Frame]:
+    """The rows that a table has of some primary keys, as `frames` gives all."""
+    for at in range(0, len(keys), ASKED_ROWS):
+        asked = tuple(keys[at : at + ASKED_ROWS])
+        for batch in _batches(table, reader.some(table, Some(len(asked), table.primary_key, asked))):
+            check()
+            yield from feed.rows(index, table, batch)
+
+
+def _batches(table: PlannedTable, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     try:
-        yield from reader.read(table)
+        yield from batches
     except ReflexError:
         raise
     except Exception as exc:

@@ -22,7 +22,7 @@ import structlog
 from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import Source
-from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
+from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, StaleRows, Truncated
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.clock import SourceClock, by_our_clock
 from reflexdb.sync.drift import SchemaChanged
@@ -32,7 +32,8 @@ from reflexdb.sync.in_place import load
 from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.pace import Pace
 from reflexdb.sync.recovery import Recovery
-from reflexdb.sync.rereading import go_to, rest, spooled
+from reflexdb.sync.rereading import Rereader, rest
+from reflexdb.sync.row_rereads import RowRereads
 from reflexdb.sync.sending import Sending
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
@@ -68,7 +69,6 @@ class Stream:
         self.suspect = self._fitting.suspect
         self.definitions = lambda: stream.definitions if (stream := self._stream) is not None else None
         self._views = Views(plan, lambda: self._fitting.plan, open_source, directory)
-        self._directory = directory
         self._resumes = resumes
         self._follower: Follower | None = None
         self._stream: Incoming | None = None
@@ -82,6 +82,7 @@ class Stream:
         self._unchecked = False
         """The position is a former process's: definitions may have changed before it."""
         self._stale: dict[int, str] = {}
+        self._stale_rows = RowRereads(plan)
         self._unfollowed: frozenset[int] = frozenset()
         """Tables whose changes are not in the stream at all: they are read again at each interval."""
         self._not_before = 0.0
@@ -230,7 +231,7 @@ class Stream:
                 last = None
             self._apply(part, group)
             last = part.end
-            if self._stale and last is not None:
+            if (self._stale or self._stale_rows) and last is not None:
                 self._read_again(group, last)
                 return
             if last is not None and self._pace.is_full(group.changes):
@@ -247,13 +248,16 @@ class Stream:
         self._verifier.note(part, self._source().reached)
         for event in part.events:
             match event:
-                case Rows(table=table):
-                    if self._takes(table):
-                        group.rows(event)
-                        self._counts["changes"] += len(event.ops)
-                case Truncated(table=table):
-                    if self._takes(table):
-                        group.replace(table, iter(()))
+                case Rows(table=table) if table in self._stale_rows:
+                    self._stale |= self._stale_rows.changed(event)
+                case Rows(table=table) if self._takes(table):
+                    group.rows(event)
+                    self._counts["changes"] += len(event.ops)
+                case Truncated(table=table) if self._takes(table):
+                    self._stale_rows.leave([table])
+                    group.replace(table, iter(()))
+                case StaleRows(table=table) if self._takes(table):
+                    self._stale |= self._stale_rows.stale(event)
                 case Stale(table=table, reason=reason):
                     if table in self._views.tables:
                         self._views.want([table], self._fitting.changed)
@@ -310,30 +314,26 @@ class Stream:
         def apply(part: Part) -> None:
             self._apply(part, group)
 
-        while self._stale:
+        again = Rereader(self._source(), self._incoming, self._fitting, self._troubles, self._check)
+        while self._stale or self._stale_rows:
             last = rest(self._incoming, self._not_before, last, apply, self._check)
-            began, reached = time.monotonic(), self._source().reached
+            began = time.monotonic()
             with contextlib.ExitStack() as spools:
-                with self._source().snapshot(self._fitting.plan) as reader:
-                    content = spooled(spools, reader, self._stale, self._fitting, self._troubles, self._check)
-                    position, taken_at = reader.position, reader.taken_at
-                if content:
-                    last = go_to(self._incoming, position, reached, last, apply, self._check)
+                found = again.read(spools, self._stale, self._stale_rows, last, apply)
+                last = found.last
                 self._not_before = time.monotonic() + (time.monotonic() - began)
-                if not content or content.keys() != self._stale.keys() or not reached(position, last.position):
+                if not found.is_complete:
                     continue  # the stream went beyond the view: another one is needed
-                for table, spool in content.items():
-                    group.replace(table, spool.chunks())
-                self._holds(group.commit(taken_at, position))
-            self._position = position
-            last = Commit(position, taken_at)
-            self._counts["rereads"] += len(content)
-            self._verifier.forget(content)
-            self._log.info("tables_read_again", reasons=sorted(set(self._stale.values())), tables=len(content))
+                self._holds(found.commit(group))
+            last, self._position = Commit(found.position, found.taken_at), found.position
+            self._counts["rereads"] += len(found.tables)
+            self._verifier.forget({*found.tables, *found.rows})
+            self._log.info("tables_read_again", **found.told({*self._stale.values(), *self._stale_rows.reasons}))
             self._stale.clear()
-            self._troubles.mended(content)
+            self._stale_rows.clear()
+            self._troubles.mended(found.tables)
             self._leave()
-            self._incoming.confirm(group.durable or position)
+            self._incoming.confirm(group.durable or found.position)
         if last.position != self._position:
             self._commit(group, last)
         if self._fitting.settle(self._position or last.position) and self._position is not None:
@@ -367,6 +367,7 @@ class Stream:
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
         self._stale.clear()
+        self._stale_rows.clear()
         self._verifier.forget_part()
         self._views.give_up()
         if stream is not None:

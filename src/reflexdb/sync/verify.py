@@ -26,7 +26,7 @@ import structlog
 
 from reflexdb.model.errors import MemoryCapExceeded, ReflexError, SourceError
 from reflexdb.model.plan import Plan
-from reflexdb.sources.changes import Commit, Event, Follower, Redefined, Rows, Stale, Truncated
+from reflexdb.sources.changes import Commit, Event, Follower, Redefined, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.spans import Range, keys_of, limits_of, span_of
 from reflexdb.sync import feed
 from reflexdb.sync.group import Group
@@ -99,7 +99,7 @@ class Verifier:
                 ledger.touched.add(event)
         elif isinstance(event, Redefined) and event.table is None:
             self._ledgers.clear()
-        elif isinstance(event, Truncated | Stale | Redefined):
+        elif isinstance(event, Truncated | Stale | StaleRows | Redefined):
             assert event.table is not None
             self._ledgers.pop(event.table, None)
         reading = self._reading
@@ -116,7 +116,7 @@ class Verifier:
         for event in part.events:
             if isinstance(event, Redefined) and event.table in (None, reading.table):
                 self._leave("it was redefined")
-            elif isinstance(event, Stale) and event.table == reading.table:
+            elif isinstance(event, Stale | StaleRows) and event.table == reading.table:
                 self._leave("it is read again anyway")
             elif isinstance(event, Rows | Truncated) and event.table == reading.table:
                 self._parts.append(event)

@@ -89,7 +89,9 @@ class MySQLSnapshot:
         keys = ", ".join(f"({', '.join(map(self._literal, key))})" for key in wanted.keys)
         return f" {'WHERE' if table.where is None else 'AND'} ({columns}) IN ({keys}){limit}"
 
-    def _literal(self, value: int | str) -> str:
+    def _literal(self, value: int | str | bytes) -> str:
+        if isinstance(value, bytes):
+            return f"x'{value.hex()}'"
         return f"{value:d}" if isinstance(value, int) else str(self._connection.escape(value))
 
     def _rows(self, table: PlannedTable, statement: str) -> Iterator[pa.RecordBatch]:

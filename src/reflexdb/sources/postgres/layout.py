@@ -8,7 +8,7 @@ that they must be read again. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reflexdb.model.errors import SourceData
@@ -25,15 +25,6 @@ _TOLD_AS_TEXT = ("json", "jsonb")
 def needs_server(column: PlannedColumn) -> bool:
     """Whether only the server can turn the text it prints for the column into what a read gives (arrays to JSON)."""
     return column.storage is Storage.JSON and column.declared_type not in _TOLD_AS_TEXT
-
-
-def reread_reason(table: PlannedTable) -> str | None:
-    """Why the table's changes can't be applied row by row; None where they can."""
-    if table.where is not None:
-        return "rows may enter or leave its `where`"
-    if not table.primary_key:
-        return "it has no primary key"
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +49,8 @@ class Layout:
     """How many values a tuple must have for every field to be in it."""
     readers: tuple[tuple[int, Callable[[Any], Any]], ...]
     """Of `fields`, place and reader: rows are many, and going through objects costs as much as reading them."""
+    stale: str | None = None
+    """Why a changed row must be read again: `fields` has the primary key alone. None where the changes tell all."""
 
     def row(self, new: Tuple, old: Tuple | None = None, *, is_large: bool = False) -> Row:
         """The planned row. `old` fills in what `new` leaves unchanged; `is_large` says that a value may be larger than
@@ -130,32 +123,45 @@ def lay_out(
     """`declared` has the type of each of the relation's columns as the server prints it; `generated` names the columns
     that the table has but replication leaves out because the server computes them."""
     places = {column.name: place for place, column in enumerate(relation.columns)}
+    reason = None if table.where is None else "rows may enter or leave its `where`"
     for column in table.columns:
         if column.source_name not in places:
-            if column.source_name in generated:
-                return Reread(index, f"column {column.source_name!r} is computed by the server")
-            return Misfit(index, f"column {column.source_name!r} is gone")
-        if declared[column.source_name] != column.declared_type:
+            if column.source_name not in generated:
+                return Misfit(index, f"column {column.source_name!r} is gone")
+            reason = f"column {column.source_name!r} is computed by the server"
+        elif declared[column.source_name] != column.declared_type:
             return Misfit(
                 index,
                 f"column {column.source_name!r} is {declared[column.source_name]} and was {column.declared_type}",
             )
-    if (reason := reread_reason(table)) is not None:
-        return Reread(index, reason)
+    key = tuple(table.columns[column] for column in table.primary_key)
+    if not key:
+        return Reread(index, "it has no primary key")
     identified = {column.name for column in relation.columns if column.is_key or relation.identity == "f"}
-    if not identified.issuperset(table.columns[key].source_name for key in table.primary_key):
+    if not identified.issuperset(column.source_name for column in key):
         return Reread(index, "its replica identity does not cover its primary key")
+    if reason is None:
+        return _layout(index, table, table.columns, table.primary_key, places)
+    if any(map(needs_server, key)):
+        return Reread(index, reason)
+    return replace(_layout(index, table, key, tuple(range(len(key))), places), stale=reason)
+
+
+def _layout(
+    index: int, table: PlannedTable, columns: tuple[PlannedColumn, ...], key: tuple[int, ...], places: dict[str, int]
+) -> Layout:
+    """`key` are places in `columns`, which are those that are read."""
     fields = tuple(
         Field(
             places[column.source_name],
             bytes.decode if needs_server(column) else decoder(column.storage),
             column,
         )
-        for column in table.columns
+        for column in columns
     )
     width = 1 + max(field.place for field in fields)
     readers = tuple((field.place, field.read) for field in fields)
-    return Layout(index, table, fields, table.primary_key, width, readers)
+    return Layout(index, table, fields, key, width, readers)
 
 
 def _plain(error: Exception) -> str:

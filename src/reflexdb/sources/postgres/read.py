@@ -177,5 +177,9 @@ def _chosen(table: PlannedTable, wanted: Some) -> str:
     if not wanted.keys:
         return limit
     columns = ", ".join(quoted(table.columns[index].source_name) for index in wanted.columns)
-    keys = ", ".join(f"({', '.join(literal(str(value)) for value in key)})" for key in wanted.keys)
+    keys = ", ".join(f"({', '.join(literal(_text(value)) for value in key)})" for key in wanted.keys)
     return f" {'WHERE' if table.where is None else 'AND'} ({columns}) IN ({keys}){limit}"
+
+
+def _text(value: int | str | bytes) -> str:
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from reflexdb.model.errors import PositionLost, SourceData, SourceError, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources.batching import VALUE_BYTES
-from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.changes import UNCHANGED, Commit, Event, Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.postgres import pgoutput
 from reflexdb.sources.postgres.catalog import Catalog
 from reflexdb.sources.postgres.layout import Layout, Misfit, Reread, needs_server
@@ -56,6 +56,7 @@ class LogicalStream:
         self._described: dict[int, pgoutput.Relation] = {}
         """As replication described the relations last."""
         self._parts: dict[int, Rows] = {}
+        self._stale: dict[int, StaleRows] = {}
         self._part_rows = 0
         self._told: set[int] = set()
         """Tables of which this transaction has said that they are stale."""
@@ -220,6 +221,9 @@ class LogicalStream:
             return
         if (key is not None and len(key) < layout.width) or (new is not None and len(new) < layout.width):
             raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
+        if layout.stale is not None:
+            self._ask_again(layout, layout.stale, (key, new))
+            return
         row = layout.row(new, old, is_large=self._is_large) if new is not None else None
         named = None if op is Op.INSERT else key or new or []
         if named is not None and not layout.has_key(named):
@@ -231,6 +235,19 @@ class LogicalStream:
         part.ops.append(op)
         part.keys.append(None if named is None else layout.key_of(named))
         part.rows.append(row)
+        self._count()
+
+    def _ask_again(self, layout: Layout, reason: str, images: tuple[pgoutput.Tuple | None, ...]) -> None:
+        """The keys that a row had and has, as far as they were sent: one that did not change stands in the new row."""
+        known = [image for image in images if image is not None]
+        if not known or not all(map(layout.has_key, known)):
+            self._tell_stale(Reread(layout.table, reason))
+            return
+        part = self._stale.setdefault(layout.table, StaleRows(layout.table, [], reason))
+        part.keys += [layout.key_of(image) for image in known]
+        self._count()
+
+    def _count(self) -> None:
         self._part_rows += 1
         if self._part_rows >= _PART_ROWS:
             self._flush()
@@ -267,7 +284,8 @@ class LogicalStream:
                 self._tell_stale(Reread(part.table, "values from before its type was altered can't be converted"))
                 continue
             self._ready.append(part)
-        self._parts = {}
+        self._ready += self._stale.values()
+        self._parts, self._stale = {}, {}
         self._part_rows = 0
 
     def _convert(self, part: Rows) -> None:
@@ -288,6 +306,7 @@ class LogicalStream:
         if table not in self._frozen:
             self._frozen.add(table)
             self._parts.pop(table, None)
+            self._stale.pop(table, None)
             self._ready.append(Redefined(table, what[:200]))
 
     def _look(self) -> None:

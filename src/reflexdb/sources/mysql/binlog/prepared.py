@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reflexdb.sources.changes import Event, Rows, Stale
+from reflexdb.sources.changes import Event, Rows, Stale, StaleRows
 
 CHANGES = 50_000
 """Row changes of one prepared transaction that are kept."""
@@ -26,11 +26,11 @@ class Prepared:
 
     def keep(self, event: Event) -> None:
         """Remember a change."""
-        if isinstance(event, Rows):
-            self._changes += len(event.ops)
+        if isinstance(event, Rows | StaleRows):
+            self._changes += len(event.keys)
             self._tables.add(event.table)
             if self._changes > CHANGES:
-                self._events = [kept for kept in self._events if not isinstance(kept, Rows)]
+                self._events = [kept for kept in self._events if not isinstance(kept, Rows | StaleRows)]
                 return
         self._events.append(event)
 

@@ -14,7 +14,7 @@ from typing import Any
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.batching import VALUE_BYTES, too_large
-from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, Truncated
+from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.mysql.binlog.events import Header, Kind, inflate
 from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, culprit, image, pairs, raw_image, singles
 from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout
@@ -46,12 +46,14 @@ class _Table:
         self.width = len(found.columns)
         self.drift: str | None = None
         self.stale = watched.stale
+        self.by_key = watched.by_key
+        """Of a stale table: the keys of the changed rows can be told."""
         self.is_blind = False
         """Which column is which cannot be told."""
         self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
         described = watch.described(watched.name)
         try:
-            if self.planned is None or watched.stale is not None:
+            if self.planned is None or (watched.stale is not None and not watched.by_key):
                 self.layout = bare_layout(found, described)
             elif watch.is_partly_visible(watched.name) and any(column.name is None for column in found.columns):
                 raise Hidden("rows changed, the log names no columns, and the user may see some of them only")
@@ -59,7 +61,7 @@ class _Table:
                 self.layout = layout(found, self.planned, described, watch.catalog.charsets, mariadb=watch.mariadb)
         except (Drift, Hidden) as error:
             self.layout = Layout((), (), {})
-            self.is_blind = True
+            self.is_blind, self.by_key = True, False
             if isinstance(error, Hidden):
                 self.stale = str(error)
             elif self.stale is None:
@@ -163,10 +165,13 @@ class RowEvents:
         index = table.watched.index
         if index is None or index in self._gone or index in self._stale:
             return
-        if table.stale is not None:
+        if table.stale is not None and not table.by_key:
             yield from self.stale([index], table.stale)
             return
         self._touched.add(index)
+        if table.stale is not None:
+            yield from self._stale_rows(table, index, table.stale, header.kind, (before, after), data)
+            return
         yield from self._changes(table, index, header.kind, (before, after), data)
 
     def _consequences(
@@ -214,6 +219,23 @@ class RowEvents:
             raise self._unreadable(table, kind, present, data, error) from error
         if len(data) > VALUE_BYTES:
             self._refuse_large(table, kind, present, data)
+
+    def _stale_rows(
+        self, table: _Table, index: int, reason: str, kind: int, present: tuple[bytes, bytes], data: bytes
+    ) -> Iterator[Event]:
+        """The keys that the rows of an event had and have; one that is not told again stays."""
+        before, after = present
+        _require_keys(before, table.key_columns)
+        try:
+            keys: Iterator[Row] = (
+                _both(pairs(data, 0, table.keys(before), table.keys(after)))
+                if kind in _UPDATES
+                else singles(data, 0, table.keys(before))
+            )
+            while part := list(islice(keys, _PART)):
+                yield StaleRows(index, part, reason)
+        except MALFORMED as error:
+            raise self._unreadable(table, kind, present, data, error) from error
 
     def _unreadable(
         self, table: _Table, kind: int, present: tuple[bytes, bytes], data: bytes, error: Exception
@@ -310,6 +332,15 @@ class RowEvents:
 
 def _has(present: bytes, columns: Iterable[int]) -> bool:
     return all(present[index >> 3] >> (index & 7) & 1 for index in columns)
+
+
+def _both(changed: Iterable[tuple[Row, Row]]) -> Iterator[Row]:
+    """The keys before and after each change; what of a key did not come is as it was."""
+    for old, new in changed:
+        yield old
+        now = tuple(before if after is UNCHANGED else after for before, after in zip(old, new, strict=True))
+        if now != old:
+            yield now
 
 
 def _require_keys(present: bytes, key: tuple[int, ...]) -> None:

@@ -27,6 +27,8 @@ class Watched:
     """Its place in the plan, if it is planned."""
     stale: str | None
     """Why any change of it means that it must be read again; None where rows can be told one by one."""
+    by_key: bool
+    """Only the changed rows must be read again."""
     views: tuple[int, ...]
     """Planned views made of it."""
     deletes: tuple[int, ...]
@@ -132,17 +134,19 @@ class Watch:
         updates = (*self._cascades.updates.get(name, ()), *self._cascades.updates.get(ANY, ()))
         if index is None and not (views or deletes or updates):
             return None
-        return Watched(name, index, None if index is None else self._why_stale(index, name), views, deletes, updates)
+        stale, by_key = (None, False) if index is None else self._why_stale(index, name)
+        return Watched(name, index, stale, by_key, views, deletes, updates)
 
-    def _why_stale(self, index: int, name: Name) -> str | None:
+    def _why_stale(self, index: int, name: Name) -> tuple[str | None, bool]:
+        """And whether that is true of the changed rows alone."""
         table = self.plan.tables[index]
-        if table.where is not None:
-            return "rows changed, and whether they satisfy its `where` only the source can tell"
         if not table.primary_key:
-            return "rows changed, and without a primary key they cannot be told apart"
+            return "rows changed, and without a primary key they cannot be told apart", False
         if name in {self.folded(versioned) for versioned in self.catalog.versioned}:
-            return "rows changed in a table that keeps its history"
-        return None
+            return "rows changed in a table that keeps its history", False
+        if table.where is not None:
+            return "rows changed, and whether they satisfy its `where` only the source can tell", True
+        return None, False
 
     def _views_of(self, name: Name) -> Iterator[int]:
         for view, made_of in self.catalog.views.items():

@@ -226,8 +226,8 @@ def test_an_unknown_path_and_method_answer_like_everything_else(shared: Api) -> 
     assert shared("GET", "/nothing").status_code == 404
     assert shared("PUT", "/connections").status_code == 405
     for path, allowed in (
-        ("/connections", "GET, POST"),
-        (f"/databases/{NOWHERE}", "DELETE, GET, PATCH"),
+        ("/connections", "GET, HEAD, POST"),
+        (f"/databases/{NOWHERE}", "DELETE, GET, HEAD, PATCH"),
         ("/connections/test-connection", "POST"),
     ):
         refused = shared("PUT", path, {"name": "n"})

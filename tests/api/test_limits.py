@@ -159,23 +159,42 @@ def test_who_does_not_finish_a_request_is_answered_and_let_go(
     assert set(json.loads(body)) == {"error", "message"}
 
 
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
 def test_a_connection_too_many_is_told_so(patient: tuple[Api, tuple[str, int]]) -> None:
-    _, address = patient
+    api, address = patient
+    begun = (
+        b"POST /v1/databases HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n"
+        b"Authorization: Bearer KEY\r\n\r\n"
+    )
     with socket.create_connection(address) as one, socket.create_connection(address) as two:
+        for connection in (one, two):
+            connection.sendall(begun.replace(b"KEY", api.key.encode()))
+            assert connection.recv(4096).startswith(b"HTTP/1.1 100")  # it is being carried out
         with socket.create_connection(address) as three:
             answer = said(three)
         assert answer.startswith(b"HTTP/1.1 503")
         assert b"overloaded" in answer
-        for connection in (one, two):
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert said(connection).startswith(b"HTTP/1.1 200")
+        assert all(said(connection).startswith(b"HTTP/1.1 408") for connection in (one, two))
 
     def free() -> bool:
         with socket.create_connection(address) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            connection.sendall(HEALTH)
             return said(connection).startswith(b"HTTP/1.1 200")
 
     until(free, "a place for a connection")
+
+
+def test_silent_connections_make_room_for_others(patient: tuple[Api, tuple[str, int]]) -> None:
+    _, address = patient
+    with socket.create_connection(address) as silent, socket.create_connection(address) as second:
+        with socket.create_connection(address) as third:
+            third.sendall(HEALTH)
+            assert said(third).startswith(b"HTTP/1.1 200")
+        assert said(silent) == b"", "the first that was idle"
+        second.sendall(HEALTH)
+        assert said(second).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(

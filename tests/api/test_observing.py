@@ -93,16 +93,18 @@ def requests_in(log: Path) -> list[dict[str, object]]:
 
 def test_every_request_is_one_line_by_its_route_and_never_by_what_was_sent(log: Path, api: Api, database: str) -> None:
     before = len(requests_in(log))
-    api("GET", f"/databases/{database}?token=S3CRET", headers={"X-Request-Id": "mine"})
+    api("GET", f"/databases/{database}", headers={"X-Request-Id": "mine", "X-Token": "S3CRET"})
+    api("GET", f"/databases/{database}?token=S3CRET")
     api("GET", "/databases/S3CRET")
     api("POST", "/connections/test-connection", {"backend": "sqlite", "password": "S3CRET"})
     api.client.get("/S3CRET")
     api.client.request("S3CRET", "/v1/databases")
 
-    known, foreign, tested, nowhere, odd = requests_in(log)[before:]
+    known, unknown, foreign, tested, nowhere, odd = requests_in(log)[before:]
     assert (known["method"], known["route"], known["status"]) == ("GET", "/v1/databases/{id}", 200)
     assert (known["request_id"], known["database"]) == ("mine", database)
     assert (known["key_id"], len(str(known["account"]))) == (api.key[4:].partition(".")[0], 36)
+    assert (unknown["status"], "database" in unknown) == (400, False)
     assert "database" not in foreign
     assert (tested["route"], tested["status"]) == ("/v1/connections/test-connection", 400)
     assert (nowhere["route"], nowhere["status"], "account" in nowhere) == ("(none)", 404, False)

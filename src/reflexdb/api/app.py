@@ -34,11 +34,13 @@ from reflexdb.api import (
 from reflexdb.api.access import Access
 from reflexdb.api.bounds import Bounds
 from reflexdb.api.conditions import Conditional
-from reflexdb.api.description import methods, openapi
+from reflexdb.api.description import methods, openapi, parameters
 from reflexdb.api.envelope import Envelope
 from reflexdb.api.gate import Gate
+from reflexdb.api.heads import Heads
 from reflexdb.api.json_body import StrictJson
 from reflexdb.api.known_methods import KnownMethods
+from reflexdb.api.known_parameters import KnownParameters
 from reflexdb.api.limits import Attempts, Quota
 from reflexdb.api.repeats import Repeatable
 from reflexdb.api.settings import ApiSettings
@@ -85,12 +87,14 @@ def create_app(control: Control, settings: ApiSettings | None = None, telemetry:
     app.add_middleware(Repeatable, repeats=control.repeats)  # the last one added is passed first
     app.add_middleware(Conditional, settings=control.rooms.settings)
     app.add_middleware(StrictJson)
+    app.add_middleware(KnownParameters, parameters=parameters(document))
     app.add_middleware(Quota, settings=settings)
     app.add_middleware(Gate, accounts=control.accounts)
     app.add_middleware(KnownMethods, methods=methods(document))
     app.add_middleware(Attempts, settings=settings)
     app.add_middleware(Bounds, settings=settings)
     cors.install(app, settings)
+    app.add_middleware(Heads)
     app.add_middleware(Envelope)
     app.add_middleware(Access, precedence=control.rooms.precedence, watchers=telemetry.requests)
     metrics.install(app, telemetry.metrics, telemetry.access)

@@ -82,7 +82,8 @@ async def get_log(
 def _streamed(
     content: AsyncIterator[bytes], kind: str, headers: dict[str, str] | None = None, status: int = 200
 ) -> StreamingResponse:
-    more = {"Cache-Control": "no-store", **(headers or {})}
+    unheld = {"X-Accel-Buffering": "no"} if headers is None else {}  # a live log, which a proxy might gather
+    more = {"Cache-Control": "no-store", **unheld, **(headers or {})}
     return StreamingResponse(content, status, more, f"{kind}; charset=utf-8")
 
 

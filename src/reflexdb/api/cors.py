@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from reflexdb.api.settings import ApiSettings
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 """Headers that a page may send."""
 

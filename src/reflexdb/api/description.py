@@ -68,7 +68,7 @@ _IDEMPOTENCY_KEY = {
 }
 _HEADERS = {
     "ETag": "Changes with anything that is shown; for If-Match",
-    "Link": 'Where the list goes on: </v1/...?cursor=...>; rel="next"',
+    "Link": 'Where the list goes on: <?cursor=...>; rel="next", relative to this address',
     "RateLimit": "What this credential may still ask, and when it may ask everything again",
     "RateLimit-Policy": "What a credential may ask",
 }
@@ -118,10 +118,27 @@ def openapi(app: FastAPI) -> Json:
 
 def methods(document: Json) -> list[tuple[re.Pattern[str], set[str]]]:
     """For each path, as a pattern of what is requested, the methods that it knows; literal paths come first."""
+    return [(_pattern(path), {method.upper() for method in item}) for path, item in _literal_first(document)]
+
+
+def parameters(document: Json) -> list[tuple[re.Pattern[str], dict[str, list[str]]]]:
+    """For each path, as `methods` has it, the URL parameters that each method knows."""
     return [
-        (re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", path)), {method.upper() for method in item})
-        for path, item in sorted(document["paths"].items(), key=lambda each: each[0].count("{"))
+        (_pattern(path), {method.upper(): _in_url(operation) for method, operation in item.items()})
+        for path, item in _literal_first(document)
     ]
+
+
+def _literal_first(document: Json) -> list[tuple[str, Json]]:
+    return sorted(document["paths"].items(), key=lambda each: each[0].count("{"))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", path))
+
+
+def _in_url(operation: Json) -> list[str]:
+    return [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
 
 
 def _complete(method: str, operation: Json) -> None:

@@ -24,7 +24,8 @@ class KnownMethods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (known := self._of(scope["path"])) and scope["method"] not in known:
-            refusal = answer(405, *UNKNOWN_METHOD, {"Allow": ", ".join(sorted(known))})
+            allowed = known | {"HEAD"} if "GET" in known else known
+            refusal = answer(405, *UNKNOWN_METHOD, {"Allow": ", ".join(sorted(allowed))})
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -76,10 +76,13 @@ def read_moment(request: Request, cursor: str | None) -> tuple[datetime, str] | 
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Say where the next page is, as the same request with this cursor; nothing on the last page."""
+    """Say where the next page is, as the same request with this cursor; nothing on the last page.
+
+    Relative to this address, so that it holds behind a proxy that has a path of its own before ours.
+    """
     if cursor is not None:
         query = request.url.include_query_params(cursor=cursor).query
-        response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
+        response.headers["Link"] = f'<?{query}>; rel="next"'
 
 
 def _written(request: Request, value: list[object]) -> str:

@@ -65,6 +65,8 @@ STANDBY_VARIABLE = "REFLEXDB_STANDBY_S"
 ERROR_PERCENT_VARIABLE = "REFLEXDB_ROLLBACK_ERROR_PERCENT"
 _GRACE_S = 5
 _BACKLOG = 512
+_KEEP_ALIVE_S = 75
+"""Longer than proxies keep an idle connection (nginx and HAProxy 60 s): the side that may send a request closes it."""
 _SWITCH_S = 0.0002
 """How long a thread that carries out a job may keep the interpreter while a request waits for it; 5 ms by default, and
 a request waits several times."""
@@ -156,6 +158,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             ws="none",
             log_config=None,  # uvicorn's own lines go where ours go; requests are told by our own middleware
             access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
             server_header=False,
         )

@@ -2,19 +2,22 @@
 
 `protocol(settings)` is the server's HTTP/1.1 with these limits, and with our form of the few answers that are given
 before the application is asked. A caller that drips its headers, or opens connections and says nothing, holds one only
-so long. Refuses to know what is asked.
+so long, and where no more connections may be open, an idle one of the address with the most makes room for a new one.
+Refuses to know what is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from http import HTTPStatus
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reflexdb.api.settings import ApiSettings
+from reflexdb.api.strict_head import hold_to_the_letter
 from reflexdb.model.errors import InvalidRequest, Overloaded, ReflexError, TooSlow
 
 
@@ -32,10 +35,13 @@ class _Bounded(H11Protocol):
     most: int
     patience_s: float
     _waiting: asyncio.TimerHandle | None = None
+    _idle_since: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         super().connection_made(transport)
-        if len(self.connections) > self.most:
+        hold_to_the_letter(self.conn)
+        self._idle_since = self.loop.time()
+        if len(self.connections) > self.most and not self._make_room():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, Overloaded(f"{self.most} connections are open; come again"))
         else:
             self._wait()
@@ -49,12 +55,34 @@ class _Bounded(H11Protocol):
         else:
             self._wait_no_more()
 
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # the base's words are about itself
         self._refuse(HTTPStatus.BAD_REQUEST, InvalidRequest("This is not a request of HTTP/1.1, or it is too large"))
+
+    def _make_room(self) -> bool:
+        """Close an idle connection, the one that was idle first, of the address that has the most of them."""
+        ours: list[_Bounded] = [each for each in self.connections if isinstance(each, _Bounded) and each is not self]
+        idle = [each for each in ours if each._idle()]
+        if not idle:
+            return False
+        by_address = Counter(each._address() for each in idle)
+        crowd = max(by_address.values())
+        longest = min(
+            (each for each in idle if by_address[each._address()] == crowd), key=lambda each: each._idle_since
+        )
+        longest.transport.close()
+        self.connections.discard(longest)
+        return True
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
     def _idle(self) -> bool:
         """Whether no request is being carried out."""

@@ -24,6 +24,7 @@ ROLLBACKS ?= 100
 HUGE_ROWS ?= 1000000
 MACHINES ?= some
 ORACLE_N ?= 10000
+ORACLE_STEPS ?= 10000
 ORACLE_SEED ?= 20261127
 PY_CODE := src tools bench tests
 
@@ -79,6 +80,11 @@ fuzz-api: compiler $(STAMP) ## ask a live control plane what schemathesis makes 
 soak: compiler $(STAMP) ## follow made-up writers through made-up faults and kills, SOAK_S seconds each source and test, and compare every value: make soak SOAK_S=600
 	@tools/install-test-servers.sh
 	@REFLEXDB_SOAK_S="$(SOAK_S)" $(PY) -m pytest tests/following/test_made_up.py tests/consistency/test_consistency.py -s $(PYTEST_ARGS)
+
+.PHONY: source-oracle
+source-oracle: compiler $(STAMP) ## change definitions and rights of followed databases and compare every value: make source-oracle ORACLE_STEPS=10000
+	@tools/install-test-servers.sh
+	@REFLEXDB_DEFINITION_STEPS="$(ORACLE_STEPS)" $(PY) -m pytest tests/following/test_made_up_definitions.py -s $(PYTEST_ARGS)
 
 .PHONY: huge
 huge: compiler $(STAMP) ## follow transactions of a million rows, and say how much memory that takes: make huge HUGE_ROWS=1000000

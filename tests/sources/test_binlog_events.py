@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from reflexdb.model.errors import PositionLost, SourceData, SourceUnreachable
 from reflexdb.model.storage import Storage
 from reflexdb.sources.changes import Commit, Event, Redefined, Rows, Stale
+from reflexdb.sources.mysql.binlog import rowevents
 from reflexdb.sources.mysql.binlog.follower import BinlogStream
 from reflexdb.sources.mysql.binlog.gtid import FilePosition, GtidSet, parse
 from reflexdb.sources.mysql.binlog.transactions import Transactions
@@ -215,11 +216,35 @@ def test_a_table_that_is_not_as_planned_is_redefined_and_not_guessed_at(
     assert [type(e) for e in found] == [Redefined, Commit]
 
 
-def test_a_value_that_is_no_text_stops_the_stream_and_names_its_column() -> None:
+def test_a_value_that_is_no_text_makes_its_table_stale_and_names_its_column() -> None:
     broken = simple_row(1, "a") + b"\0\x02\0\0\0\x02\xc3\x28"
+    stream = transactions(f"{SOURCE}:1-5")
 
-    with pytest.raises(SourceData, match="'v' of table 't'"):
-        list(taken(transactions(f"{SOURCE}:1-5"), *INSERTED[:3], rows(WRITE, 2, broken)))
+    *_, stale, commit = taken(stream, *INSERTED[:3], rows(WRITE, 2, broken), xid())
+    assert isinstance(stale, Stale)
+    assert "'v' of table 't'" in stale.reason
+    assert isinstance(commit, Commit)
+
+
+def test_a_mistake_of_ours_in_a_row_makes_its_table_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise KeyError("a value of the row")
+
+    monkeypatch.setattr(rowevents, "singles", mistaken)
+    stale, commit = taken(transactions(f"{SOURCE}:1-5"), *INSERTED)
+    assert stale == Stale(0, "a change of table 't' in the binary log can't be decoded (KeyError)")
+    assert isinstance(commit, Commit)
+
+
+def test_a_description_that_is_not_understood_makes_its_table_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise ValueError("column type 250 is not known")
+
+    monkeypatch.setattr(rowevents, "table_map", mistaken)
+    stale, commit = taken(transactions(f"{SOURCE}:1-5"), *INSERTED)
+    assert isinstance(stale, Stale)
+    assert "column type 250 is not known" in stale.reason
+    assert isinstance(commit, Commit)
 
 
 class Recorded:

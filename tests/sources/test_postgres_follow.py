@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from reflexdb.model.errors import InvalidRequest, PositionLost, SourceError, SourceUnreachable
+from reflexdb.model.errors import InvalidRequest, PositionLost, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources import open_source
 from reflexdb.sources.changes import Commit, FollowOptions, Redefined, Stale, StaleRows
@@ -391,10 +391,3 @@ def test_positions_compare(postgres_database: TestDatabase) -> None:
     for wrong in ("", "12", "x/y", "0-1-2", "1/2/3", "/1"):
         with pytest.raises(InvalidRequest):
             follower.reached("0/1", wrong)
-
-
-def test_a_value_that_cannot_be_served_is_named(follow: Callable[..., Following]) -> None:
-    one = follow("CREATE TABLE t (id int PRIMARY KEY, at timestamp)")
-    one.database.execute("INSERT INTO t VALUES (1, '294276-01-01')")
-    with pytest.raises(SourceError, match=r"Column 'at' of table 't'.*294246"):
-        one.catch_up()

@@ -25,10 +25,10 @@ class LoggedSource:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.rows: dict[int, dict[Row, Row]] = {index: {} for index in range(len(plan.tables))}
-        self.log: list[list[Event]] = []
+        self.log: list[list[Event | Exception]] = []
         self.first = 0
         """Transactions before this one are purged."""
-        self.failure: ReflexError | None = None
+        self.failure: Exception | None = None
         """What every use raises."""
         self.clock_is_off = timedelta(0)
         self.changed = threading.Condition()
@@ -42,8 +42,8 @@ class LoggedSource:
         self.before_view: Any = None
         """Called while a view is being fixed, after its position: what it commits is not in the view."""
 
-    def commit(self, *events: Event) -> str:
-        """One transaction; returns its position."""
+    def commit(self, *events: Event | Exception) -> str:
+        """One transaction; returns its position. A stream raises what is an exception."""
         with self.changed:
             for event in events:
                 self._apply(event)
@@ -51,7 +51,7 @@ class LoggedSource:
             self.changed.notify_all()
             return str(len(self.log))
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event | Exception) -> None:
         match event:
             case Rows():
                 for op, key, row in zip(event.ops, event.keys, event.rows, strict=True):
@@ -124,7 +124,7 @@ class _Stream:
     def __init__(self, source: LoggedSource, position: int) -> None:
         self._source = source
         self._next = position
-        self._events: list[Event] = []
+        self._events: list[Event | Exception] = []
 
     def next(self, timeout_s: float) -> Event | None:
         with self._source.changed:
@@ -137,7 +137,10 @@ class _Stream:
                     return None
                 self._events = list(self._source.log[self._next])
                 self._next += 1
-            return self._events.pop(0)
+            event = self._events.pop(0)
+            if isinstance(event, Exception):
+                raise event
+            return event
 
     def confirm(self, position: str) -> None:
         self._source.confirmed = position

@@ -67,7 +67,7 @@ class Truncated:
 @dataclass(frozen=True, slots=True)
 class Stale:
     """The table's rows changed in a way the stream does not tell row by row, nor which rows (no primary key, say): the
-    table must be read again."""
+    table must be read again. So it is where a change of it can't be decoded."""
 
     table: int
     reason: str
@@ -122,7 +122,7 @@ class ChangeStream(Protocol):
     def next(self, timeout_s: float) -> Event | None:
         """The next event; None where the source said nothing for so long, or sent only a heartbeat. Raises
         SourceUnreachable where the connection is lost, PositionLost where the source no longer has what follows, and
-        SourceData for what can't be decoded."""
+        SourceData for what can't be decoded and is no planned table's."""
         ...
 
     def confirm(self, position: str) -> None:

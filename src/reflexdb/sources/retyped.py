@@ -22,7 +22,7 @@ from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
 from reflexdb.model.retype import EPOCHS
 from reflexdb.model.storage import Storage
 from reflexdb.sources.base import ARROW_TYPES
-from reflexdb.sources.changes import UNCHANGED, ChangeStream, Event, Rows
+from reflexdb.sources.changes import UNCHANGED, ChangeStream, Event, Rows, Stale
 
 Convert = Callable[[Any], Any]
 """From a value as it was read to the value that is kept. Raises ValueError."""
@@ -111,7 +111,10 @@ class _Retyped:
     def next(self, timeout_s: float) -> Event | None:
         event = self._stream.next(timeout_s)
         if isinstance(event, Rows):
-            _convert_rows(self._plan.tables[event.table], event)
+            try:
+                _convert_rows(self._plan.tables[event.table], event)
+            except SourceData as error:
+                return Stale(event.table, error.message)
         return event
 
     def confirm(self, position: str) -> None:

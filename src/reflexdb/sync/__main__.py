@@ -26,6 +26,7 @@ from reflexdb.sources import open_source
 from reflexdb.sync import commands
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.definitions import Definitions
+from reflexdb.sync.failures import Failures
 from reflexdb.sync.loop import Loop
 from reflexdb.sync.modes import choose_mode, guard
 from reflexdb.sync.orders import Orders
@@ -88,15 +89,16 @@ def _run() -> NoReturn:
 
 def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
     log = structlog.get_logger()
-    plan, orders = settings.plan, Orders(directory)
+    plan, orders, failures = settings.plan, Orders(directory), Failures()
     definitions = Definitions(
         lambda: open_source(settings.address),
         plan.schema,
         lambda: not orders.paused,
         lambda: mode.definitions(),
         lambda: mode.suspect(),
+        failures,
     )
-    mode = choose_mode(settings, directory, definitions.hint)
+    mode = choose_mode(settings, directory, definitions.hint, failures)
     log.info("sync_started", mode=mode.name, interval_s=settings.interval_s)
     if settings.mode != mode.name:
         log.warning("mode_not_supported", mode=settings.mode, used=mode.name)
@@ -107,10 +109,11 @@ def _serve(directory: Path, settings: SyncProcessSettings) -> NoReturn:
         schedule=Schedule(settings.interval_s, settings.safety_net_s),
         orders=orders,
         definitions=lambda: definitions.digest,
+        failures=failures,
     )
     listening = commands.listen(directory)
     definitions.start()
-    if (guarding := guard(settings, directory)) is not None:
+    if (guarding := guard(settings, directory, failures)) is not None:
         guarding.start()
     threading.Thread(target=_run_or_die, args=(loop,), name="sync", daemon=True).start()
     try:

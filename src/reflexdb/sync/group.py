@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
-from reflexdb.model.errors import ReflexError
+from reflexdb.model.errors import ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.changes import Row, Rows
 from reflexdb.sources.spans import Range
 from reflexdb.sync import change_frames, feed
 from reflexdb.sync.channel import PrivateChannel
-from reflexdb.sync.sending import COMMIT_S
+from reflexdb.sync.sending import COMMIT_S, of_table
+from reflexdb.sync.troubles import TableRefused
 
 WHOLE: tuple[Range, ...] = ()
 """In place of ranges: all of a table that has a primary key."""
@@ -132,8 +134,15 @@ class Group:
                 self._send(waiting)
 
     def _send(self, rows: Rows) -> None:
-        for frame in change_frames.changes(self._plan.tables[rows.table], rows):
+        for frame in self._frames(rows):
             self._channel.send(frame)
+
+    def _frames(self, rows: Rows) -> Iterator[feed.Frame]:
+        table = self._plan.tables[rows.table]
+        try:
+            yield from of_table(table, partial(change_frames.changes, table, rows))
+        except SourceError as exc:
+            raise TableRefused(rows.table, exc) from exc
 
     def _begin(self, compares: bool = False) -> None:
         if not self._begun:

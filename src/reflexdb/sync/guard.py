@@ -16,6 +16,7 @@ import structlog
 from reflexdb.model.errors import ReflexError
 from reflexdb.sources.changes import Follower
 from reflexdb.sync.backoff import Backoff
+from reflexdb.sync.failures import Failures
 
 LOOK_EVERY_S = 2.0
 REST_FACTOR = 20
@@ -27,7 +28,8 @@ LONGEST_WAIT_S = 10.0
 class Guard:
     """`start` once."""
 
-    def __init__(self, open_follower: Callable[[], Follower]) -> None:
+    def __init__(self, open_follower: Callable[[], Follower], failures: Failures | None = None) -> None:
+        self._failures = failures or Failures()
         self._open_follower = open_follower
         self._follower: Follower | None = None
         self._backoff = Backoff(LOOK_EVERY_S, LONGEST_WAIT_S)
@@ -41,14 +43,11 @@ class Guard:
             began = time.monotonic()
             wait = self._backoff.next()
             try:
-                self._look()
+                with self._failures.of("guard of the source"):
+                    self._look()
                 self._backoff.reset()
                 wait = max(LOOK_EVERY_S, (time.monotonic() - began) * REST_FACTOR)
-            except ReflexError as exc:
-                self._log.debug("source_not_guarded", reason=exc.message)
-                self._close()
-            except Exception:
-                self._log.exception("source_not_guarded")
+            except ReflexError:
                 self._close()
             time.sleep(wait)
 
@@ -61,5 +60,5 @@ class Guard:
     def _close(self) -> None:
         follower, self._follower = self._follower, None
         if follower is not None:
-            with suppress(ReflexError):
+            with suppress(Exception):
                 follower.close()

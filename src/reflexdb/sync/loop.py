@@ -16,6 +16,7 @@ from reflexdb.model.errors import InstanceUnreachable, MemoryCapExceeded, Reflex
 from reflexdb.sync import feed
 from reflexdb.sync.backoff import Backoff
 from reflexdb.sync.channel import PrivateChannel
+from reflexdb.sync.failures import Failures
 from reflexdb.sync.mode import Interrupted, Mode
 from reflexdb.sync.orders import Orders
 from reflexdb.sync.schedule import Schedule, Work
@@ -42,7 +43,10 @@ class Loop:
         schedule: Schedule,
         orders: Orders,
         definitions: Callable[[], str | None] = lambda: None,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
+        """Of what works beside the loop."""
         self._definitions = definitions
         """What is known of the source's definitions, as one short text."""
         self._connect = connect
@@ -170,7 +174,7 @@ class Loop:
         self._schedule.failed(time.monotonic(), soon)
 
     def _report(self, channel: PrivateChannel) -> None:
-        if self._failure is None and (problem := self._mode.problem()) is not None:
+        if self._failure is None and (problem := self._mode.problem() or self._failures.problem()) is not None:
             self._tell(channel, "paused" if self._orders.paused else "failing", _words(problem))
             return
         self._tell(channel, "paused" if self._orders.paused else "failing" if self._failure else "ok")
@@ -182,7 +186,8 @@ class Loop:
 
     def _details(self) -> dict[str, Any]:
         known = self._definitions()
-        return ({} if known is None else {"definitions": known}) | self._mode.status()
+        told = {"failures": failing} if (failing := self._failures.told()) else {}
+        return ({} if known is None else {"definitions": known}) | told | self._mode.status()
 
 
 def _words(error: ReflexError) -> str:

@@ -311,6 +311,8 @@ class Poll:
                 findings = drift(replace(self._plan, tables=tables), source.introspect(self._plan.schema))
             finally:
                 source.close()
-        except ReflexError:
+        except Exception as exc:  # what it was asked for is told already
+            if not isinstance(exc, ReflexError):
+                self._log.exception("definitions_not_compared")
             return None
         return SchemaChanged(findings) if findings else None

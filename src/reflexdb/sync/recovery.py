@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from reflexdb.model.errors import MemoryCapExceeded, PositionLost
+from reflexdb.model.errors import MemoryCapExceeded, PositionLost, SourceData
 from reflexdb.sync import feed
 from reflexdb.sync.troubles import REFUSALS, Troubles
 
@@ -20,6 +20,8 @@ class Recovery:
         self._troubles = troubles
         self._leave = leave
         self._counts = counts
+        self._stuck: str | None = None
+        """The position after which the stream had something that could not be decoded."""
         self._log = structlog.get_logger()
 
     def is_of_table(self, exc: BaseException, serving: int, took_s: float) -> bool:
@@ -30,8 +32,12 @@ class Recovery:
         self._leave()
         return True
 
-    def loses_place(self, exc: BaseException) -> bool:
-        """Whether everything must be read again, since the stream can't lead on from where the server is."""
+    def loses_place(self, exc: BaseException, position: str | None) -> bool:
+        """Whether everything must be read again, since the stream can't lead on from the position. So it is where
+        something that is no table's can't be decoded, and could not be before."""
+        before, self._stuck = self._stuck, position if isinstance(exc, SourceData) else None
+        if before is not None and before == self._stuck:
+            return True
         if isinstance(exc, feed.InstanceRefused) and exc.code == "out_of_step":
             self._log.error("out_of_step", reason=exc.message)
             self._counts["differences"] += 1

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TypeVar
+
+import structlog
 
 from reflexdb.model.errors import ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
@@ -16,9 +19,7 @@ from reflexdb.sync.mode import GoOn, Interrupted
 from reflexdb.sync.spool import Digest
 from reflexdb.sync.troubles import Troubles, is_its_own
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+T = TypeVar("T")
 COMMIT_S = 3600.0
 """Building the indexes of a large snapshot takes a while; a server that hangs is the deployer's to judge."""
 
@@ -93,9 +94,9 @@ class Sending:
 
 def frames(reader: SnapshotReader, index: int, table: PlannedTable, check: Callable[[], None]) -> Iterator[feed.Frame]:
     """A table's rows, as long as `check` raises nothing. Raises SourceError, whatever the adapter met."""
-    for batch in _batches(table, reader.read(table)):
+    for batch in of_table(table, partial(reader.read, table)):
         check()
-        yield from feed.rows(index, table, batch)
+        yield from of_table(table, partial(feed.rows, index, table, batch))
 
 
 def row_frames(
@@ -104,19 +105,22 @@ def row_frames(
     """The rows that a table has of some primary keys, as `frames` gives all."""
     for at in range(0, len(keys), ASKED_ROWS):
         asked = tuple(keys[at : at + ASKED_ROWS])
-        for batch in _batches(table, reader.some(table, Some(len(asked), table.primary_key, asked))):
+        for batch in of_table(table, partial(reader.some, table, Some(len(asked), table.primary_key, asked))):
             check()
-            yield from feed.rows(index, table, batch)
+            yield from of_table(table, partial(feed.rows, index, table, batch))
 
 
-def _batches(table: PlannedTable, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def of_table(table: PlannedTable, make: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """What is made of a table's rows; an exception that nobody expects is a SourceError that names the table."""
     try:
-        yield from batches
+        yield from make()
     except ReflexError:
         raise
     except Exception as exc:
+        structlog.get_logger().exception("table_not_read", table=table.source_name)
         raise SourceError(
-            f"Table {table.source_name!r} could not be read: its adapter met {type(exc).__name__} ({exc})."
+            f"Table {table.source_name!r} could not be read: sync met {type(exc).__name__}, which it does not expect; "
+            "its log has more."
         ) from exc
 
 

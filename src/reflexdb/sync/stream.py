@@ -26,6 +26,7 @@ from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, S
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.clock import SourceClock, by_our_clock
 from reflexdb.sync.drift import SchemaChanged
+from reflexdb.sync.failures import Failures
 from reflexdb.sync.fitting import Fitting, Present
 from reflexdb.sync.group import Group
 from reflexdb.sync.in_place import load
@@ -37,7 +38,7 @@ from reflexdb.sync.row_rereads import RowRereads
 from reflexdb.sync.sending import Sending
 from reflexdb.sync.served import NOTHING, Served
 from reflexdb.sync.transaction import FIRST_WAKE_S, WAKE_S, Incoming, Part
-from reflexdb.sync.troubles import REFUSALS, Troubles
+from reflexdb.sync.troubles import REFUSALS, Troubles, refused_table
 from reflexdb.sync.verify import Verifier
 from reflexdb.sync.views import Views
 
@@ -58,6 +59,7 @@ class Stream:
         resumes: bool,
         redefined: Callable[[], None] = lambda: None,
         open_source: Callable[[], Source] | None = None,
+        failures: Failures | None = None,
     ) -> None:
         """Views are read by `open_source`, in a thread of their own; without it, as tables are."""
         self.name = name
@@ -68,7 +70,8 @@ class Stream:
         self._troubles = Troubles(plan)
         self.suspect = self._fitting.suspect
         self.definitions = lambda: stream.definitions if (stream := self._stream) is not None else None
-        self._views = Views(plan, lambda: self._fitting.plan, open_source, directory)
+        failures = failures or Failures()
+        self._views = Views(plan, lambda: self._fitting.plan, open_source, directory, failures)
         self._resumes = resumes
         self._follower: Follower | None = None
         self._stream: Incoming | None = None
@@ -77,6 +80,7 @@ class Stream:
         """Of the snapshot at the server; None where it is none of this mode's."""
         self._content = NOTHING  # of the server, as it told last
         self._confirmed = 0.0
+        self._distrusts = False  # what the server holds: everything is to be read
         self._pace = Pace()
         self._go_on: GoOn = lambda: True
         self._unchecked = False
@@ -89,7 +93,7 @@ class Stream:
         """Reading tables again takes at most half of the time."""
         self._lag_ms = 0
         self._clock = SourceClock()
-        self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory)
+        self._verifier = Verifier(plan, lambda: self._fitting.plan, open_follower, directory, failures)
         self._recovery = Recovery(self._troubles, self._leave, self._verifier.counts)
         self._counts = {"changes": 0, "transactions": 0, "reconnects": 0, "rereads": 0}
         self._log = structlog.get_logger()
@@ -106,13 +110,13 @@ class Stream:
         self._content = server.content
         source, position = self._source(), server.position
         self._fitting.recall(lambda wanted: source.reached(position, wanted) and not source.reached(wanted, position))
-        self._unchecked = server.is_loaded and server.mode == self.name
+        self._unchecked = server.is_loaded and server.mode == self.name and not self._distrusts
         self._position = position if self._unchecked else None
         return True
 
     def forget(self) -> None:
         self._drop_stream()
-        self._position = None
+        self._position, self._distrusts = None, True
 
     def known(self) -> dict[str, Any] | None:
         return None  # the position is in the checkpoint
@@ -151,6 +155,7 @@ class Stream:
             if self._recovery.is_of_table(exc, self._content.version, time.monotonic() - began):
                 return self.load(channel, go_on)
             raise
+        self._distrusts = False
         self._fitting.forget(self._position)
         self._fitting.leave(missing - self._views.tables)
         self._broken = False
@@ -200,7 +205,7 @@ class Stream:
             took = max(0.0, self._not_before - time.monotonic())
             if self._recovery.is_of_table(exc, self._content.version, took):
                 raise Interrupted from exc
-            if self._recovery.loses_place(exc):
+            if self._recovery.loses_place(exc, self._position):
                 self._position = None
             raise
 
@@ -380,6 +385,8 @@ class Stream:
         try:
             yield
         except SourceError as exc:
+            if refused_table(exc, self._plan) is not None:
+                raise  # the source is not the reason
             self._counts["reconnects"] += not self._broken
             self._broken = True
             is_its_own = exc.temporary or isinstance(exc, PositionLost)  # a table's definition is not the reason

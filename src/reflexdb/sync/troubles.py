@@ -37,10 +37,22 @@ TOLD_BYTES = 8_000
 """Of their description, as JSON: the server takes a status of 16 KiB."""
 REASON_MAX = 300
 REBUILD = "Rebuild the database to serve it as it is now, or bring back its former definition."
-REFUSALS = (SourceData, MemoryCapExceeded)
-"""What the server answers to rows that it can't take."""
 LOST_MAX = 3
 """A table at which the connection was lost so often in a row is in trouble itself."""
+
+
+class TableRefused(SourceError):
+    """Changes of one table can't be sent."""
+
+    def __init__(self, table: int, why: SourceError) -> None:
+        super().__init__(why.message)
+        self.code = why.code
+        self.table = table
+        self.why = why
+
+
+REFUSALS = (SourceData, MemoryCapExceeded, TableRefused)
+"""Of rows that can't be taken: by the server, but for TableRefused."""
 
 
 @dataclass(slots=True)
@@ -93,10 +105,10 @@ class Troubles:
         trouble.not_before = now + max(trouble.backoff.next(), took_s * REST_FACTOR)
 
     def refused(self, error: ReflexError, took_s: float) -> bool:
-        """The server refused what was sent. Whether that is one table's trouble."""
+        """Rows could not be sent, or the server refused them. Whether that is one table's trouble."""
         table = refused_table(error, self._plan)
         if table is not None:
-            self.failed(table, error, took_s)
+            self.failed(table, error.why if isinstance(error, TableRefused) else error, took_s)
         return table is not None
 
     def mended(self, tables: Collection[int]) -> None:
@@ -168,7 +180,9 @@ def is_its_own(error: ReflexError) -> bool:
 
 
 def refused_table(error: ReflexError, plan: Plan) -> int | None:
-    """The table of which the server refused rows; None where the error is not the server's."""
+    """The table whose rows could not be sent, or were refused by the server; None for any other error."""
+    if isinstance(error, TableRefused):
+        return error.table
     names = [
         (len(table.name), index)
         for index, table in enumerate(plan.tables)

@@ -25,10 +25,11 @@ from pathlib import Path
 import structlog
 
 from reflexdb.model.errors import MemoryCapExceeded, ReflexError, SourceError
-from reflexdb.model.plan import Plan
+from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.changes import Commit, Event, Follower, Redefined, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.spans import Range, keys_of, limits_of, span_of
 from reflexdb.sync import feed
+from reflexdb.sync.failures import Failures
 from reflexdb.sync.group import Group
 from reflexdb.sync.ledger import Ledger, Touched, size_for
 from reflexdb.sync.reading import NotVerified, Reached, Reading
@@ -48,9 +49,15 @@ class Verifier:
     """All methods belong to the stream's thread."""
 
     def __init__(
-        self, plan: Plan, declared: Callable[[], Plan], open_follower: Callable[[], Follower], directory: Path
+        self,
+        plan: Plan,
+        declared: Callable[[], Plan],
+        open_follower: Callable[[], Follower],
+        directory: Path,
+        failures: Failures | None = None,
     ) -> None:
         """`declared` is the plan in the types that the source declares now."""
+        self._failures = failures or Failures()
         self._plan = plan
         self._declared = declared
         self._open_follower = open_follower
@@ -202,28 +209,26 @@ class Verifier:
 
     def _read(self, reading: Reading) -> None:
         """In a thread of its own."""
+        table = self._plan.tables[reading.table]
         try:
-            follower = self._open_follower()
-            try:
-                try:
-                    self._sum_up(reading, follower)
-                except SourceError as exc:  # what is wrong with the source itself is met again at once
-                    table = self._plan.tables[reading.table].source_name
-                    self._log.warning("not_summed_up", table=table, error=exc.code, reason=exc.message)
-                if not reading.is_same:
-                    self._read_rows(reading, follower)
-            finally:
-                follower.close()
-        except _Given:
+            with self._failures.of(f"safety net of table {table.source_name!r}", _Given):
+                self._compare_sums_or_rows(reading, table)
+        except (_Given, ReflexError):
             reading.failed = True
-        except ReflexError as exc:
-            reading.failed = True
-            self._log.warning("not_verified", error=exc.code, reason=exc.message)
-        except Exception:
-            reading.failed = True
-            self._log.exception("not_verified")
         else:
             reading.done = True
+
+    def _compare_sums_or_rows(self, reading: Reading, table: PlannedTable) -> None:
+        follower = self._open_follower()
+        try:
+            try:
+                self._sum_up(reading, follower)
+            except SourceError as exc:  # what is wrong with the source itself is met again at once
+                self._log.warning("not_summed_up", table=table.source_name, error=exc.code, reason=exc.message)
+            if not reading.is_same:
+                self._read_rows(reading, follower)
+        finally:
+            follower.close()
 
     def _read_rows(self, reading: Reading, follower: Follower) -> None:
         reading.keeps = True

@@ -25,6 +25,7 @@ from reflexdb.model.errors import ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SnapshotReader, Source
 from reflexdb.sync.backoff import Backoff
+from reflexdb.sync.failures import Failures
 from reflexdb.sync.group import Group
 from reflexdb.sync.sending import frames
 from reflexdb.sync.spool import Spool
@@ -69,11 +70,17 @@ class Views:
     """`want`, `take` and `give_up` are the stream's thread's."""
 
     def __init__(
-        self, plan: Plan, declared: Callable[[], Plan], open_source: Callable[[], Source] | None, directory: Path
+        self,
+        plan: Plan,
+        declared: Callable[[], Plan],
+        open_source: Callable[[], Source] | None,
+        directory: Path,
+        failures: Failures | None = None,
     ) -> None:
         """`declared` is the plan in the types that the source declares now. Without `open_source` none is read."""
         self.tables = frozenset(index for index, table in enumerate(plan.tables) if open_source and table.is_view)
         """The views that are read here."""
+        self._failures = failures or Failures()
         self._plan = plan
         self._declared = declared
         self._open_source = open_source
@@ -131,6 +138,8 @@ class Views:
                     troubles.mended([outcome.table])
                 elif is_its_own(outcome.error) or troubles.lost(outcome.table):
                     troubles.failed(outcome.table, outcome.error, outcome.took_s)
+                else:
+                    self.want([outcome.table], changed)
         self.want(troubles.due(), changed)
         return group.version
 
@@ -152,15 +161,12 @@ class Views:
                 turn = self._round
             began = time.monotonic()
             try:
-                self._next(turn)
+                with self._failures.of("views", _GivenUp):
+                    self._next(turn)
                 retry.reset()
             except _GivenUp:
                 continue
-            except ReflexError as exc:
-                self._log.warning("views_not_read", error=exc.code, reason=exc.message)
-                time.sleep(retry.next())
-            except Exception:
-                self._log.exception("views_not_read")
+            except ReflexError:
                 time.sleep(retry.next())
             time.sleep((time.monotonic() - began) * REST_FACTOR)
 
@@ -175,11 +181,23 @@ class Views:
                 outcome = None if table is None else self._read(turn, declared, reader, table)
             if outcome is not None:
                 if outcome.spool is not None:
-                    with source.snapshot(declared) as later:
-                        outcome.position = later.position
+                    self._locate(source, declared, turn, outcome)
                 self._hand_over(turn, outcome)
         finally:
             source.close()
+
+    def _locate(self, source: Source, declared: Plan, turn: int, outcome: Outcome) -> None:
+        """Where the source is by now. Without that the reading is of no use, and is wanted again."""
+        try:
+            with source.snapshot(declared) as later:
+                outcome.position = later.position
+        except BaseException:
+            _close(outcome)
+            with self._changed:
+                self._known.pop(outcome.table, None)
+                if turn == self._round:
+                    self._wanted[outcome.table] = None
+            raise
 
     def _first(self, turn: int, position: str) -> int | None:
         now = time.monotonic()

@@ -12,6 +12,8 @@ from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from reflexdb.model.errors import PositionLost, SourceData, SourceError, SourceUnreachable
 from reflexdb.model.plan import Plan
 from reflexdb.sources.batching import VALUE_BYTES
@@ -62,6 +64,7 @@ class LogicalStream:
         """Tables of which this transaction has said that they are stale."""
         self._frozen: set[int] = set()
         self._skipping = False
+        self._log = structlog.get_logger()
         self._is_large = False
         """Whether the message may hold a value that can't be served."""
         self._in_transaction = False
@@ -219,6 +222,30 @@ class LogicalStream:
             return
         if layout.table in self._frozen:
             return
+        if layout.table in self._told:
+            return  # it is read again, with this change
+        try:
+            self._add(layout, op, key, new, old)
+        except SourceData as error:
+            self._set_aside(layout, error.message)
+        except SourceError:
+            raise
+        except Exception as error:
+            self._log.exception("change_not_decoded", table=layout.planned.source_name)
+            self._set_aside(layout, f"a change of it can't be decoded ({type(error).__name__})")
+        self._part_rows += 1
+        if self._part_rows >= _PART_ROWS:
+            self._flush()
+
+    def _set_aside(self, layout: Layout, reason: str) -> None:
+        """A change of the table can't be told row by row."""
+        self._parts.pop(layout.table, None)
+        self._stale.pop(layout.table, None)
+        self._tell_stale(Reread(layout.table, reason))
+
+    def _add(
+        self, layout: Layout, op: Op, key: pgoutput.Tuple | None, new: pgoutput.Tuple | None, old: pgoutput.Tuple | None
+    ) -> None:
         if (key is not None and len(key) < layout.width) or (new is not None and len(new) < layout.width):
             raise SourceData(f"A change of table {layout.planned.source_name!r} has fewer values than columns.")
         if layout.stale is not None:
@@ -227,15 +254,14 @@ class LogicalStream:
         row = layout.row(new, old, is_large=self._is_large) if new is not None else None
         named = None if op is Op.INSERT else key or new or []
         if named is not None and not layout.has_key(named):
-            self._tell_stale(Reread(layout.table, "a partition's replica identity does not cover its primary key"))
-            return
+            raise SourceData("A partition's replica identity does not cover its primary key.")
+        identity = None if named is None else layout.key_of(named)
         part = self._parts.get(layout.table)
         if part is None:
             part = self._parts[layout.table] = Rows(layout.table)
         part.ops.append(op)
-        part.keys.append(None if named is None else layout.key_of(named))
+        part.keys.append(identity)
         part.rows.append(row)
-        self._count()
 
     def _ask_again(self, layout: Layout, reason: str, images: tuple[pgoutput.Tuple | None, ...]) -> None:
         """The keys that a row had and has, as far as they were sent: one that did not change stands in the new row."""
@@ -245,12 +271,6 @@ class LogicalStream:
             return
         part = self._stale.setdefault(layout.table, StaleRows(layout.table, [], reason))
         part.keys += [layout.key_of(image) for image in known]
-        self._count()
-
-    def _count(self) -> None:
-        self._part_rows += 1
-        if self._part_rows >= _PART_ROWS:
-            self._flush()
 
     def _truncate(self, oids: tuple[int, ...]) -> None:
         self._flush()
@@ -282,6 +302,10 @@ class LogicalStream:
                 if error.temporary:
                     raise
                 self._tell_stale(Reread(part.table, "values from before its type was altered can't be converted"))
+                continue
+            except Exception as error:
+                self._log.exception("change_not_converted", table=self._plan.tables[part.table].source_name)
+                self._tell_stale(Reread(part.table, f"a change of it can't be converted ({type(error).__name__})"))
                 continue
             self._ready.append(part)
         self._ready += self._stale.values()

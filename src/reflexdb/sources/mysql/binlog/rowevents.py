@@ -6,22 +6,24 @@ for as long as the server sends the same. Tables that do not matter are passed o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from sys import getsizeof
 from typing import Any
 
-from reflexdb.model.errors import SourceData
+import structlog
+
+from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.batching import VALUE_BYTES, too_large
 from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.mysql.binlog.events import Header, Kind, inflate
-from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, culprit, image, pairs, raw_image, singles
-from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout
+from reflexdb.sources.mysql.binlog.images import MALFORMED, culprit, pairs, singles
+from reflexdb.sources.mysql.binlog.loggedtable import LoggedTable, Undecodable, affected, cannot
 from reflexdb.sources.mysql.binlog.reader import Reader
 from reflexdb.sources.mysql.binlog.statements import Name
-from reflexdb.sources.mysql.binlog.tablemap import TableMap, table_id, table_map
-from reflexdb.sources.mysql.binlog.tables import Watch, Watched
+from reflexdb.sources.mysql.binlog.tablemap import table_id, table_map
+from reflexdb.sources.mysql.binlog.tables import Watch
 
 _WRITES = {Kind.WRITE_ROWS_V1, Kind.WRITE_ROWS, Kind.WRITE_ROWS_COMPRESSED_V1, Kind.WRITE_ROWS_COMPRESSED}
 _UPDATES = {Kind.UPDATE_ROWS_V1, Kind.UPDATE_ROWS, Kind.UPDATE_ROWS_COMPRESSED_V1, Kind.UPDATE_ROWS_COMPRESSED}
@@ -38,58 +40,6 @@ _MAPS = 2_000
 """Compiled tables that are kept."""
 
 
-class _Table:
-    """A table as one TABLE_MAP describes it."""
-
-    def __init__(self, watched: Watched, found: TableMap, watch: Watch) -> None:
-        self.watched = watched
-        self.width = len(found.columns)
-        self.drift: str | None = None
-        self.stale = watched.stale
-        self.by_key = watched.by_key
-        """Of a stale table: the keys of the changed rows can be told."""
-        self.is_blind = False
-        """Which column is which cannot be told."""
-        self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
-        described = watch.described(watched.name)
-        try:
-            if self.planned is None or (watched.stale is not None and not watched.by_key):
-                self.layout = bare_layout(found, described)
-            elif watch.is_partly_visible(watched.name) and any(column.name is None for column in found.columns):
-                raise Hidden("rows changed, the log names no columns, and the user may see some of them only")
-            else:
-                self.layout = layout(found, self.planned, described, watch.catalog.charsets, mariadb=watch.mariadb)
-        except (Drift, Hidden) as error:
-            self.layout = Layout((), (), {})
-            self.is_blind, self.by_key = True, False
-            if isinstance(error, Hidden):
-                self.stale = str(error)
-            elif self.stale is None:
-                self.drift = str(error)
-        self._images: dict[tuple[bytes, str], Image] = {}
-        self.key_columns: tuple[int, ...] = ()
-        if self.planned is not None and self.layout.planned:
-            self.key_columns = tuple(self.layout.planned[index] for index in self.planned.primary_key)
-
-    def rows(self, present: bytes) -> Image:
-        return self._made(present, "rows", lambda: image(self.layout.fields, self.layout.planned, present))
-
-    def keys(self, present: bytes) -> Image:
-        return self._made(present, "keys", lambda: image(self.layout.fields, self.key_columns, present))
-
-    def raw(self, names: tuple[str, ...], present: bytes) -> Image:
-        """The bytes of named columns; a column that is not known counts as changed with any other."""
-        wanted = [self.layout.by_name[name] for name in names if name in self.layout.by_name]
-        return self._made(present, "\0".join(names), lambda: raw_image(self.layout.fields, wanted, present))
-
-    def _made(self, present: bytes, what: str, make: Callable[[], Image]) -> Image:
-        if (present, what) not in self._images:
-            if len(self._images) > 256:
-                self._images.clear()
-            self._images[present, what] = make()
-        return self._images[present, what]
-
-
 class RowEvents:
     """What row events and statements do to the planned tables."""
 
@@ -97,8 +47,9 @@ class RowEvents:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._by_id: dict[int, _Table | None] = {}
-        self._by_map: dict[bytes, _Table | None] = {}
+        self._by_id: dict[int, LoggedTable | Undecodable | None] = {}
+        self._by_map: dict[bytes, LoggedTable | Undecodable | None] = {}
+        self._log = structlog.get_logger()
         self._touched: set[int] = set()
         """Planned tables whose rows this transaction changed so far."""
         self._stale: set[int] = set()
@@ -126,21 +77,29 @@ class RowEvents:
             self._by_map[text] = self._compiled(body)
         table = self._by_map[text]
         self._by_id[table_id(body)] = table
-        if table is not None and table.drift is not None and table.watched.index is not None:
+        if isinstance(table, LoggedTable) and table.drift is not None and table.watched.index is not None:
             return self._redefine(table.watched.index, table.drift)
         return ()
 
-    def _compiled(self, body: bytes) -> _Table | None:
+    def _compiled(self, body: bytes) -> LoggedTable | Undecodable | None:
         reader = Reader(body, 8)
         schema = reader.take(reader.integer(1) + 1)[:-1].decode("utf-8", "surrogateescape")
         name = reader.take(reader.integer(1) + 1)[:-1].decode("utf-8", "surrogateescape")
         watched = self._watch.find((schema, name))
         if watched is None:
             return None
-        return _Table(watched, table_map(body, mariadb=self._watch.mariadb), self._watch)
+        try:
+            return LoggedTable(watched, table_map(body, mariadb=self._watch.mariadb), self._watch)
+        except SourceError:
+            raise
+        except Exception as error:
+            if not isinstance(error, MALFORMED):
+                self._log.exception("table_not_decoded", table=name)
+            return Undecodable(watched, cannot(watched, error))
 
     def take(self, header: Header, body: bytes) -> Iterator[Event]:
-        """The changes of one row event. Raises one of MALFORMED, or SourceData."""
+        """The changes of one row event. What can't be decoded makes its table stale, and those that depend on its rows.
+        Raises ValueError for rows of a table that was not described."""
         number = table_id(body)
         if number not in self._by_id:
             if number == _DUMMY_TABLE:
@@ -149,6 +108,18 @@ class RowEvents:
         table = self._by_id[number]
         if table is None:
             return
+        try:
+            if isinstance(table, Undecodable):
+                raise SourceData(table.reason)
+            yield from self._decoded(table, header, body)
+        except SourceData as error:
+            yield from self.stale(affected(table.watched), error.message)
+        except Exception as error:
+            if not isinstance(error, MALFORMED):
+                self._log.exception("change_not_decoded", table=table.watched.name[1])
+            yield from self.stale(affected(table.watched), cannot(table.watched, error))
+
+    def _decoded(self, table: LoggedTable, header: Header, body: bytes) -> Iterator[Event]:
         flags = int.from_bytes(body[6:8], "little")
         reader = Reader(body, 8)
         if header.kind in _SECOND_VERSION:
@@ -175,7 +146,7 @@ class RowEvents:
         yield from self._changes(table, index, header.kind, (before, after), data)
 
     def _consequences(
-        self, table: _Table, kind: int, flags: int, present: tuple[bytes, bytes], data: bytes
+        self, table: LoggedTable, kind: int, flags: int, present: tuple[bytes, bytes], data: bytes
     ) -> Iterator[Event]:
         """What becomes stale by these rows elsewhere: views, and tables the engine changes without the log."""
         watched = table.watched
@@ -197,7 +168,7 @@ class RowEvents:
                     yield from self.stale(update.tables, f"keys of {name!r} changed, and foreign keys act on it")
 
     def _changes(
-        self, table: _Table, index: int, kind: int, present: tuple[bytes, bytes], data: bytes
+        self, table: LoggedTable, index: int, kind: int, present: tuple[bytes, bytes], data: bytes
     ) -> Iterator[Event]:
         before, after = present
         try:
@@ -221,7 +192,7 @@ class RowEvents:
             self._refuse_large(table, kind, present, data)
 
     def _stale_rows(
-        self, table: _Table, index: int, reason: str, kind: int, present: tuple[bytes, bytes], data: bytes
+        self, table: LoggedTable, index: int, reason: str, kind: int, present: tuple[bytes, bytes], data: bytes
     ) -> Iterator[Event]:
         """The keys that the rows of an event had and have; one that is not told again stays."""
         before, after = present
@@ -238,7 +209,7 @@ class RowEvents:
             raise self._unreadable(table, kind, present, data, error) from error
 
     def _unreadable(
-        self, table: _Table, kind: int, present: tuple[bytes, bytes], data: bytes, error: Exception
+        self, table: LoggedTable, kind: int, present: tuple[bytes, bytes], data: bytes, error: Exception
     ) -> SourceData:
         assert table.planned is not None
         column = culprit(table.layout.fields, present, data, is_update=kind in _UPDATES)
@@ -249,7 +220,7 @@ class RowEvents:
         )
 
     @staticmethod
-    def _refuse_large(table: _Table, kind: int, present: tuple[bytes, bytes], data: bytes) -> None:
+    def _refuse_large(table: LoggedTable, kind: int, present: tuple[bytes, bytes], data: bytes) -> None:
         """Only an event of that size can hold a value of that size."""
         assert table.planned is not None
         rows: Iterable[Row]

@@ -315,6 +315,7 @@ def test_too_long_is_refused_by_name_and_says_how_long_may_be(
         ("tags.0.size", {"tags": [{"label": "x", "size": 1}]}),
         ("pauseSchedule.days.0", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "11:00", "days": [7]}}),
         ("pauseSchedule.pauseAt", {"pauseSchedule": {"pauseAt": "24:00", "resumeAt": "11:00", "days": []}}),
+        ("pauseSchedule.resumeAt", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "10:00", "days": []}}),
         ("pauseSchedule.resumeAt", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "１1:00", "days": []}}),
         ("pauseSchedule.at", {"pauseSchedule": {"pauseAt": "10:00", "resumeAt": "11:00", "days": [], "at": 1}}),
     ],

@@ -98,10 +98,26 @@ def test_what_this_server_does_not_offer_is_refused(api: Api, field: str, value:
 def test_a_change_touches_only_what_was_sent(api: Api, control: Control) -> None:
     before = api.post("/connections", MYSQL, expect=201)["connection"]
     before_secrets = control.rooms.secrets.names()
-    after = api("PATCH", f"/connections/{before['id']}", {"mysqlHost": "other", "name": "shop 2"}, expect=200).json()
+    after = api("PATCH", f"/connections/{before['id']}", {"mysqlUser": "other", "name": "shop 2"}, expect=200).json()
 
-    assert after == {**before, "mysqlHost": "other", "name": "shop 2", "updatedAt": after["updatedAt"]}
+    assert after == {**before, "mysqlUser": "other", "name": "shop 2", "updatedAt": after["updatedAt"]}
     assert control.rooms.secrets.names() == before_secrets
+
+
+@pytest.mark.parametrize(
+    ("moved", "named"), [({"mysqlHost": "mine.example"}, "mysqlHost"), ({"mysqlPort": 3307}, "mysqlPort")]
+)
+def test_a_stored_password_goes_to_no_other_server(api: Api, moved: dict[str, object], named: str) -> None:
+    before = api.post("/connections", MYSQL, expect=201)["connection"]
+    path = f"/connections/{before['id']}"
+
+    for password in ({}, {"mysqlPassword": ""}):
+        refused = api("PATCH", path, {**moved, **password}, expect=400).json()
+        assert named in refused["message"] or "mysqlPassword" in refused["message"]
+    assert {name: api.get(path)[name] for name in moved} == {name: before[name] for name in moved}
+    unmoved = {name: before[name] for name in moved}
+    api("PATCH", path, unmoved, expect=200)
+    assert api("PATCH", path, {**moved, "mysqlPassword": "again"}, expect=200).json()[named] == moved[named]
 
 
 def test_a_new_password_replaces_the_old_one(api: Api, control: Control) -> None:

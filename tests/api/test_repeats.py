@@ -62,6 +62,15 @@ def test_the_same_key_with_another_request_is_refused(api: Api, path: str, body:
     assert reply.json()["error"] == "idempotency_key_reused"
 
 
+def test_another_credential_does_not_get_the_answer(api: Api) -> None:
+    first = post(api, "shared")
+    other = Api(api.client, first.json()["key"])
+
+    assert post(other, "shared").status_code == 422
+    assert first.json()["key"] not in post(other, "shared").text
+    assert post(api, "shared").content == first.content
+
+
 def test_two_at_once_are_done_once(api: Api, control: Control) -> None:
     before = made(api)
     with ThreadPoolExecutor(8) as pool:

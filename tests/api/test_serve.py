@@ -50,6 +50,20 @@ def test_the_first_start_prints_a_key_once_and_keeps_it_private(plane: Plane) ->
     assert len(again.get("/account/management-keys")) == 1
 
 
+def test_nothing_is_open_to_other_users(plane: Plane) -> None:
+    plane.data.mkdir(exist_ok=True)
+    plane.data.chmod(0o755)
+    former = os.umask(0)
+    try:
+        plane.start()
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE(plane.data.stat().st_mode) == 0o700
+    found = {path: path.lstat().st_mode for path in plane.data.rglob("*") if path != plane.data / "cache"}  # a test's
+    assert found
+    assert not [path for path, mode in found.items() if not stat.S_ISLNK(mode) and mode & 0o077]
+
+
 def test_a_lost_operator_key_is_made_anew_on_the_directory(
     plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

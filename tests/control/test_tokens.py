@@ -112,6 +112,7 @@ def test_a_claim_that_is_wrong_is_refused_with_a_sentence_that_helps(issuer: Lit
     "change",
     [
         {"exp": float("inf")}, {"exp": float("nan")}, {"exp": {}}, {"exp": -1}, {"nbf": {}}, {"iat": []},
+        {"exp": "4000000000"}, {"exp": True}, {"nbf": "1"}, {"iat": "1"}, {"iat": False},
         {"iss": ["x"]}, {"sub": 1}, {"sub": ""}, {"sub": "a\0b"}, {"sub": "x" * 256}, {"sub": {}},
         {"custom:customer_id": 7},
     ],

@@ -12,7 +12,16 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic.config import JsonDict
 
 MAX_SERVER_ID = 4_294_967_295
@@ -79,6 +88,13 @@ class PauseSchedule(Body):
     pauseAt: ClockTime
     resumeAt: ClockTime
     days: list[Annotated[int, Field(ge=0, le=6)]]
+
+    @field_validator("resumeAt")
+    @classmethod
+    def _later_or_earlier(cls, resume: str, given: ValidationInfo) -> str:
+        if resume == given.data.get("pauseAt"):
+            raise ValueError("must be another time than pauseAt; the database would never be paused")
+        return resume
 
 
 class Tag(Body):

@@ -1,7 +1,7 @@
 """Idempotency-Key: a POST that is sent again gets the answer of the first time instead of being done again.
 
-An ASGI middleware behind the gate, which has read the body and knows the account. Answers of 2xx are kept; a request
-that was refused did nothing and may be sent again. Refuses to know routes.
+An ASGI middleware behind the gate, which has read the body and knows who asks; only who asked gets the answer again.
+Answers of 2xx are kept; a request that was refused did nothing and may be sent again. Refuses to know routes.
 """
 
 from __future__ import annotations
@@ -95,8 +95,15 @@ def _checked(keys: list[str]) -> str:
 
 
 def _digest(scope: Scope, body: bytes) -> bytes:
+    """Of what is asked and by whom: one credential's answer, which may hold a secret, is none for another's eyes."""
+    speaker = scope.get("state", {}).get("speaker")
     digest = hashlib.sha256()
-    for part in (scope["path"].encode(), scope.get("query_string", b""), body):
+    for part in (
+        (speaker.key_id if speaker else "").encode(),
+        scope["path"].encode(),
+        scope.get("query_string", b""),
+        body,
+    ):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 

@@ -126,6 +126,7 @@ def run(
 
 
 def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bool) -> None:
+    os.umask(0o077)  # what is written here, by this process and its children, is for no other user
     data_dir = _prepared(data_dir)
     log_file, observing = data_dir / "logs" / "control.log", chosen.observing
     with (
@@ -338,7 +339,16 @@ def _prepared(data_dir: Path) -> Path:
         raise CannotServe(f"{data_dir} can't be the data directory: {exc.strerror}") from exc
     if not os.access(data_dir, os.W_OK | os.X_OK):
         raise CannotServe(f"{data_dir} can't be the data directory: it is not writable")
+    _close_to_others(data_dir)
     return data_dir.absolute()
+
+
+def _close_to_others(data_dir: Path) -> None:
+    """A directory that was there before may be open; its owner alone can close it, and another's is left as it is."""
+    mode = data_dir.stat().st_mode
+    if mode & 0o077:
+        with suppress(PermissionError):
+            data_dir.chmod(mode & 0o700)
 
 
 @contextmanager

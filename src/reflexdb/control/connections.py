@@ -122,6 +122,7 @@ class Connections:
             if "available_schemas" in values:
                 _refuse_used_schemas(tx, row, values["available_schemas"])
                 values["available_schemas"] = list(values["available_schemas"])
+            _refuse_password_elsewhere(row, values, password)
             if password is not None:
                 values["password_ref"] = self._keep_password(row.id, password)
             if values:
@@ -217,6 +218,24 @@ def _found(tx: Tx, customer_id: str, connection_id: str) -> ConnectionRow:
     if row is None:
         raise NotFound("There is no connection with this id in your account")
     return row
+
+
+def _refuse_password_elsewhere(row: ConnectionRow, values: Mapping[str, Any], password: str | None) -> None:
+    """A stored password goes to the server it was entered for: whoever may change a connection could have it sent to a
+    server of their own otherwise.
+    """
+    if row.password_ref is None or password:
+        return
+    moved = [
+        name
+        for name, column in (("mysqlHost", "host"), ("mysqlPort", "port"))
+        if values.get(column, getattr(row, column)) != getattr(row, column)
+    ]
+    if moved:
+        raise InvalidRequest(
+            f"{' and '.join(moved)}: the stored password is for the server that it was entered for; "
+            "send mysqlPassword with the change"
+        )
 
 
 def _refuse_taken_name(tx: Tx, customer_id: str, name: str) -> None:

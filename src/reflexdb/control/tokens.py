@@ -23,6 +23,7 @@ from reflexdb.model.issuer import IssuerSettings
 MAX_TOKEN_CHARS = 16_384
 _MAX_NAME_CHARS = 100
 _MAX_SUBJECT_CHARS = 255
+_TIMES = ("exp", "nbf", "iat")
 _NAME_CLAIMS = ("email", "cognito:username", "preferred_username", "username", "name", "sub")
 _Claims = Mapping[str, Any]
 
@@ -87,6 +88,9 @@ class Tokens:
             raise NotAuthenticated("The token's signature is not its issuer's") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise NotAuthenticated("The token's claims can't be read") from None
+        for name in _TIMES:
+            if type(claims.get(name, 0)) not in {int, float}:  # the library takes a text, and true, for a number
+                raise NotAuthenticated(f"The token's claims can't be read: {name} is not a number")
         return claims
 
     def _check_audience(self, claims: _Claims) -> None:

@@ -29,7 +29,7 @@ struct Options {
   uint32_t max_connections = 12'000;
   uint32_t max_live_queries = 1'000;
   uint32_t header_timeout_ms = 10'000;
-  uint32_t idle_timeout_ms = 60'000;
+  uint32_t idle_timeout_ms = 75'000;  // longer than proxies keep an idle connection: 60 s
   uint32_t write_timeout_ms = 30'000;
   uint32_t default_wait_ms = 2'000;
   uint32_t max_wait_ms = 30'000;

@@ -143,26 +143,6 @@ def test_transactions_with_tags_are_followed(mysql_database: TestDatabase) -> No
     assert not follower.reached(position, applier.position)
 
 
-@pytest.mark.parametrize(
-    ("collation", "told"),
-    [("utf8mb4_general_ci", True), ("utf8mb4_bin", True), ("binary", False)],
-)
-def test_a_relation_by_a_collation_is_named(binlog_database: TestDatabase, collation: str, told: bool) -> None:
-    kind = "varbinary(9)" if collation == "binary" else f"varchar(9) COLLATE {collation}"
-    script(
-        binlog_database,
-        f"CREATE TABLE country (code {kind} PRIMARY KEY)",
-        f"CREATE TABLE city (id int PRIMARY KEY, country {kind}, FOREIGN KEY (country) REFERENCES country (code))",
-    )
-
-    schema = open_source(mysql_address(binlog_database)).introspect(binlog_database.schema)
-    notes = [note for note in make_plan(schema, None).notes if "by collation" in note]
-
-    assert table_of(schema, "city").columns[1].collation == (collation if told else "")
-    assert len(notes) == told
-    assert not told or collation in notes[0]
-
-
 def test_a_column_without_padding_compares_by_bytes(mysql_database: TestDatabase) -> None:
     script(mysql_database, "CREATE TABLE t (id int PRIMARY KEY, a varchar(9) COLLATE utf8mb4_0900_bin, b varchar(9))")
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from reflexdb.model.folding import Folding, FoldKind
 from reflexdb.model.not_served import MAX_KEPT, NotServed
 from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTable, ReverseRelation
 from reflexdb.model.storage import Storage
 
 LITERAL_BYTES_PER_LINE = 64
 _INTERVAL = re.compile(r"interval(?![^ (])")
+_FOLD_KINDS = {FoldKind.SAME: "kSame", FoldKind.SHIFTED: "kShifted", FoldKind.MANY: "kMany"}
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ")
 _CHARACTERS = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256)]
 
@@ -51,6 +53,7 @@ def emit(plan: Plan) -> str:
     """The whole text of the unit."""
     fingerprint = plan.fingerprint()
     parts = [_HEAD.format(fingerprint=fingerprint.hex())]
+    parts += [_folding_parts(index, folding) for index, folding in enumerate(plan.foldings)]
     parts += [_table_parts(index, table) for index, table in enumerate(plan.tables)]
     parts.append(_array("TableDef", "tables", [_table_row(index, table) for index, table in enumerate(plan.tables)]))
     left_out = [_not_served_row(entry) for entry in plan.not_served[:MAX_KEPT]]
@@ -80,6 +83,25 @@ def literal(text: str) -> str:
     return separator + separator.join(quoted) + "sv"
 
 
+def _folding_parts(index: int, folding: Folding) -> str:
+    name = f"folding{index}"
+    folds = [
+        f"{fold.first}, {fold.last}, {fold.to}, {fold.count}, FoldDef::Kind::{_FOLD_KINDS[fold.kind]}"
+        for fold in folding.folds
+    ]
+    flags = f"{_bool(folding.pads)}, {folding.blank()}, {_bool(folding.hangul)}"
+    elements = f"{name}_elements" if folding.elements else "{}"
+    spans = f"{f'{name}_folds' if folds else '{}'}, {elements}, {name}_ascii"
+    return "".join(
+        (
+            _array("FoldDef", f"{name}_folds", folds),
+            _numbers(f"{name}_elements", folding.elements, "uint32_t"),
+            _numbers(f"{name}_ascii", folding.ascii(), "uint32_t"),
+            f"\nconstexpr FoldingDef {name} = {{{literal(folding.name)}, {spans}, {flags}}};\n",
+        )
+    )
+
+
 def _table_parts(index: int, table: PlannedTable) -> str:
     prefix = f"t{index}"
     parts = [
@@ -101,7 +123,8 @@ def _table_parts(index: int, table: PlannedTable) -> str:
 def _column_row(column: PlannedColumn) -> str:
     texts = ", ".join(literal(text) for text in (column.name, column.declared_type, column.note))
     flags = ", ".join(_bool(flag) for flag in (column.nullable, column.visible, column.in_star))
-    return f"{texts}, Storage::{_kept_as(column)}, {flags}"
+    folding = "nullptr" if column.folding is None else f"&folding{column.folding}"
+    return f"{texts}, Storage::{_kept_as(column)}, {flags}, {folding}"
 
 
 def _forward_row(prefix: str, relation: ForwardRelation) -> str:
@@ -141,10 +164,10 @@ def _array(kind: str, name: str, rows: Sequence[str]) -> str:
     return f"\nconstexpr {kind} {name}[] = {{\n{body}}};\n"
 
 
-def _numbers(name: str, numbers: Sequence[int]) -> str:
+def _numbers(name: str, numbers: Sequence[int], kind: str = "uint16_t") -> str:
     if not numbers:
         return ""
-    return f"\nconstexpr uint16_t {name}[] = {{{', '.join(map(str, numbers))}}};\n"
+    return f"\nconstexpr {kind} {name}[] = {{{', '.join(map(str, numbers))}}};\n"
 
 
 def _texts(name: str, texts: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reflexdb.build.compared import Compared
 from reflexdb.build.findings import Findings
 from reflexdb.build.keys import Key
 from reflexdb.build.relations import relate
@@ -33,11 +34,12 @@ def make_plan(schema: SourceSchema, config: SchemaConfig | None) -> Planned:
     findings = Findings()
     chosen = config or SchemaConfig()
     tables = select(schema, chosen, findings)
-    keys = relate(schema, tables, findings)
+    compared = Compared(schema, tables)
+    keys = relate(schema, tables, compared, findings)
     _check_indexes(tables, findings)
-    _note_collations(keys, tables, findings)
     findings.finish()
     plan = _assemble(schema, chosen, tables, keys, findings)
+    plan = compared.planned(plan)
     return Planned(plan, tuple(findings.notes))
 
 
@@ -51,18 +53,6 @@ def _check_indexes(tables: Mapping[str, Selected], findings: Findings) -> None:
                         column.at,
                         f"The table {quoted(table.source.name)} shows no column {quoted(column.text)} to index.{hint}",
                     )
-
-
-def _note_collations(keys: tuple[Key, ...], tables: Mapping[str, Selected], findings: Findings) -> None:
-    """Relations whose columns the source compares by a collation; here equal texts are equal bytes."""
-    for key in keys:
-        columns = tables[key.child].columns()
-        collations = sorted({columns[name].collation for name in key.columns if columns[name].collation})
-        if collations:
-            findings.note(
-                f"The source compares {key.described()} by collation {', '.join(collations)}. Rows whose texts differ "
-                "in case, accents or blanks at the end from those of the other table are not related here."
-            )
 
 
 def _assemble(

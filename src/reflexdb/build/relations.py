@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reflexdb.build.compared import Compared
 from reflexdb.build.findings import Findings
 from reflexdb.build.keys import Key, Names
 from reflexdb.build.names import name_relations, published_forward
@@ -30,12 +31,14 @@ _FAMILIES: dict[Storage, str] = {
 """Storages that the engine compares by value as keys (engine/key.h); one that is not here only goes with itself."""
 
 
-def relate(schema: SourceSchema, tables: Mapping[str, Selected], findings: Findings) -> tuple[Key, ...]:
+def relate(
+    schema: SourceSchema, tables: Mapping[str, Selected], compared: Compared, findings: Findings
+) -> tuple[Key, ...]:
     """Every key that a visible relation needs, in the order of tables and their keys."""
     keys: list[Key] = []
     for table in tables.values():
-        declared = _declared(table, tables, findings)
-        keys += _without_twins([*declared, *_added(table, tables, findings)], findings)
+        declared = _declared(table, tables, compared, findings)
+        keys += _without_twins([*declared, *_added(table, tables, compared, findings)], findings)
     named = name_relations(keys, tables, Findings())
     choices = _Choices(named, tables)
     _check_choices(choices.known(named), schema, tables, findings)
@@ -43,11 +46,11 @@ def relate(schema: SourceSchema, tables: Mapping[str, Selected], findings: Findi
     return tuple(key for key in final if key.forward_visible or key.reverse_visible)
 
 
-def _declared(table: Selected, tables: Mapping[str, Selected], findings: Findings) -> list[Key]:
+def _declared(table: Selected, tables: Mapping[str, Selected], compared: Compared, findings: Findings) -> list[Key]:
     keys: list[Key] = []
     for foreign in table.source.foreign_keys:
         key = Key(table.source.name, foreign.columns, foreign.references, foreign.referenced_columns)
-        reason = _why_not(key, tables)
+        reason = _why_not(key, tables, compared)
         if reason:
             sentence = f"It is {key.described()}, and {reason.words}."
             name = as_utf8(foreign.name)
@@ -66,7 +69,7 @@ class _Reason:
     remedy: str = ""
 
 
-def _why_not(key: Key, tables: Mapping[str, Selected]) -> _Reason | None:
+def _why_not(key: Key, tables: Mapping[str, Selected], compared: Compared) -> _Reason | None:
     """None for a key that can become a relation."""
     parent = tables.get(key.parent)
     if parent is None:
@@ -86,6 +89,8 @@ def _why_not(key: Key, tables: Mapping[str, Selected]) -> _Reason | None:
         if Storage.JSON in (column.storage, other.storage) or _family(column.storage) != _family(other.storage):
             types = f"{quoted(column.declared_type)} and {quoted(other.declared_type)}"
             return _Reason(f"{types} cannot be compared", Cause.NOT_COMPARABLE)
+    if obstacle_words := compared.obstacle(key):
+        return _Reason(obstacle_words, Cause.NOT_COMPARABLE)
     return None
 
 
@@ -93,7 +98,7 @@ def _family(storage: Storage) -> str:
     return _FAMILIES.get(storage, storage.name)
 
 
-def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) -> list[Key]:
+def _added(table: Selected, tables: Mapping[str, Selected], compared: Compared, findings: Findings) -> list[Key]:
     keys: list[Key] = []
     for added in table.config.relations.add if table.config else ():
         if added.column.text not in table.columns():
@@ -107,7 +112,7 @@ def _added(table: Selected, tables: Mapping[str, Selected], findings: Findings) 
         if target is None:
             continue
         key = Key(table.source.name, (added.column.text,), target[0], (target[1],), added=True)
-        reason = _why_not(key, tables)
+        reason = _why_not(key, tables, compared)
         if reason:
             findings.config(added.references.at, f"The relation cannot be added: {reason.words}.")
         else:

@@ -354,8 +354,8 @@ class Binder {
     }
     const std::string name = aggregate_name(*expr.aggregate);
     const bool floats = plan.function != Function::kCount && key_class(plan.storage) == KeyClass::kFloat;
-    const ColumnDef column{name, "an aggregate", {},  floats ? Storage::kF64 : Storage::kDecimal,
-                           true, true,           true};
+    const ColumnDef column{name, "an aggregate", {},   floats ? Storage::kF64 : Storage::kDecimal,
+                           true, true,           true, nullptr};
     return operand(column, expr, out);
   }
 

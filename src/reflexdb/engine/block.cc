@@ -189,6 +189,7 @@ bool test_values(const Operand& operand, Storage storage, const Chunk& chunk, ui
                  bool negated, uint64_t* out) {
   assert(first % 64 == 0 && first + count <= chunk.rows && count <= kPageRows);
   const KeyClass kind = key_class(storage);
+  if (operand.folding != nullptr) return false;
   if (operand.kind == Operand::Kind::kIn) {
     if (!test_few(operand, storage, chunk, first, count, out)) return false;
     if (negated) flip(count, out);

@@ -225,6 +225,7 @@ std::shared_ptr<const Table> read_table(In* in, const TableDef& def) {
   table->columns.resize(def.columns.size());
   for (size_t c = 0; c < def.columns.size() && in->good(); ++c)
     read_column(in, def.columns[c].storage, table->rows, &table->columns[c]);
+  set_foldings(table.get(), def);
   index_parts(*in, table->primary_key);
   in->part(table->dead_bits);
   read_order(in, table.get());

@@ -190,7 +190,7 @@ void ColumnBuilder::append_row(const Column& from, uint32_t row) {
 
 Column ColumnBuilder::finish() {
   if (chunk_ != nullptr) close();
-  return Column{storage_, std::move(done_)};
+  return Column{storage_, nullptr, std::move(done_)};
 }
 
 }  // namespace reflex

@@ -152,6 +152,7 @@ struct Cell {
 
 struct Column {
   Storage storage = Storage::kBool;
+  const FoldingDef* folding = nullptr;  // by which keys compare; null: by their bytes
   std::vector<std::shared_ptr<Chunk>> chunks;
 
   // Rows of one page, and of one aligned run of them, are in one chunk.

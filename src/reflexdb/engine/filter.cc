@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "folding.h"
 #include "group.h"
 #include "order_related.h"
 #include "ordered_text.h"
@@ -34,6 +35,7 @@ double float_value(const Column& column, uint32_t row) {
 }
 
 bool in_bytes(const Operand& operand, std::string_view bytes) {
+  if (operand.folding != nullptr) return operand.strings.contains(folded(*operand.folding, bytes));
   if (operand.kind == Operand::Kind::kIn) return operand.strings.contains(bytes);
   if (operand.has_low) {
     const int order = bytes.compare(operand.low_bytes);

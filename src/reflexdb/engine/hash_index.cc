@@ -11,16 +11,16 @@ uint64_t combine(uint64_t seed, uint64_t part) {
   return (seed ^ part) * 0x9E3779B97F4A7C15ULL + (seed >> 29);
 }
 
-uint64_t hash_parts(std::span<const KeyPart> parts) {
-  if (parts.size() == 1) return hash_key(parts[0]);
+uint64_t hash_parts(Columns table, KeyColumns key, std::span<const KeyPart> parts) {
+  if (parts.size() == 1) return hash_key(parts[0], table[key[0]].folding);
   uint64_t seed = 0;
-  for (const KeyPart& part : parts) seed = combine(seed, hash_key(part));
+  for (size_t i = 0; i < parts.size(); ++i) seed = combine(seed, hash_key(parts[i], table[key[i]].folding));
   return seed ^ (seed >> 32);
 }
 
 bool row_equals(Columns table, KeyColumns key, uint32_t row, std::span<const KeyPart> parts) {
   for (size_t i = 0; i < key.size(); ++i) {
-    if (!equal_keys(key_part(table[key[i]], row), parts[i])) return false;
+    if (!equal_keys(key_part(table[key[i]], row), parts[i], table[key[i]].folding)) return false;
   }
   return true;
 }
@@ -28,7 +28,7 @@ bool row_equals(Columns table, KeyColumns key, uint32_t row, std::span<const Key
 // A row's key, read once. Small keys need no allocation.
 class RowKey {
  public:
-  RowKey(Columns table, KeyColumns key, uint32_t row) {
+  RowKey(Columns table, KeyColumns key, uint32_t row) : table_(table), key_(key) {
     if (key.size() > kFew) many_.resize(key.size());
     const std::span<KeyPart> room = key.size() > kFew ? std::span<KeyPart>(many_) : std::span<KeyPart>(few_);
     parts_ = room.first(key.size());
@@ -36,10 +36,12 @@ class RowKey {
   }
   bool whole() const { return whole_; }
   std::span<const KeyPart> parts() const { return parts_; }
-  uint64_t hash() const { return hash_parts(parts_); }
+  uint64_t hash() const { return hash_parts(table_, key_, parts_); }
 
  private:
   static constexpr size_t kFew = 4;
+  Columns table_;
+  KeyColumns key_;
   KeyPart few_[kFew];
   std::vector<KeyPart> many_;
   std::span<KeyPart> parts_;
@@ -98,7 +100,7 @@ uint32_t HashIndex::find(Columns table, KeyColumns key, std::span<const KeyPart>
       return static_cast<uint32_t>(row);
   }
   if (used_ == 0) return kNoRow;
-  uint64_t slot = hash_parts(parts) & mask_;
+  uint64_t slot = hash_parts(table, key, parts) & mask_;
   uint32_t row = slots_.get(slot);
   if (parts.size() == 1 && parts[0].kind == KeyClass::kInteger) {
     const Column& column = table[key[0]];

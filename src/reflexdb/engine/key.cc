@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "folding.h"
 #include "ordered_text.h"
 
 namespace reflex {
@@ -119,7 +120,7 @@ bool convert_key(KeyPart* part, Storage storage, std::string* scratch) {
   return false;
 }
 
-uint64_t hash_key(const KeyPart& part) {
+uint64_t hash_key(const KeyPart& part, const FoldingDef* folding) {
   if (part.kind == KeyClass::kDecimal) {
     Decimal decimal;
     parse_decimal(part.bytes, &decimal);
@@ -127,12 +128,13 @@ uint64_t hash_key(const KeyPart& part) {
   }
   if (part.kind == KeyClass::kTime || part.kind == KeyClass::kInterval)
     return mix(std::hash<std::string>{}(ordered_key(part.kind, part.bytes)));
+  if (folding != nullptr && part.kind == KeyClass::kBytes) return mix(hash_folded(*folding, part.bytes));
   if (part.kind == KeyClass::kBytes || part.kind == KeyClass::kUuid)
     return mix(std::hash<std::string_view>{}(part.bytes));
   return mix(static_cast<uint64_t>(part.integer));
 }
 
-bool equal_keys(const KeyPart& a, const KeyPart& b) {
+bool equal_keys(const KeyPart& a, const KeyPart& b, const FoldingDef* folding) {
   assert(a.kind == b.kind);
   if (a.kind == KeyClass::kDecimal) {
     Decimal x;
@@ -141,6 +143,7 @@ bool equal_keys(const KeyPart& a, const KeyPart& b) {
   }
   if (a.kind == KeyClass::kTime || a.kind == KeyClass::kInterval)
     return ordered_key(a.kind, a.bytes) == ordered_key(b.kind, b.bytes);
+  if (folding != nullptr && a.kind == KeyClass::kBytes) return equal_folded(*folding, a.bytes, b.bytes);
   return a.integer == b.integer && a.bytes == b.bytes;
 }
 

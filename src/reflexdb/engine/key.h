@@ -37,9 +37,10 @@ Int128 integer_value(const Column& column, uint32_t row);
 // `scratch` holds the text of a converted part and must outlive it.
 bool convert_key(KeyPart* part, Storage storage, std::string* scratch);
 
-uint64_t hash_key(const KeyPart& part);
+// `folding` is that of the column whose keys these are (Column::folding); it counts for texts.
+uint64_t hash_key(const KeyPart& part, const FoldingDef* folding = nullptr);
 // Requires: both of one class.
-bool equal_keys(const KeyPart& a, const KeyPart& b);
+bool equal_keys(const KeyPart& a, const KeyPart& b, const FoldingDef* folding = nullptr);
 
 // Total order of two values of one column; nulls first, then by value, text by bytes, NaN last. Negative, 0
 // or positive.

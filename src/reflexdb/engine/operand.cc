@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "folding.h"
 #include "literal.h"
 #include "ordered_text.h"
 
@@ -53,6 +54,7 @@ class OperandBinder {
       return mismatch("JSON columns can only be tested with IS NULL and IS NOT NULL.");
     if (expr_.op == Op::kLike || expr_.op == Op::kILike) return like();
     out_->equality = (expr_.op == Op::kEq || expr_.op == Op::kIn) && !expr_.negated;
+    if (expr_.op == Op::kEq || expr_.op == Op::kIn) out_->folding = column_.folding;
     for (const ast::Literal& literal : expr_.literals) {
       Value value;
       const std::string why = type_literal(column_.storage, literal, &value);
@@ -169,7 +171,19 @@ class OperandBinder {
     }
   }
 
+  // What is compared by a collation, in place of the literals' bytes.
+  void fold() {
+    out_->strings.clear();
+    for (const KeyPart& part : out_->keys) {
+      if (texts_used_ == out_->texts.size()) out_->texts.push_back(std::make_unique<std::string>());
+      std::string& text = *out_->texts[texts_used_++];
+      text = folded(*out_->folding, part.bytes);
+      out_->strings.insert(text);
+    }
+  }
+
   void byte_range() {
+    if (out_->folding != nullptr) return fold();
     out_->has_low = has_low();
     out_->has_high = has_high();
     out_->low_strict = expr_.op == Op::kGt;
@@ -184,6 +198,7 @@ class OperandBinder {
 
   void in_list() {
     out_->kind = Operand::Kind::kIn;
+    if (out_->folding != nullptr) return fold();
     const Range range = type_range(column_.storage);
     for (size_t i = 0; i < out_->keys.size(); ++i) {
       const KeyPart& part = out_->keys[i];

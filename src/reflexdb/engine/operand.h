@@ -50,6 +50,10 @@ struct Operand {
   std::unordered_set<uint64_t> integers;
   std::unordered_set<std::string_view> strings;
 
+  // Of `=` and IN over keys that compare by a collation (folding.h): `strings` has the literals folded, and
+  // nothing else counts.
+  const FoldingDef* folding = nullptr;
+
   Like like;
 
   // The literals as keys for an index lookup; empty where the storage has none (floats).

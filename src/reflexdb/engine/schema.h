@@ -31,6 +31,33 @@ enum class Storage : uint8_t {
   kInterval = 18,  // in the feed as kText
 };
 
+// Characters that fold to others. Those of a collation are in the order of their code points and apart.
+struct FoldDef {
+  enum class Kind : uint8_t {
+    kSame,     // each to the element `to`
+    kShifted,  // to the elements from `to` on
+    kMany,     // to `count` of `elements`, from index `to` on
+  };
+  uint32_t first;
+  uint32_t last;
+  uint32_t to;
+  uint16_t count;
+  Kind kind;
+};
+
+// A collation of the source as far as equality goes (folding.h). A character that is not among `folds` is an
+// element by itself, with its code point; elements beyond the code points stand for what no single character
+// is equal to.
+struct FoldingDef {
+  std::string_view name;  // the source's
+  std::span<const FoldDef> folds;
+  std::span<const uint32_t> elements;
+  std::span<const uint32_t> ascii;  // by ASCII character: its one element; 0xFFFFFFFF: look among `folds`
+  bool pads;                        // the element `blank` counts for nothing at the end of a text
+  uint32_t blank;
+  bool hangul;  // a syllable is equal to its parts
+};
+
 struct ColumnDef {
   std::string_view name;      // in the query API
   std::string_view declared;  // the source's words for the type, for messages
@@ -38,7 +65,8 @@ struct ColumnDef {
   Storage storage;
   bool nullable;
   bool visible;
-  bool in_star;  // given by `*`; the source leaves it out of SELECT * where not
+  bool in_star;               // given by `*`; the source leaves it out of SELECT * where not
+  const FoldingDef* folding;  // by which keys of it compare; null: by their bytes
 };
 
 // The key is on this table; answers an object or null.

@@ -24,7 +24,9 @@ void sort_rows(Table* table) {
   for (Column& column : table->columns) {
     ColumnBuilder builder(column.storage);
     for (const uint32_t row : order) builder.append_row(column, row);
+    const FoldingDef* const folding = column.folding;
     column = builder.finish();
+    column.folding = folding;
   }
 }
 
@@ -55,10 +57,15 @@ int Table::compare_keys(uint32_t a, uint32_t b) const {
   return 0;
 }
 
+void set_foldings(Table* table, const TableDef& def) {
+  for (size_t c = 0; c < def.columns.size(); ++c) table->columns[c].folding = def.columns[c].folding;
+}
+
 void finish_table(Table* table, const TableDef& def, uint32_t* duplicate) {
   assert(table->columns.size() == def.columns.size());
   *duplicate = kNoRow;
   table->key = def.primary_key;
+  set_foldings(table, def);
   if (!def.primary_key.empty()) {
     if (!is_sorted(*table)) sort_rows(table);
     table->primary_key.build(table->columns, def.primary_key, table->rows, duplicate);

@@ -120,6 +120,9 @@ uint64_t memory_of(const Link& link);
 // Gathers every parent's children in one array again.
 void gather_children(Link* link, const Table& child, uint32_t parents);
 
+// Tells the columns how their keys compare; before anything is looked up.
+void set_foldings(Table* table, const TableDef& def);
+
 // Puts the rows in primary-key order, builds the index and counts memory. Requires: columns and rows are set.
 // `*duplicate` is set to a row whose key another row has, else to kNoRow.
 void finish_table(Table* table, const TableDef& def, uint32_t* duplicate);

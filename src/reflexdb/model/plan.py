@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from reflexdb.model.folding import Folding
 from reflexdb.model.not_served import NotServed
 from reflexdb.model.retype import Retype
 from reflexdb.model.schema import Backend
@@ -34,6 +35,10 @@ class PlannedColumn:
     """How it is read where reflexdb.yaml sets its type."""
     in_star: bool = True
     """False where the source leaves the column out of `SELECT *`; it is then answered only by its name."""
+    folding: int | None = None
+    """Of a key's column that compares by a collation: which of the plan's foldings."""
+    collation: str = ""
+    """With `folding`: the column's own collation; the column that it refers to may have another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,14 @@ class Plan:
     sync: SyncSettings = SyncSettings()
     not_served: tuple[NotServed, ...] = ()
     """What the source has and the image does not serve."""
+    foldings: tuple[Folding, ...] = ()
+    """The collations by which keys compare, sorted by name."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` turns back into an equal plan."""
-        return {**asdict(self), "not_served": [entry.to_json() for entry in self.not_served]}
+        document = asdict(replace(self, foldings=()))
+        document["foldings"] = [folding.to_json() for folding in self.foldings]
+        return {**document, "not_served": [entry.to_json() for entry in self.not_served]}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Plan:
@@ -107,6 +116,7 @@ class Plan:
             tables=tuple(_table(table) for table in document["tables"]),
             sync=SyncSettings(**document["sync"]),
             not_served=tuple(NotServed.from_json(entry) for entry in document["not_served"]),
+            foldings=tuple(Folding.from_json(entry) for entry in document["foldings"]),
         )
 
     def fingerprint(self) -> bytes:

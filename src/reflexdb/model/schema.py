@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reflexdb.model.folding import Folding
 from reflexdb.model.not_served import NotServed
 from reflexdb.model.retype import Retype
 from reflexdb.model.storage import Storage
@@ -75,5 +76,15 @@ class SourceSchema:
     """Sorted by name, so that the same schema is always the same value."""
     not_served: tuple[NotServed, ...] = ()
     """What the source has, or may have, and this description leaves out."""
+    foldings: tuple[Folding, ...] = ()
+    """Of the collations by which keys compare, those that can be described exactly."""
     grant: str = ""
     """The statement that lets the user read every table of the schema; empty where the source knows no grants."""
+
+    def key_collations(self) -> frozenset[str]:
+        """Collations of the columns that keys are made of."""
+        found = set()
+        for table in self.tables:
+            keyed = set(table.primary_key).union(*table.unique_keys, *(key.columns for key in table.foreign_keys))
+            found |= {column.collation for column in table.columns if column.name in keyed and column.collation}
+        return frozenset(found)

@@ -52,6 +52,9 @@ def _columns(planned: PlannedTable, table: SourceTable, schema: SourceSchema) ->
             findings.append(_absent(schema, planned.source_name, column.source_name, where))
         elif not _is_as_planned(column, now):
             findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
+        elif column.folding is not None and column.collation != now.collation:
+            was, collation = column.collation or "its bytes", now.collation or "its bytes"
+            findings.append(f"{where}, of a key, compared by {was} and now compares by {collation}")
     return findings
 
 

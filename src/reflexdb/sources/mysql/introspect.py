@@ -23,6 +23,7 @@ from reflexdb.sources.mysql.collations import collation_of
 from reflexdb.sources.mysql.connect import quoted
 from reflexdb.sources.mysql.partly import partly_visible
 from reflexdb.sources.mysql.types import storage_of
+from reflexdb.sources.mysql.weights import foldings
 
 Row = Sequence[Any]
 
@@ -60,6 +61,8 @@ def introspect(connection: Connection[Any], schema: str) -> SourceSchema:
     there is no schema of that name that the user may see.
     """
     described = describe(connection, schema)
+    collations = described.key_collations()
+    described = replace(described, foldings=foldings(connection, described.server_version, collations))
     unread = list(_unreadable(connection, described))
     if not unread:
         return described
@@ -107,7 +110,8 @@ def describe(connection: Connection[Any], schema: str) -> SourceSchema:
                 estimated_rows=None if estimated_rows is None else int(estimated_rows),
             )
         )
-    return SourceSchema(Backend.MYSQL, schema, str(version), tuple(tables), in_order(not_served), grants.everything())
+    left_out, grant = in_order(not_served), grants.everything()
+    return SourceSchema(Backend.MYSQL, schema, str(version), tuple(tables), left_out, grant=grant)
 
 
 def _may_select(row: Row) -> bool:

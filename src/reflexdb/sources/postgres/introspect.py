@@ -17,6 +17,8 @@ from psycopg import sql
 
 from reflexdb.model.not_served import Cause, NotServed, in_order
 from reflexdb.model.schema import Backend, ForeignKey, SourceColumn, SourceSchema, SourceTable
+from reflexdb.model.storage import Storage
+from reflexdb.sources.postgres.collations import collation_of, foldings
 from reflexdb.sources.postgres.connect import quoted
 from reflexdb.sources.postgres.types import PgType, storage_of
 
@@ -37,8 +39,9 @@ _TABLES = """
 _COLUMNS = """
     SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull,
            col_description(a.attrelid, a.attnum), a.attgenerated <> '',
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-    FROM pg_attribute a
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
+           CASE WHEN NOT coalesce((to_jsonb(c) ->> 'collisdeterministic')::boolean, true) THEN c.collname END
+    FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation
     WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum"""
 _KEYS = """
@@ -71,6 +74,7 @@ def introspect(connection: psycopg.Connection[Any], schema: str, name: str) -> S
     """Tables and views of `schema`, sorted by name, without the views that can't be read; `name` is what the whole is
     called."""
     described = describe(connection, schema, name)
+    described = replace(described, foldings=foldings(connection, described.key_collations()))
     unread = list(_unreadable(connection, schema, described.tables))
     if not unread:
         return described
@@ -116,7 +120,7 @@ def describe(connection: psycopg.Connection[Any], schema: str, name: str) -> Sou
             )
         )
     version = f"PostgreSQL {version}"
-    return SourceSchema(Backend.POSTGRES, name, version, tuple(tables), in_order(not_served), grants.everything())
+    return SourceSchema(Backend.POSTGRES, name, version, tuple(tables), in_order(not_served), grant=grants.everything())
 
 
 class _Grants:
@@ -200,5 +204,7 @@ def _grouped(rows: list[Row]) -> defaultdict[int, list[Row]]:
 
 
 def _column(row: Row, types: dict[int, PgType]) -> SourceColumn:
-    _, name, declared, oid, not_null, comment, generated, _ = row
-    return SourceColumn(name, declared, storage_of(oid, types), not not_null, comment or "", generated)
+    _, name, declared, oid, not_null, comment, generated, _, folds = row
+    storage = storage_of(oid, types)
+    collation = collation_of(oid, types, folds) if storage is Storage.TEXT else ""
+    return SourceColumn(name, declared, storage, not not_null, comment or "", generated, collation=collation)

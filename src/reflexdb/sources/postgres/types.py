@@ -71,11 +71,17 @@ class PgType:
     """For a domain, the type it is made of; else 0."""
 
 
-def storage_of(oid: int, types: dict[int, PgType]) -> Storage:
-    """The storage of a type by its oid; every type has one."""
+def base_of(oid: int, types: dict[int, PgType]) -> PgType:
+    """The type itself, or what a domain is made of through every level."""
     found = types[oid]
     while found.kind == "d" and found.base in types:
         found = types[found.base]
+    return found
+
+
+def storage_of(oid: int, types: dict[int, PgType]) -> Storage:
+    """The storage of a type by its oid; every type has one."""
+    found = base_of(oid, types)
     if found.category == "A":
         return Storage.JSON
     if found.kind in BY_KIND:

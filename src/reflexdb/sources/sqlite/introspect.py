@@ -9,13 +9,21 @@ costs one pass over the table.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
+from string import ascii_uppercase
 
+from reflexdb.model.folding import Folding, folding
 from reflexdb.model.not_served import Cause, NotServed, as_utf8, in_order
 from reflexdb.model.schema import Backend, ForeignKey, SourceColumn, SourceSchema, SourceTable
 from reflexdb.model.storage import Storage
 from reflexdb.sources.sqlite.types import storage_of, storage_of_values
 
 SCHEMA = "main"
+FOLDINGS = (
+    folding("NOCASE", {ord(letter): (ord(letter.lower()),) for letter in ascii_uppercase}, pads=False),
+    Folding("RTRIM", pads=True),
+)
+"""Of the collations that SQLite has itself: https://sqlite.org/datatype3.html, section 7."""
 _GENERATED = (2, 3)
 _HIDDEN = 1
 
@@ -43,7 +51,7 @@ def introspect(connection: sqlite3.Connection) -> SourceSchema:
             remedy = f"Mend the {kind}, or copy what it shows into a table."
             not_served.append(NotServed.of_table(as_utf8(name), Cause.UNREADABLE, reason, remedy))
     version = f"SQLite {sqlite3.sqlite_version}"
-    return SourceSchema(Backend.SQLITE, SCHEMA, version, tuple(tables), in_order(not_served))
+    return SourceSchema(Backend.SQLITE, SCHEMA, version, tuple(tables), in_order(not_served), FOLDINGS)
 
 
 def _names(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
@@ -70,8 +78,12 @@ def _table(
     described = [row for row in described if row[4] != _HIDDEN]
     key = tuple(row[0] for row in sorted((row for row in described if row[3]), key=lambda row: row[3]))
     rowid_alias = len(key) == 1 and any(row[3] and row[1].upper() == "INTEGER" for row in described)
+    collations = {} if is_view else _collations(connection, name)
     columns = tuple(
-        _column(connection, name, column, declared, bool(not_null) or (rowid_alias and column == key[0]), hidden)
+        replace(
+            _column(connection, name, column, declared, bool(not_null) or (rowid_alias and column == key[0]), hidden),
+            collation=collations.get(column, ""),
+        )
         for column, declared, not_null, _, hidden in described
     )
     foreign_keys = () if is_view else _foreign_keys(connection, name, by_folded, not_served)
@@ -108,6 +120,16 @@ def _unique_keys(connection: sqlite3.Connection, table: str) -> tuple[tuple[str,
         if all(column is not None for (column,) in columns):
             keys.add(tuple(column for (column,) in columns))
     return tuple(sorted(keys))
+
+
+def _collations(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Of columns that a key compares by something else than bytes, in whatever letters it is written."""
+    rows = connection.execute(
+        "SELECT x.name, upper(x.coll) FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) x "
+        "WHERE i.\"unique\" AND NOT i.partial AND x.key AND x.name IS NOT NULL ORDER BY i.origin = 'pk'",
+        (table,),
+    )
+    return {name: "" if collation == "BINARY" else collation for name, collation in rows}
 
 
 def _foreign_keys(

@@ -27,15 +27,22 @@ from tests.sync.waiting import until
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "src"}
 
 
-class Place:
-    """A source with two tables, an instance directory and what runs in it."""
+TWO_TABLES = (
+    "CREATE TABLE a(id INTEGER PRIMARY KEY, t TEXT)",
+    "CREATE TABLE b(id INTEGER PRIMARY KEY)",
+    "INSERT INTO a VALUES (1,'one'),(2,NULL)",
+    "INSERT INTO b VALUES (7)",
+)
 
-    def __init__(self, root: Path) -> None:
+
+class Place:
+    """A source with two tables, or of these statements, an instance directory and what runs in it."""
+
+    def __init__(self, root: Path, *statements: str) -> None:
         self.file = root / "source.db"
         self.directory = root / "instance"
         self.directory.mkdir()
-        self.run("CREATE TABLE a(id INTEGER PRIMARY KEY, t TEXT)", "CREATE TABLE b(id INTEGER PRIMARY KEY)")
-        self.run("INSERT INTO a VALUES (1,'one'),(2,NULL)", "INSERT INTO b VALUES (7)")
+        self.run(*(statements or TWO_TABLES))
         self.address = SourceAddress(Backend.SQLITE, str(self.file))
         source = open_source(self.address)
         self.plan: Plan = make_plan(source.introspect("main"), None).plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 from reflexdb.model.errors import SourceError
 from reflexdb.model.plan import Plan, PlannedColumn, PlannedTable
 from reflexdb.model.schema import SourceColumn, SourceSchema, SourceTable
+from reflexdb.model.storage import Storage
 
 
 class SchemaChanged(SourceError):
@@ -51,11 +52,17 @@ def _columns(planned: PlannedTable, table: SourceTable, schema: SourceSchema) ->
         if now is None:
             findings.append(_absent(schema, planned.source_name, column.source_name, where))
         elif not _is_as_planned(column, now):
-            findings.append(f"{where} was {column.declared_type} and is now {now.declared_type}")
+            was = _type(column.declared_type, column.retyped.source if column.retyped else column.storage)
+            findings.append(f"{where} was {was} and is now {_type(now.declared_type, now.storage)}")
         elif column.folding is not None and column.collation != now.collation:
             was, collation = column.collation or "its bytes", now.collation or "its bytes"
             findings.append(f"{where}, of a key, compared by {was} and now compares by {collation}")
     return findings
+
+
+def _type(declared: str, storage: Storage | None) -> str:
+    """A column of SQLite may have no declared type; its values then say what it holds."""
+    return declared or f"a column of {storage.name if storage else 'mixed'} values"
 
 
 def _is_as_planned(column: PlannedColumn, now: SourceColumn) -> bool:

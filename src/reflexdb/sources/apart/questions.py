@@ -112,18 +112,26 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class Preflight:
+class _AboutFollowing:
     following: Following
-    plan: Plan
-    kind = Kind.DESCRIBE
-    doing = "looking whether it can be followed"
 
     @property
     def address(self) -> SourceAddress:
         return self.following.address
 
+    def asked(self) -> closing[Follower]:
+        """The follower, until it has answered."""
+        return closing(self.following.follower())
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight(_AboutFollowing):
+    plan: Plan
+    kind = Kind.DESCRIBE
+    doing = "looking whether it can be followed"
+
     def answer(self, heard: Heard) -> Readiness:  # noqa: ARG002 - the protocol's
-        with closing(self.following.follower()) as found:
+        with self.asked() as found:
             if issues := found.preflight(self.plan):
                 return Readiness(found.mode, issues)
             try:
@@ -133,48 +141,33 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
-class Succeed:
-    following: Following
+class Succeed(_AboutFollowing):
     kind = Kind.DESCRIBE
     doing = "taking the former deployment's place in its log"
 
-    @property
-    def address(self) -> SourceAddress:
-        return self.following.address
-
     def answer(self, heard: Heard) -> None:  # noqa: ARG002 - the protocol's
-        with closing(self.following.follower()) as found:
+        with self.asked() as found:
             found.succeed()
 
 
 @dataclass(frozen=True, slots=True)
-class KeptBytes:
-    following: Following
+class KeptBytes(_AboutFollowing):
     kind = Kind.DESCRIBE
     doing = "asking how much of its log it keeps"
 
-    @property
-    def address(self) -> SourceAddress:
-        return self.following.address
-
     def answer(self, heard: Heard) -> int:  # noqa: ARG002 - the protocol's
-        with closing(self.following.follower()) as found:
+        with self.asked() as found:
             return found.kept_bytes()
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(_AboutFollowing):
     """Leave nothing at the source."""
 
-    following: Following
     shared: bool
     kind = Kind.DESCRIBE
     doing = "removing what was kept there for a deployment"
 
-    @property
-    def address(self) -> SourceAddress:
-        return self.following.address
-
     def answer(self, heard: Heard) -> None:  # noqa: ARG002 - the protocol's
-        with closing(self.following.follower()) as found:
+        with self.asked() as found:
             found.drop(shared=self.shared)

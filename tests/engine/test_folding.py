@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,8 @@ from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTab
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 from reflexdb.sources.changes import Op, Row, Rows
-from reflexdb.sync.change_frames import changes
-from tests.engine.harness import Cli, build
+from reflexdb.sync.change_frames import changes, table_find
+from tests.engine.harness import Cli, bodies, build
 
 A_TO_Z = {ord(letter): (ord(letter.lower()),) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 LETTERS = {**A_TO_Z, ord("ß"): (ord("s"), ord("s")), 0xA0: (0x20,), 0x200B: ()}
@@ -165,6 +166,28 @@ def test_changes_join_by_the_collation(cli: Cli) -> None:
     assert joined(cli) == {1: "us", 2: "us", 3: None, 4: "fR", 5: None, 6: "fR"}
     change(cli, CITIES, Op.UPDATE, (4,), (4, "uS"))
     assert joined(cli) == {1: "us", 2: "us", 3: None, 4: "us", 5: None, 6: "fR"}
+
+
+def test_rows_of_equal_keys_are_replaced_in_place(cli: Cli) -> None:
+    cli.do("X", struct.pack("<Q", 0))
+    cli.do("a", struct.pack("<II", COUNTRIES, 0))
+    for body in bodies(PLAN, COUNTRIES, [{"code": "de"}, {"code": "fr"}, {"code": "us", "alias": "x"}]):
+        cli.do("R", body)
+    cli.do("E")
+
+    assert cli.rows("countries { code alias }") == [
+        {"code": "de", "alias": None},
+        {"code": "fr", "alias": None},
+        {"code": "us", "alias": "x"},
+    ]
+    assert joined(cli) == {1: "us", 2: "us", 3: "de", 4: "fr", 5: None}
+
+
+def test_rows_that_refer_to_an_equal_key_are_found(cli: Cli) -> None:
+    cli.do("X", struct.pack("<Q", 0))
+    frame = table_find(CITIES, PLAN.tables[CITIES], [1], [("uS ",), ("De",)], [0], 100)
+    status, answer = cli.order("f", b"".join(bytes(part) for part in frame.parts))
+    assert (status, json.loads(answer)["rows"]) == (0, [[1], [2], [3]])
 
 
 def test_two_equal_keys_are_refused(cli: Cli) -> None:

@@ -383,19 +383,15 @@ Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
         !replaced_parts.back().has(parts.front().integer))
       return {"invalid_rows",
               "Table `" + std::string(def.name) + "`: a row is not in the part that is replaced."};
-    uint32_t row =
-        next->table(index).primary_key.find(next->table(index).columns, next->table(index).key, parts);
-    if (row != kNoRow) {
-      status = update(index, row, values);
-    } else {
-      status = insert(index, values);
-      if (status.ok()) {
-        const Table& table = next->table(index);
-        read_new_key(index, values, &parts);
-        row = table.primary_key.find(table.columns, table.key, parts);
-      }
-    }
+    const auto find_row = [&] {
+      const Table& table = next->table(index);
+      return table.primary_key.find(table.columns, table.key, parts);
+    };
+    uint32_t row = find_row();
+    status = row != kNoRow ? update(index, row, values) : insert(index, values);
     if (!status.ok()) return status;
+    read_new_key(index, values, &parts);
+    row = find_row();  // an equal key of other bytes moves its row
     if (row >= confirmed.size()) confirmed.resize(next->table(index).rows);
     confirmed[row] = true;
   }

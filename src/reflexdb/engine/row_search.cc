@@ -52,18 +52,29 @@ Status read_values(ColumnDecoder* decoder, const TableDef& def, std::span<const 
   return decoder->at_end() ? Status{} : decoder->broken("bytes follow its last column");
 }
 
-bool equal(std::span<const KeyPart> a, std::span<const KeyPart> b) {
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!equal_keys(a[i], b[i])) return false;
-  }
-  return true;
-}
+// Compares values of some columns of a table as its keys compare.
+class Compare {
+ public:
+  Compare(Columns table, KeyColumns columns) : table_(table), columns_(columns) {}
 
-uint64_t hash(std::span<const KeyPart> parts) {
-  uint64_t mixed = 0;
-  for (const KeyPart& part : parts) mixed = (mixed * 0x9E3779B97F4A7C15u) ^ hash_key(part);
-  return mixed;
-}
+  bool equal(std::span<const KeyPart> a, std::span<const KeyPart> b) const {
+    for (size_t i = 0; i < a.size(); ++i) {
+      if (!equal_keys(a[i], b[i], table_[columns_[i]].folding)) return false;
+    }
+    return true;
+  }
+
+  uint64_t hash(std::span<const KeyPart> parts) const {
+    uint64_t mixed = 0;
+    for (size_t i = 0; i < parts.size(); ++i)
+      mixed = (mixed * 0x9E3779B97F4A7C15u) ^ hash_key(parts[i], table_[columns_[i]].folding);
+    return mixed;
+  }
+
+ private:
+  Columns table_;
+  KeyColumns columns_;
+};
 
 void append_hex(std::string_view bytes, std::string* out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -133,11 +144,12 @@ Status decode_search(std::span<const uint8_t> body, const SchemaDef& schema, Row
 }
 
 void RowSearch::run(const Table& rows, std::string* out) const {
+  const Compare compare(rows.columns, columns);
   std::unordered_multimap<uint64_t, uint32_t> places;
   std::vector<KeyPart> found;
   for (uint32_t i = 0; i < values.count; ++i) {
     values.read(i, &found);
-    places.emplace(hash(found), i);
+    places.emplace(compare.hash(found), i);
   }
   std::vector<KeyPart> parts(columns.size());
   uint32_t count = 0;
@@ -145,10 +157,10 @@ void RowSearch::run(const Table& rows, std::string* out) const {
   out->append("{\"rows\":[");
   each_row(rows, [&](uint32_t row) {
     if (more || !read_key(rows.columns, columns, row, parts)) return;
-    const auto [first, last] = places.equal_range(hash(parts));
+    const auto [first, last] = places.equal_range(compare.hash(parts));
     for (auto at = first; at != last; ++at) {
       values.read(at->second, &found);
-      if (!equal(found, parts)) continue;
+      if (!compare.equal(found, parts)) continue;
       if (count == most) {
         more = true;
         return;

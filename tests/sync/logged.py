@@ -166,7 +166,7 @@ class LogFollower:
         return frozenset()
 
     @contextmanager
-    def snapshot(self, plan: Plan) -> Iterator[_Reader]:
+    def snapshot(self, plan: Plan, wait_s: float | None = None) -> Iterator[_Reader]:
         source = self._source
         with source.changed:
             source.check()
@@ -178,8 +178,8 @@ class LogFollower:
             source.before_view()
         yield reader
 
-    def view(self, plan: Plan) -> AbstractContextManager[_Reader]:
-        return self.snapshot(plan)
+    def view(self, plan: Plan, wait_s: float | None = None) -> AbstractContextManager[_Reader]:
+        return self.snapshot(plan, wait_s)
 
     def stream(self, plan: Plan, position: str) -> _Stream:
         with self._source.changed:

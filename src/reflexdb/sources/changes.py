@@ -184,12 +184,14 @@ class Follower(Protocol):
         """Planned tables whose changes the stream can't even announce (views, say): to be read again now and then."""
         ...
 
-    def snapshot(self, plan: Plan) -> AbstractContextManager[SnapshotReader]:
+    def snapshot(self, plan: Plan, wait_s: float | None = None) -> AbstractContextManager[SnapshotReader]:
         """A view whose `position` is exact: the stream from there has every later transaction and none of those in the
-        view. Takes no lock longer than an instant."""
+        view. Takes no lock longer than an instant. For locks and transactions of others it waits at most `wait_s`, also
+        while tables are read; by default as long as a first load may. Where that is too short, SourceInterrupted is
+        raised."""
         ...
 
-    def view(self, plan: Plan) -> AbstractContextManager[SummingReader]:
+    def view(self, plan: Plan, wait_s: float | None = None) -> AbstractContextManager[SummingReader]:
         """The same while a stream goes on: what that needs at the source is left alone, whatever state it is in."""
         ...
 

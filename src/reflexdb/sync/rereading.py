@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from reflexdb.model.errors import PositionLost, SourceError
+from reflexdb.model.errors import PositionLost, SourceError, SourceInterrupted
 from reflexdb.sources.base import SnapshotReader
 from reflexdb.sources.changes import Commit, Follower, Row
 from reflexdb.sync import feed
@@ -26,6 +26,9 @@ from reflexdb.sync.troubles import Troubles, is_its_own
 JOIN_S = 15.0
 """A table's view whose position the stream does not reach within this silence is given up for a whole reload."""
 
+WAIT_S = 1.0
+"""For locks and transactions of others, before tables are left as they are for now."""
+LONGER_WAIT_S = 5.0
 Apply = Callable[[Part], None]
 Check = Callable[[], None]
 """Raises what ends the work."""
@@ -74,9 +77,13 @@ class Rereader:
     ) -> ReadAgain:
         """Stale tables, and rows by their keys: of the latter those too that the stream tells of until it comes to the
         view. What can't be read is in trouble, and asked for no more."""
-        reached = self.source.reached
+        reached, began = self.source.reached, time.monotonic()
         view = self.source.snapshot if stale else self.source.view
-        with view(self.fitting.plan) as reader:
+        with contextlib.ExitStack() as views:
+            try:
+                reader = views.enter_context(view(self.fitting.plan, self._wait_s(stale)))
+            except SourceInterrupted as exc:
+                return self._not_now(exc, time.monotonic() - began, stale, rows, last)
             tables = self._spooled(
                 spools, stale, lambda table: frames(reader, table, self.fitting.plan.tables[table], self.check)
             )
@@ -89,6 +96,22 @@ class Rereader:
             found = self._rows(spools, reader, rows) if is_complete else {}
         is_complete = is_complete and bool(tables or found)
         return ReadAgain(reader.position, reader.taken_at, last, tables, found, is_complete)
+
+    def _wait_s(self, stale: Collection[int]) -> float:
+        """How long others may keep us waiting, for all tables wait with us; longer where the first try was in vain."""
+        return LONGER_WAIT_S if any(table in self.troubles for table in stale) else WAIT_S
+
+    def _not_now(
+        self, exc: SourceInterrupted, took_s: float, stale: dict[int, str], rows: RowRereads, last: Commit
+    ) -> ReadAgain:
+        """There is no view just now: all that was to be read is in trouble, and read later."""
+        tables = {*stale, *rows.keys}
+        for table in tables:
+            self.troubles.failed(table, exc, took_s)
+        self.fitting.leave(self.troubles.tables)
+        stale.clear()
+        rows.leave(tables)
+        return ReadAgain("", last.committed_at, last, {}, {}, False)
 
     def _rows(
         self, spools: contextlib.ExitStack, reader: SnapshotReader, rows: RowRereads

@@ -24,6 +24,8 @@ DEFAULT_PORT = 3306
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 300
 """The longest silence of the server within a statement, before the connection is given up."""
+LOCK_WAIT_S = 30
+"""For a table that somebody holds locked. The servers' own default is a day and more."""
 PAUSE_TIMEOUT_S = 3600
 """How long the server waits for us while we are busy with rows it sent."""
 
@@ -41,7 +43,7 @@ _INTERRUPTED = {
 disk space, a definition that changed since the snapshot."""
 
 
-def connect(address: SourceAddress) -> Connection[Any]:
+def connect(address: SourceAddress, lock_wait_s: float = LOCK_WAIT_S) -> Connection[Any]:
     """A connection in UTC and utf8mb4, in a mode where statements only read."""
     where: dict[str, Any] = {"host": address.host, "port": address.port or DEFAULT_PORT}
     if address.host.startswith("/"):
@@ -59,7 +61,7 @@ def connect(address: SourceAddress) -> Connection[Any]:
             init_command=(
                 f"SET time_zone = '+00:00', net_write_timeout = {PAUSE_TIMEOUT_S}, wait_timeout = {PAUSE_TIMEOUT_S}, "
                 "/*!80030 show_gipk_in_create_table_and_information_schema = ON, */ sql_mode = '', "
-                "sql_quote_show_create = 1"
+                f"sql_quote_show_create = 1, lock_wait_timeout = {max(1, round(lock_wait_s))}"
             ),
         )
         number: int = connection.thread_id()  # type: ignore[no-untyped-call]

@@ -146,6 +146,11 @@ def connect_arrow(address: SourceAddress, database: str) -> Any:
         return connection
 
 
+def lock_timeout(seconds: float) -> str:
+    """The statement that bounds how long the session waits for a lock."""
+    return f"SET lock_timeout = '{max(1, round(seconds * 1000))}ms'"
+
+
 def _settings(timeout_s: int) -> Any:
     return (
         f"SET statement_timeout = '{timeout_s}s';SET lock_timeout = '{LOCK_TIMEOUT_S}s';"

@@ -30,18 +30,20 @@ from reflexdb.model.plan import Plan
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.changes import ChangeStream, FollowOptions
 from reflexdb.sources.postgres.catalog import Catalog
-from reflexdb.sources.postgres.connect import Place, connect_arrow, find, quoted, translated
+from reflexdb.sources.postgres.connect import Place, connect_arrow, find, lock_timeout, quoted, translated
 from reflexdb.sources.postgres.fingerprint import Shape
 from reflexdb.sources.postgres.look import Look
 from reflexdb.sources.postgres.membership import Membership
 from reflexdb.sources.postgres.preflight import judge, warnings
 from reflexdb.sources.postgres.publication import OWNERS_PUBLICATION, Publication
 from reflexdb.sources.postgres.read import PostgresSnapshot, begin_view, end_view, postgis_schema
-from reflexdb.sources.postgres.replication import ReplicationConnection, parse_lsn
+from reflexdb.sources.postgres.replication import CREATE_LIMIT_S, ReplicationConnection, parse_lsn
 from reflexdb.sources.postgres.shapes import Memory
 from reflexdb.sources.postgres.stream import LogicalStream, open_stream
 from reflexdb.sources.retyped import as_read, retyped_stream
 
+STREAM_WAIT_S = 1.0
+"""For a lock, where the stream waits too."""
 _DROP_LIMIT_S = 10.0
 _SLOTS = """
     SELECT slot_name, active, pg_wal_lsn_diff(
@@ -95,32 +97,41 @@ class PostgresFollower:
             return frozenset(index for index, table in enumerate(plan.tables) if table.source_name not in followed)
 
     @contextmanager
-    def snapshot(self, plan: Plan) -> Iterator[PostgresSnapshot]:
-        with closing(self._catalog(plan)) as catalog:
+    def snapshot(self, plan: Plan, wait_s: float | None = None) -> Iterator[PostgresSnapshot]:
+        with closing(self._catalog(plan, wait_s)) as catalog:
             place, postgis = catalog.place, catalog.postgis
             self._publish(catalog)
             catalog.followed = Membership(catalog, self._publication(catalog)).followed()
             shapes = catalog.shapes(self._publication(catalog))
             slot, temporary = self._slot_to_make(catalog)
-        with self._exported(place, postgis, shapes, slot, temporary=temporary) as reader:
+        with self._exported(place, postgis, shapes, slot, wait_s, temporary=temporary) as reader:
             yield reader
 
     @contextmanager
-    def view(self, plan: Plan) -> Iterator[PostgresSnapshot]:
-        with closing(self._catalog(plan)) as catalog:
+    def view(self, plan: Plan, wait_s: float | None = None) -> Iterator[PostgresSnapshot]:
+        with closing(self._catalog(plan, wait_s)) as catalog:
             place, postgis = catalog.place, catalog.postgis
-        with self._exported(place, postgis, {}, self._slot_beside(), temporary=True) as reader:
+        with self._exported(place, postgis, {}, self._slot_beside(), wait_s, temporary=True) as reader:
             yield reader
 
     @contextmanager
     def _exported(
-        self, place: Place, postgis: str | None, shapes: Mapping[str, Shape], slot: str, *, temporary: bool
+        self,
+        place: Place,
+        postgis: str | None,
+        shapes: Mapping[str, Shape],
+        slot: str,
+        wait_s: float | None,
+        *,
+        temporary: bool,
     ) -> Iterator[PostgresSnapshot]:
         """The view that making the slot gives. Tables of these shapes are remembered as read in it."""
         with closing(ReplicationConnection(self._address, place.database)) as replication:
             taken_at = datetime.now(UTC)
-            made = replication.create_slot(slot, temporary=temporary)
-            connection = self._view(place, made.snapshot)
+            made = replication.create_slot(
+                slot, temporary=temporary, wait_s=CREATE_LIMIT_S if wait_s is None else wait_s
+            )
+            connection = self._view(place, made.snapshot, wait_s)
 
         def was_read(table: str) -> None:
             if table in shapes:
@@ -137,7 +148,7 @@ class PostgresFollower:
         return retyped_stream(self._stream(as_read(plan), position), plan)
 
     def _stream(self, plan: Plan, position: str) -> LogicalStream:
-        catalog = self._catalog(plan)
+        catalog = self._catalog(plan, STREAM_WAIT_S)
         try:
             publication = self._publication(catalog)
             if not catalog.publishes(publication):
@@ -233,22 +244,26 @@ class PostgresFollower:
             with suppress(psycopg.Error):
                 guarding.close()
 
-    def _catalog(self, plan: Plan) -> Catalog:
+    def _catalog(self, plan: Plan, wait_s: float | None = None) -> Catalog:
         place, connection = find(self._address, plan.schema)
         try:
             with translated(self._address, "looking at its extensions"):
+                if wait_s is not None:
+                    connection.execute(lock_timeout(wait_s))
                 postgis = postgis_schema(connection)
             return Catalog(self._address, connection, place, plan, postgis)
         except BaseException:
             connection.close()
             raise
 
-    def _view(self, place: Place, snapshot: str) -> Any:
+    def _view(self, place: Place, snapshot: str, wait_s: float | None) -> Any:
         """A connection in a transaction that sees the exported snapshot."""
         connection = connect_arrow(self._address, place.database)
         try:
             with translated(self._address, "beginning an exact snapshot"), connection.cursor() as cursor:
                 cursor.execute(f"SET search_path TO {quoted(place.schema)}, public")
+                if wait_s is not None:
+                    cursor.execute(lock_timeout(wait_s))
                 begin_view(cursor, snapshot)
         except SourceData as error:  # nothing is asked for yet but the view itself
             end_view(connection)

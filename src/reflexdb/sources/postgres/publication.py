@@ -26,6 +26,7 @@ EVERYTHING: LiteralString = "publish = 'insert, update, delete, truncate', publi
 HARMLESS: LiteralString = "publish = 'insert, truncate'"
 """What a publication may tell of a table of any kind."""
 LOCK_WAIT: LiteralString = "SET LOCAL lock_timeout = '1s'"
+LOOK_WAIT: LiteralString = "SET LOCAL lock_timeout = '100ms'"
 _STATE = """
     SELECT pg_has_role(pubowner, 'USAGE') AND NOT pg_is_in_recovery(), pubinsert AND pubupdate AND pubdelete
            AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = %s"""
@@ -50,6 +51,8 @@ class Publication:
     def __init__(self, connection: psycopg.Connection[Any], address: SourceAddress, name: str) -> None:
         self._connection = connection
         self._address = address
+        self._said: frozenset[int] | None = None
+        """Its tables, as the server said last."""
         self.name = name
 
     def exists(self) -> bool:
@@ -67,10 +70,25 @@ class Publication:
 
     def told(self) -> frozenset[int]:
         """The tables it tells all changes of, whatever its form is."""
-        told = {oid for (oid,) in self._ask(_TOLD)}
+        told = set(self._members())
         if self._connection.info.server_version >= _NARROWED_FROM:
             told -= {oid for (oid,) in self._ask(_NARROWED)}
         return frozenset(told)
+
+    def _members(self) -> frozenset[int]:
+        """The server opens each table to say this. Where one is locked, it is what was said before, or else what the
+        publication names one by one."""
+        with translated(self._address, f"looking at its publication {quoted(self.name)}"):
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(LOOK_WAIT)
+                    rows = self._connection.execute(_TOLD, (self.name,)).fetchall()
+                    self._said = frozenset(oid for (oid,) in rows)
+            except pg_errors.LockNotAvailable:
+                if self._said is None and not (listed := self.listed()):
+                    raise
+                return self._said if self._said is not None else frozenset(listed)
+        return self._said
 
     def listed(self) -> dict[int, Table]:
         """The tables that it names one by one."""

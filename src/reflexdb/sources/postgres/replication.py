@@ -17,14 +17,14 @@ from psycopg import errors as pg_errors
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from reflexdb.model.errors import PositionLost, SourceUnreachable
+from reflexdb.model.errors import PositionLost, SourceInterrupted, SourceUnreachable
 from reflexdb.sources.base import SourceAddress
 from reflexdb.sources.postgres.connect import literal, parameters, quoted, translate, translated
 
 _MICROS_TO_2000 = 946_684_800_000_000
 _SETTINGS = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
 _FOLLOWING = "following its changes"
-_CREATE_LIMIT_S = 120.0
+CREATE_LIMIT_S = 120.0
 """A slot begins when every transaction that writes at the time has ended."""
 _WAL = struct.Struct(">QQQ")
 _KEEPALIVE = struct.Struct(">QQB")
@@ -82,10 +82,12 @@ class ReplicationConnection:
         result = self._run("IDENTIFY_SYSTEM")
         return bytes(result.get_value(0, 0) or b"").decode()
 
-    def create_slot(self, name: str, *, temporary: bool) -> NewSlot:
-        """Waits for the transactions that write now to end, for at most two minutes."""
+    def create_slot(self, name: str, *, temporary: bool, wait_s: float = CREATE_LIMIT_S) -> NewSlot:
+        """Waits for the transactions that write now to end, for at most so long. Raises SourceInterrupted."""
         kind = " TEMPORARY" if temporary else ""
-        result = self._run(f"CREATE_REPLICATION_SLOT {quoted(name)}{kind} LOGICAL pgoutput EXPORT_SNAPSHOT")
+        result = self._run(
+            f"CREATE_REPLICATION_SLOT {quoted(name)}{kind} LOGICAL pgoutput EXPORT_SNAPSHOT", wait_s=wait_s
+        )
         return NewSlot(*(bytes(result.get_value(0, column) or b"").decode() for column in (1, 2)))
 
     def start(self, slot: str, position: str, publication: str) -> None:
@@ -149,17 +151,20 @@ class ReplicationConnection:
             raise error
         raise psycopg.OperationalError("the server ended the replication; it is shutting down or was promoted")
 
-    def _run(self, command: str, expected: pq.ExecStatus = pq.ExecStatus.TUPLES_OK) -> Any:
+    def _run(
+        self, command: str, expected: pq.ExecStatus = pq.ExecStatus.TUPLES_OK, wait_s: float = CREATE_LIMIT_S
+    ) -> Any:
         with translated(self._address, "starting replication"):
             self._pg.send_query(command.encode())
-            give_up = time.monotonic() + _CREATE_LIMIT_S
+            give_up = time.monotonic() + wait_s
             while self._pg.is_busy():
-                select.select([self._pg.socket], [], [], 0.5)
+                select.select([self._pg.socket], [], [], min(0.5, wait_s / 4))
                 self._pg.consume_input()
-                if time.monotonic() > give_up:
-                    raise psycopg.OperationalError(
-                        "a replication slot waits for transactions that have been writing for more than "
-                        f"{_CREATE_LIMIT_S:.0f} s; see pg_stat_activity for the oldest xact_start"
+                if self._pg.is_busy() and time.monotonic() > give_up:
+                    self._pg.get_cancel().cancel()  # else the server would wait on, with the slot
+                    raise SourceInterrupted(
+                        "An exact view needs a new replication slot, which waits for transactions that have been "
+                        f"writing for more than {wait_s:.0f} s; see pg_stat_activity for the oldest xact_start."
                     )
             result = self._pg.get_result()
             assert result is not None

@@ -28,7 +28,7 @@ from reflexdb.sources.mysql.binlog.preflight import preflight
 from reflexdb.sources.mysql.binlog.prepared import Prepared
 from reflexdb.sources.mysql.binlog.tables import Watch
 from reflexdb.sources.mysql.binlog.transactions import Transactions
-from reflexdb.sources.mysql.connect import connect, translated
+from reflexdb.sources.mysql.connect import LOCK_WAIT_S, connect, translated
 from reflexdb.sources.mysql.read import MySQLSnapshot
 from reflexdb.sources.retyped import as_read, retyped_stream
 
@@ -69,8 +69,8 @@ class MySQLFollower:
         )
 
     @contextmanager
-    def snapshot(self, plan: Plan) -> Iterator[MySQLSnapshot]:
-        connection = connect(self._address)
+    def snapshot(self, plan: Plan, wait_s: float | None = None) -> Iterator[MySQLSnapshot]:
+        connection = connect(self._address, LOCK_WAIT_S if wait_s is None else wait_s)
         try:
             with translated(self._address, "beginning a consistent snapshot"):
                 joint = begin_at_joint(connection, self._address, plan)
@@ -82,8 +82,8 @@ class MySQLFollower:
             with suppress(pymysql.MySQLError, OSError):
                 connection.close()
 
-    def view(self, plan: Plan) -> AbstractContextManager[MySQLSnapshot]:
-        return self.snapshot(plan)
+    def view(self, plan: Plan, wait_s: float | None = None) -> AbstractContextManager[MySQLSnapshot]:
+        return self.snapshot(plan, wait_s)
 
     def stream(self, plan: Plan, position: str) -> ChangeStream:
         return retyped_stream(self._stream(as_read(plan), position), plan)

@@ -55,7 +55,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) 
     assert first is not None
     with TestClient(create_app(control, UNHURRIED), raise_server_exceptions=False) as client:
         api = Api(client, first.key)
-        created = api.post("/connections", sqlite_connection(str(directory / "source.db")), expect=201)
+        source = tmp_path_factory.mktemp("source") / "source.db"
+        created = api.post("/connections", sqlite_connection(str(source)), expect=201)
         database = created["database"]["id"]
         control.leases.join(site_of(directory))
         control.leases.claim({database})  # where the records may be shared, a plane looks after what it holds

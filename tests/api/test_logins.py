@@ -31,7 +31,8 @@ def control(tmp_path: Path, issuer: LittleIssuer, first_login: FirstLogin, recor
     directory = tmp_path / "data"
     directory.mkdir()
     trusted = IssuerSettings(issuer=issuer.url, audiences=(AUDIENCE,), first_login=first_login)
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400", issuer=trusted), "127.0.0.1", records)
+    settings = Settings(base_url="http://127.0.0.1:8400", issuer=trusted, sqlite_directories=(tmp_path,))
+    control = open_control(directory, settings, "127.0.0.1", records)
     yield control
     control.rooms.store.close()
 

@@ -37,9 +37,11 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, module_records: URL | None) -> Iterator[Scene]:
     directory = tmp_path_factory.mktemp("walls")
-    source = directory / "source.db"
+    outside = tmp_path_factory.mktemp("source")
+    source = outside / "source.db"
     source.touch()
-    control = open_control(directory, Settings(base_url="http://127.0.0.1:8400"), "127.0.0.1", module_records)
+    settings = Settings(base_url="http://127.0.0.1:8400", sqlite_directories=(outside,))
+    control = open_control(directory, settings, "127.0.0.1", module_records)
     first = control.accounts.ensure_first()
     assert first is not None
     other = control.customers.create("stranger")

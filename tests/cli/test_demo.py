@@ -214,7 +214,7 @@ def test_a_failing_demo_shows_the_reason_alone(tmp_path: Path, monkeypatch: pyte
 
     assert process.returncode != 0
     assert "this compiler is broken" in said.splitlines()[-1]
-    assert (tmp_path / "demo" / "admin.key").read_text().strip() not in said
+    assert (tmp_path / "demo" / "plane" / "admin.key").read_text().strip() not in said
     assert "/v1/" not in said
     assert len(said.splitlines()) <= 20
 

@@ -43,6 +43,7 @@ from reflexdb.control.rooms import (
     BuildLimits,
     Settings,
 )
+from reflexdb.control.sqlite_files import named_directories
 from reflexdb.model.errors import LeaseLost, RecordsUnavailable, ReflexError
 from reflexdb.model.issuer import IssuerSettings
 from reflexdb.model.observing import Observing
@@ -145,6 +146,7 @@ def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bo
             lease_s=_lease(),
             builds=chosen.builds,
             deadlines=_deadlines(),
+            sqlite_directories=named_directories(os.environ),
             rollouts=_rollouts(),
             keep_images=_whole_number(KEEP_IMAGES_VARIABLE, DEFAULT_KEEP_IMAGES, 0, "of images"),
         )

@@ -19,8 +19,9 @@ from reflexdb.control.conditions import must_hold
 from reflexdb.control.databases import DatabaseView, NewDatabase, add_database, database_secret, database_view
 from reflexdb.control.rooms import Rooms, canonical_id, new_id
 from reflexdb.control.signing import SIGNING_SECRET
+from reflexdb.control.sqlite_files import refusal
 from reflexdb.control.wanted import AUTO
-from reflexdb.model.errors import Conflict, InvalidRequest, NotFound
+from reflexdb.model.errors import Conflict, InvalidRequest, NotFound, SourceDenied
 from reflexdb.model.schema import Backend
 from reflexdb.records import connections, databases, deployments
 from reflexdb.records.pages import EVERYTHING, Page
@@ -83,6 +84,7 @@ class Connections:
         """The ids of the connection and of its first database: both are created, or neither."""
         check_credentials(new.backend, new.user, new.password)
         self._check_sync(new.backend, new.sync_mode, new.sync_interval_s)
+        self._check_file(new.backend, new.host)
         connection_id, now = new_id(), self._rooms.now()
         with self._rooms.store.write() as tx:
             _refuse_taken_name(tx, customer_id, new.name)
@@ -113,6 +115,8 @@ class Connections:
         """Change the named columns; `password` among them goes to the secret store."""
         values = dict(changes)
         password = values.pop("password", None)
+        if "host" in values:
+            self._check_file(Backend(self.get(customer_id, connection_id).backend), values["host"])
         with self._rooms.store.write() as tx:
             row = _found(tx, customer_id, connection_id)
             must_hold(lambda: self._view(tx, row))
@@ -145,6 +149,8 @@ class Connections:
 
     def test(self, address: SourceAddress) -> TestResult:
         """Log in and look around. Raises SourceError, and Overloaded where too many are tested just now."""
+        if address.backend is Backend.SQLITE:
+            refuse_other_files(self._rooms, address.host)
         return self._rooms.asking.ask(Test(address))
 
     def test_stored(self, customer_id: str, connection_id: str) -> TestResult:
@@ -171,6 +177,10 @@ class Connections:
         self._rooms.secrets.put(name, password.encode())
         return name
 
+    def _check_file(self, backend: Backend, host: str) -> None:
+        if backend is Backend.SQLITE and (why := refusal(self._rooms, host)):
+            raise InvalidRequest(f"mysqlHost: {why}")
+
     def _check_sync(self, backend: Backend, mode: str | None, interval_s: int | None) -> None:
         offered = SYNC_MODES[backend]
         if mode is not None and mode != AUTO and mode not in offered:
@@ -196,12 +206,19 @@ def check_supported(backend: Backend) -> None:
 
 
 def source_address(rooms: Rooms, row: ConnectionRow) -> SourceAddress:
-    """Where a stored connection leads, with its password."""
+    """Where a stored connection leads, with its password. Raises SourceDenied for a file that may not be read."""
     backend = Backend(row.backend)
     if backend is Backend.SQLITE:
+        refuse_other_files(rooms, row.host)
         return SourceAddress(backend, row.host)
     password = rooms.secrets.get(row.password_ref).decode() if row.password_ref else ""
     return SourceAddress(backend, row.host, row.port, row.user, password)
+
+
+def refuse_other_files(rooms: Rooms, path: str) -> None:
+    """Raises SourceDenied for a SQLite file that may not be a source here."""
+    if why := refusal(rooms, path):
+        raise SourceDenied(why[0].upper() + why[1:])
 
 
 def check_credentials(backend: Backend, user: str, password: str) -> None:

@@ -69,6 +69,8 @@ class Settings:
     plans: Plans = DEFAULT_PLANS
     deadlines: Deadlines = field(default_factory=Deadlines)
     """Of what is asked of sources outside instances."""
+    sqlite_directories: tuple[Path, ...] = ()
+    """Below which customers may name SQLite files; none named, they may while there is one customer."""
 
     @property
     def workers(self) -> int:

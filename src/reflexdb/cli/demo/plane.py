@@ -75,9 +75,14 @@ def _is_problem(line: str) -> bool:
 
 
 @contextlib.contextmanager
-def running(data: Path) -> Iterator[Plane]:
-    """A control plane on a fresh `data`, gone with all its instances when the block ends."""
-    fresh(data)
+def running(place: Path) -> Iterator[Plane]:
+    """A control plane below a fresh `place`, gone with all its instances when the block ends.
+
+    It has a directory of its own there: beside it is room for a source, which may not lie in a data directory.
+    """
+    fresh(place)
+    data = place / "plane"
+    data.mkdir()
     with ended_by_signals():
         process = start(data, PREFERRED_PORT if is_free(PREFERRED_PORT) else 0)
         try:
@@ -87,7 +92,7 @@ def running(data: Path) -> Iterator[Plane]:
         finally:
             with signals_ignored():
                 stop(process)
-                sweep(data)
+                sweep(place)
 
 
 def fresh(data: Path) -> None:
@@ -127,6 +132,7 @@ def start(data: Path, port: int) -> subprocess.Popen[bytes]:
     ]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    environment.setdefault("REFLEXDB_ENGINE_CACHE", str(data.parent / "cache"))
     parent = os.getpid()
     with (data / "serve.log").open("wb") as log:
         # A session of its own: Ctrl-C reaches the demo alone, which then ends everything in order.

@@ -24,9 +24,11 @@ from reflexdb.api.telemetry import Telemetry
 from reflexdb.control.control import Control
 from reflexdb.model.observing import LogForm, LogLevel
 from tests.api.api import Api, sqlite_connection, until
+from tests.api.operator import let_operate
 from tests.api.plane import Plane
 from tests.servers.collector import Collector
 
+METRICS_TOKEN = "a-long-enough-token-of-metrics"
 FORGED = 'x\n{"action":"forged"}\r\x1b[2K\x00\u2028\x9b'
 
 
@@ -122,8 +124,11 @@ def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 @pytest.fixture
 def near(control: Control) -> Iterator[TestClient]:
-    """Asks from this machine."""
-    with TestClient(create_app(control), client=("127.0.0.1", 50000), raise_server_exceptions=False) as client:
+    """Asks from this machine, with the token for metrics."""
+    telemetry = Telemetry(MetricsAccess(token=METRICS_TOKEN))
+    app = create_app(control, telemetry=telemetry)
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    with TestClient(app, client=("127.0.0.1", 50000), raise_server_exceptions=False, headers=headers) as client:
         yield client
 
 
@@ -151,11 +156,16 @@ def test_metrics_count_by_route_and_say_what_there_is(near: TestClient, control:
     assert "S3CRET" not in text
 
 
-def test_metrics_are_for_this_machine_and_for_operators(near: TestClient, api: Api) -> None:
-    assert near.get("/metrics").status_code == 200
-    assert near.get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 401
-    assert api.client.get("/metrics").status_code == 401  # its client is not on this machine
-    assert api.client.get("/metrics", headers={"Authorization": f"Bearer {api.key}"}).status_code == 403
+def test_metrics_are_for_operators_wherever_they_are(
+    control: Control, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Authorization": f"Bearer {api.key}"}
+    with TestClient(create_app(control), client=("127.0.0.1", 50000)) as here:  # as through a plain proxy
+        assert here.get("/metrics").status_code == 401
+        assert here.get("/metrics", headers=key).status_code == 403
+        let_operate(control, api.key, monkeypatch)
+        assert here.get("/metrics", headers=key).status_code == 200
+        assert here.get("/metrics", headers=key | {"X-Forwarded-For": "203.0.113.7"}).status_code == 200
 
 
 def test_a_metrics_token_is_asked_of_everyone(control: Control) -> None:
@@ -188,7 +198,8 @@ def test_a_trace_leads_from_a_request_to_its_job_and_its_phases(
     theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     api("POST", f"/databases/{database}/provision", headers={"traceparent": theirs}, expect=202)
     assert api.settled(database)["status"] == "running"
-    found = samples(httpx.get(f"{api.client.base_url}/metrics", trust_env=False).text)
+    operator = {"Authorization": f"Bearer {(plane.data / 'operator.key').read_text().strip()}"}
+    found = samples(httpx.get(f"{api.client.base_url}/metrics", headers=operator, trust_env=False).text)
     plane.end()
 
     spans = {span.name: span for span in collector.spans}

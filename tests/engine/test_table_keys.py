@@ -90,6 +90,7 @@ def test_rows_are_found_as_pending_changes_left_them(cli: Cli) -> None:
     assert find(cli, POSTS, [1], [(0,), (2,), (7,)], [0]) == [[0], [2], [3], [5]]
     assert find(cli, POSTS, [1, 2], [(0, "t3"), (1, "t3")], [2, 0, 5]) == [["t3", 3, None]]
     assert find(cli, POSTS, [1], [], [0]) == []
+    assert find(cli, TICKETS, [0], [(7,)], [0, 1, 0, 1, 0]) == []
     cli.do("k", named(POSTS, [(0,)]))
     assert find(cli, POSTS, [1], [(0,)], [0]) == [[3]]
     cli.do("E")

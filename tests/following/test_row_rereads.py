@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import threading
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
-import pymysql
 import pytest
 
 from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
-from tests.following.place import Place, wait
+from tests.following.place import wait
+from tests.following.writers import Writers, numbers, read_again
 
 WHERE = "version: 1\ntables:\n  - name: notes\n    where: \"state <> 'hidden'\"\n"
 NOTES = "CREATE TABLE notes (id int PRIMARY KEY, state varchar(20) NOT NULL, body varchar(40))"
-FILL = {
-    Backend.MYSQL: "INSERT INTO {} SELECT seq, {} FROM seq_1_to_2000",
-    Backend.POSTGRES: "INSERT INTO {} SELECT seq, {} FROM generate_series(1, 2000) seq",
-}
-REFUSED = (pymysql.MySQLError, psycopg.Error)
-
-
-def filled(backend: Backend, table: str, values: str) -> str:
-    return FILL[backend].format(table, values)
-
-
-def read_again(place: Place) -> tuple[int, int]:
-    """Whole tables and single rows, so far."""
-    told = place.log("tables_read_again")
-    return sum(entry["tables"] for entry in told), sum(entry["rows"] for entry in told)
 
 
 def test_rows_that_enter_and_leave_where_are_read_alone(follow: Follow, source: tuple[Backend, Any]) -> None:
     hide = "CASE WHEN seq % 2 = 0 THEN 'hidden' ELSE 'open' END, 'text'"
-    place = follow(source, NOTES, filled(source[0], "notes", hide), config=WHERE)
+    place = follow(source, NOTES, numbers("notes", f"seq, {hide}", 2_000), config=WHERE)
     place.execute("UPDATE notes SET state = 'open' WHERE id = 2")
     wait(lambda: place.ask("notes(id = 2) { body }"), "a row that enters")
     place.execute("UPDATE notes SET state = 'hidden' WHERE id IN (1, 3)")
@@ -52,10 +32,8 @@ def test_rows_that_enter_and_leave_where_are_read_alone(follow: Follow, source: 
 
 
 def test_more_rows_than_worth_asking_for_are_read_whole(follow: Follow, source: tuple[Backend, Any]) -> None:
-    place = follow(source, NOTES, filled(source[0], "notes", "'open', 'text'"), config=WHERE)
-    for first in range(0, 12_000, 2_000):
-        place.execute(filled(source[0], "notes", "'open', 'text'").replace("seq,", f"seq + 10000 + {first},"))
-    place.execute("UPDATE notes SET body = 'more'")
+    place = follow(source, NOTES, numbers("notes", "seq, 'open', 'text'", 2_000), config=WHERE)
+    place.execute(numbers("notes", "seq + 10000, 'open', 'text'", 9_000), "UPDATE notes SET body = 'more'")
     place.check()
 
     assert read_again(place)[0] == 1
@@ -64,7 +42,7 @@ def test_more_rows_than_worth_asking_for_are_read_whole(follow: Follow, source: 
 def test_computed_columns_come_with_their_rows_alone(follow: Follow, source: tuple[Backend, Any]) -> None:
     computed = "CREATE TABLE sums (a int, b int, total int GENERATED ALWAYS AS (a + b) {}, PRIMARY KEY (a, b))"
     place = follow(
-        source, computed.format("STORED"), filled(source[0], "sums (a, b)", "seq * 2"), "CREATE TABLE other (id int)"
+        source, computed.format("STORED"), numbers("sums (a, b)", "seq, seq * 2", 2_000), "CREATE TABLE other (id int)"
     )
     place.execute("UPDATE sums SET b = 0 WHERE a = 10", "DELETE FROM sums WHERE a = 11")
     place.execute("INSERT INTO sums (a, b) VALUES (-1, -1)")
@@ -166,49 +144,15 @@ def step(dice: random.Random) -> list[str]:
     )
 
 
-class Writers:
-    """Random transactions from two sessions at a time, and a reader of what every state must fulfil."""
-
-    def __init__(self, place: Place, seed: int, step: Callable[[random.Random], Sequence[str]]) -> None:
-        self.place, self.seed, self.step = place, seed, step
-        self.over = threading.Event()
-        self.committed = self.looks = 0
-
-    def write(self, number: int) -> None:
-        dice = random.Random(f"{self.seed} {number}")
-        with contextlib.closing(self.place.database.connect()) as connection, connection.cursor() as cursor:
-            while not self.over.is_set():
-                try:
-                    cursor.execute("BEGIN")
-                    for statement in self.step(dice):
-                        cursor.execute(statement)
-                    cursor.execute("COMMIT")
-                    self.committed += 1
-                except REFUSED:
-                    cursor.execute("ROLLBACK")
-                time.sleep(dice.choice((0, 0.001, 0.02)))
-
-    def run(self, seconds: float, look: Callable[[], None]) -> None:
-        self.over.clear()
-        threads = [threading.Thread(target=self.write, args=(number,)) for number in range(2)]
-        for thread in threads:
-            thread.start()
-        try:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                look()
-                self.looks += 1
-                time.sleep(0.01)
-        finally:
-            self.over.set()
-            for thread in threads:
-                thread.join(60)
-
-
 @pytest.mark.timeout(300)
 def test_rows_asked_for_beside_writers_fit_all_others(follow: Follow, source: tuple[Backend, Any]) -> None:
-    purses = filled(source[0], "purses (id, cents)", "100").replace("2000", "40")
-    place = follow(source, *MADE, purses, filled(source[0], "shown", "100").replace("2000", "40"), config=MADE_CONFIG)
+    place = follow(
+        source,
+        *MADE,
+        numbers("purses (id, cents)", "seq, 100", 40),
+        numbers("shown", "seq, 100", 40),
+        config=MADE_CONFIG,
+    )
     writers = Writers(place, 17, step)
 
     def look() -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reflexdb.sync import feed
-from reflexdb.sync.change_frames import changes, changes_begin, changes_commit, table_part
+from reflexdb.sync.change_frames import changes, changes_begin, changes_commit, table_find, table_keys, table_part
 from tests.engine import harness
 from tests.engine.changing import Model
 from tests.engine.harness import bodies
@@ -67,6 +67,11 @@ def feed_frames() -> Iterator[tuple[str, bytes]]:
     part += [feed.Frame(feed.Kind.ROWS, (body,)) for body in bodies(PLAN, 0, [{"id": 2, "name": "x"}, {"id": 9}])]
     part.append(changes_commit(MOMENT, "p2"))
     yield "part", snapshot() + b"".join(frame.encode() for frame in part)
+    users = PLAN.tables[0]
+    keys = [changes_begin(1), table_find(0, users, [5], [(1,), (2,)], [0, 1], 9), table_keys(0, users, [(1,), (77,)])]
+    keys += [feed.Frame(feed.Kind.ROWS, (body,)) for body in bodies(PLAN, 0, [{"id": 77, "name": "x"}])]
+    keys.append(changes_commit(MOMENT, "p2"))
+    yield "keys", snapshot() + b"".join(frame.encode() for frame in keys)
     yield "hello", feed.hello(feed.Role.SYNC, PLAN.fingerprint()).encode() + feed.confirm(MOMENT, "p").encode()
 
 

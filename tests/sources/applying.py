@@ -17,6 +17,7 @@ from reflexdb.model.schema import SourceSchema
 from reflexdb.sources.base import SnapshotReader
 from reflexdb.sources.changes import (
     UNCHANGED,
+    Cascaded,
     ChangeStream,
     Commit,
     Event,
@@ -91,6 +92,8 @@ class Applier:
             self.tables[event.table].clear()
         elif isinstance(event, Stale | StaleRows):
             self.stale.append((event.table, event.reason))
+        elif isinstance(event, Cascaded):
+            self.stale += [(table, event.reason) for table in sorted(event.tables)]
         elif isinstance(event, Redefined):
             self.redefined.append((event.table, event.what))
         elif isinstance(event, Rows):

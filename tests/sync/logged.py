@@ -15,7 +15,7 @@ import pyarrow as pa
 from reflexdb.model.errors import PositionLost, ReflexError
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.base import ARROW_TYPES, Some
-from reflexdb.sources.changes import Commit, Event, Redefined, Row, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.changes import Cascaded, Commit, Event, Redefined, Row, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.spans import Range, span_of
 
 
@@ -64,7 +64,7 @@ class LoggedSource:
                         table[now] = row
             case Truncated():
                 self.rows[event.table] = {}
-            case Stale() | StaleRows() | Redefined() | Commit():
+            case Stale() | StaleRows() | Cascaded() | Redefined() | Commit():
                 pass
 
     def check(self) -> None:

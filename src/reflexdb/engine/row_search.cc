@@ -24,7 +24,7 @@ bool take_number(ColumnDecoder* decoder, T* out) {
 // A count and as many columns of the table, at least one.
 Status read_columns(ColumnDecoder* decoder, const TableDef& def, std::vector<uint16_t>* out) {
   uint16_t count = 0;
-  if (!take_number(decoder, &count) || count == 0 || count > def.columns.size())
+  if (!take_number(decoder, &count) || count == 0)
     return decoder->broken("it has no valid number of columns");
   out->clear();
   for (uint16_t i = 0; i < count; ++i) {

@@ -85,6 +85,32 @@ class StaleRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Rows of a planned table, all of which are served, that are led to by the values of some of its columns."""
+
+    table: int
+    columns: tuple[int, ...]
+    further: tuple[tuple[tuple[int, ...], int], ...] = ()
+    """Columns of these rows whose values, unless one is null, lead on, each with the number of the step they lead to:
+    those columns of its table have them."""
+
+
+@dataclass(slots=True)
+class Cascaded:
+    """A foreign key, and others because of it, deleted or changed rows that the stream does not tell: those that these
+    values lead to, by the rows as they were before. They must be read again, or are there no more."""
+
+    steps: tuple[Step, ...]
+    values: list[Row]
+    """For the columns of the first step."""
+    reason: str
+
+    @property
+    def tables(self) -> frozenset[int]:
+        return frozenset(step.table for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
 class Redefined:
     """The table's definition changed at this point of the stream; nothing of it may be applied from here on. `table` is
     None where a statement could not be attributed to one."""
@@ -103,7 +129,7 @@ class Commit:
     """UTC, by the source's clock."""
 
 
-Event = Rows | Truncated | Stale | StaleRows | Redefined | Commit
+Event = Rows | Truncated | Stale | StaleRows | Cascaded | Redefined | Commit
 
 
 class ChangeStream(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from reflexdb.model.errors import SourceData
 from reflexdb.model.plan import PlannedTable
+from reflexdb.model.storage import Storage
 from reflexdb.sources.base import ARROW_TYPES
 from reflexdb.sources.changes import UNCHANGED, Op, Row, Rows
 from reflexdb.sync import feed
@@ -66,6 +67,25 @@ def table_find(
     )
     body = (head, struct.pack("<I", len(values)), *_chosen(planned, columns, values))
     return feed.Frame(feed.Kind.TABLE_FIND, body)
+
+
+def found(planned: PlannedTable, wanted: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[Row]:
+    """What the server answered to a search, as values of a stream."""
+    forms = [_FOUND.get(planned.columns[column].storage, _same) for column in wanted]
+    return [
+        tuple([None if value is None else form(value) for form, value in zip(forms, row, strict=True)]) for row in rows
+    ]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_FOUND: dict[Storage, Callable[[Any], Any]] = {
+    Storage.BOOL: bool,
+    Storage.UUID: bytes.fromhex,
+    Storage.BINARY: bytes.fromhex,
+}
 
 
 def changes(planned: PlannedTable, rows: Rows, wanted: int = feed.FRAME_BYTES_WANTED) -> Iterator[feed.Frame]:

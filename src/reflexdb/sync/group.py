@@ -82,6 +82,17 @@ class Group:
             self._channel.send_bytes(part)
         self.changes += 1
 
+    def find(
+        self, table: int, columns: Sequence[int], values: Sequence[Row], wanted: Sequence[int], most: int
+    ) -> list[Row] | None:
+        """Some columns of the rows, as they are with all that was sent, that have one of the values in these columns;
+        None where they are more than so many."""
+        self._begin()
+        self._flush(table)
+        planned = self._plan.tables[table]
+        answer = self._channel.request(change_frames.table_find(table, planned, columns, values, wanted, most))
+        return None if answer["more"] else change_frames.found(planned, wanted, answer["rows"])
+
     def replace_rows(self, table: int, keys: Sequence[Row], content: Iterator[bytes]) -> None:
         """The table's rows of these primary keys, which fit one frame, are these and no others; `content` is ROWS
         frames."""

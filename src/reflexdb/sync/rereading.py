@@ -73,7 +73,13 @@ class Rereader:
     check: Check
 
     def read(
-        self, spools: contextlib.ExitStack, stale: dict[int, str], rows: RowRereads, last: Commit, apply: Apply
+        self,
+        spools: contextlib.ExitStack,
+        group: Group,
+        stale: dict[int, str],
+        rows: RowRereads,
+        last: Commit,
+        apply: Apply,
     ) -> ReadAgain:
         """Stale tables, and rows by their keys: of the latter those too that the stream tells of until it comes to the
         view. What can't be read is in trouble, and asked for no more."""
@@ -91,7 +97,8 @@ class Rereader:
                 del stale[table]
             if tables or rows:
                 last = go_to(self.incoming, reader.position, reached, last, apply, self.check)
-            rows.leave({*stale, *self.fitting.changed, *self.troubles.tables})
+            apart = {*stale, *self.fitting.changed, *self.troubles.tables}
+            stale |= {table: why for table, why in rows.resolve(group, apart).items() if table not in apart}
             is_complete = tables.keys() == stale.keys() and reached(reader.position, last.position)
             found = self._rows(spools, reader, rows) if is_complete else {}
         is_complete = is_complete and bool(tables or found)

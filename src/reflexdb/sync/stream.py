@@ -22,7 +22,7 @@ import structlog
 from reflexdb.model.errors import InstanceUnreachable, PositionLost, ReflexError, SourceError
 from reflexdb.model.plan import Plan
 from reflexdb.sources.base import Source
-from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.changes import Commit, Follower, Redefined, Rows, Stale, Truncated
 from reflexdb.sync.channel import PrivateChannel
 from reflexdb.sync.clock import SourceClock, by_our_clock
 from reflexdb.sync.drift import SchemaChanged
@@ -252,17 +252,14 @@ class Stream:
     def _apply(self, part: Part, group: Group) -> None:
         self._verifier.note(part, self._source().reached)
         for event in part.events:
+            whole = self._stale_rows.take(event, self._takes)
+            self._stale |= {table: why for table, why in whole.items() if self._takes(table)}
             match event:
-                case Rows(table=table) if table in self._stale_rows:
-                    self._stale |= self._stale_rows.changed(event)
-                case Rows(table=table) if self._takes(table):
+                case Rows(table=table) if self._takes(table) and table not in self._stale_rows:
                     group.rows(event)
                     self._counts["changes"] += len(event.ops)
                 case Truncated(table=table) if self._takes(table):
-                    self._stale_rows.leave([table])
                     group.replace(table, iter(()))
-                case StaleRows(table=table) if self._takes(table):
-                    self._stale |= self._stale_rows.stale(event)
                 case Stale(table=table, reason=reason):
                     if table in self._views.tables:
                         self._views.want([table], self._fitting.changed)
@@ -324,7 +321,7 @@ class Stream:
             last = rest(self._incoming, self._not_before, last, apply, self._check)
             began = time.monotonic()
             with contextlib.ExitStack() as spools:
-                found = again.read(spools, self._stale, self._stale_rows, last, apply)
+                found = again.read(spools, group, self._stale, self._stale_rows, last, apply)
                 last = found.last
                 self._not_before = time.monotonic() + (time.monotonic() - began)
                 if not found.is_complete:

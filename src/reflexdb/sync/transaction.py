@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reflexdb.sources.changes import ChangeStream, Commit, Redefined, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.changes import Cascaded, ChangeStream, Commit, Redefined, Rows, Stale, StaleRows, Truncated
 
 ROWS_KEPT_MAX = 10_000
 """Changes of one transaction that are kept until its end; of a larger one parts are sent before."""
@@ -24,7 +24,7 @@ FIRST_WAKE_S = 0.02
 class Part:
     """Events in their order. `end` is set where they are a transaction's last."""
 
-    events: list[Rows | Truncated | Stale | StaleRows | Redefined] = field(default_factory=list)
+    events: list[Rows | Truncated | Stale | StaleRows | Cascaded | Redefined] = field(default_factory=list)
     end: Commit | None = None
 
 
@@ -70,6 +70,7 @@ class Incoming:
                 return self._take()
             self._part.events.append(event)
             self._rows += len(event.keys) if isinstance(event, Rows | StaleRows) else 0
+            self._rows += len(event.values) if isinstance(event, Cascaded) else 0
             if self._rows >= self._rows_max:
                 return self._take()
 

@@ -26,7 +26,7 @@ import structlog
 
 from reflexdb.model.errors import MemoryCapExceeded, ReflexError, SourceError
 from reflexdb.model.plan import Plan, PlannedTable
-from reflexdb.sources.changes import Commit, Event, Follower, Redefined, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.changes import Cascaded, Commit, Event, Follower, Redefined, Rows, Stale, StaleRows, Truncated
 from reflexdb.sources.spans import Range, keys_of, limits_of, span_of
 from reflexdb.sync import feed
 from reflexdb.sync.failures import Failures
@@ -101,6 +101,9 @@ class Verifier:
 
     def _touch(self, event: Event) -> None:
         """Remember what it changes."""
+        if isinstance(event, Cascaded):
+            self.forget(event.tables)
+            return
         if isinstance(event, Rows):
             if (ledger := self._ledgers.get(event.table)) is not None:
                 ledger.touched.add(event)
@@ -123,7 +126,9 @@ class Verifier:
         for event in part.events:
             if isinstance(event, Redefined) and event.table in (None, reading.table):
                 self._leave("it was redefined")
-            elif isinstance(event, Stale | StaleRows) and event.table == reading.table:
+            elif (isinstance(event, Stale | StaleRows) and event.table == reading.table) or (
+                isinstance(event, Cascaded) and reading.table in event.tables
+            ):
                 self._leave("it is read again anyway")
             elif isinstance(event, Rows | Truncated) and event.table == reading.table:
                 self._parts.append(event)

@@ -24,7 +24,7 @@ from reflexdb.sources.mysql.binlog.charsets import Decode
 from reflexdb.sources.mysql.binlog.images import Field
 from reflexdb.sources.mysql.binlog.labels import labels_are_certain, labels_of
 from reflexdb.sources.mysql.binlog.tablemap import MapColumn, TableMap
-from reflexdb.sources.mysql.types import GEOMETRY, base_of
+from reflexdb.sources.mysql.types import GEOMETRY, base_of, storage_of
 
 _INTEGERS = {kinds.TINY: 1, kinds.SHORT: 2, kinds.INT24: 3, kinds.LONG: 4, kinds.LONGLONG: 8}
 _SIZES = _INTEGERS | {kinds.FLOAT: 4, kinds.DOUBLE: 8, kinds.YEAR: 1, kinds.DATE: 3, kinds.NEWDATE: 3, kinds.TIME: 3,
@@ -113,6 +113,30 @@ def bare_layout(found: TableMap, described: tuple[Described, ...]) -> Layout:
     names = _names(found, described)
     fields = tuple(Field(name, skip_of(column), None) for name, column in zip(names, found.columns, strict=True))
     return Layout(fields, (), {name: index for index, name in enumerate(names)})
+
+
+def some_layout(
+    found: TableMap, described: tuple[Described, ...], wanted: tuple[str, ...], charsets: Charsets, *, mariadb: bool
+) -> Layout | None:
+    """How to decode some columns of a table that need not be planned, whose names are compared without case; None where
+    that is not known."""
+    try:
+        names = [name.lower() for name in _names(found, described)]
+        declared = {column.name.lower(): column for column in described}
+        fields, cells = [], {}
+        for name in dict.fromkeys(map(str.lower, wanted)):
+            column, storage = declared[name], storage_of(declared[name].declared)
+            if storage is None:
+                return None
+            planned = PlannedColumn(name, name, storage, column.declared, True)
+            place = names.index(name)
+            _compare(found.columns[place], planned)
+            cells[place] = _cell(found.columns[place], planned, column.charset, charsets, mariadb=mariadb)
+        fields = [Field(name, skip_of(column), cells.get(place)) for place, (name, column) in
+                  enumerate(zip(names, found.columns, strict=True))]  # fmt: skip
+    except (Drift, Hidden, KeyError, ValueError):
+        return None
+    return Layout(tuple(fields), tuple(names.index(name.lower()) for name in wanted), {})
 
 
 def _names(found: TableMap, described: tuple[Described, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, image, raw_image
-from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout
+from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout, some_layout
 from reflexdb.sources.mysql.binlog.tablemap import TableMap
 from reflexdb.sources.mysql.binlog.tables import Watch, Watched
 
@@ -29,7 +29,10 @@ class LoggedTable:
         self.is_blind = False
         """Which column is which cannot be told."""
         self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
-        described = watch.described(watched.name)
+        self._map, self._described = found, watch.described(watched.name)
+        self._charsets, self._mariadb = watch.catalog.charsets, watch.mariadb
+        self._some: dict[tuple[str, ...], Layout | None] = {}
+        described = self._described
         try:
             if self.planned is None or (watched.stale is not None and not watched.by_key):
                 self.layout = bare_layout(found, described)
@@ -60,6 +63,18 @@ class LoggedTable:
         wanted = [self.layout.by_name[name] for name in names if name in self.layout.by_name]
         return self._made(present, "\0".join(names), lambda: raw_image(self.layout.fields, wanted, present))
 
+    def former(self, names: tuple[str, ...], present: bytes) -> Image | None:
+        """The values of named columns, whether or not they are planned; None where they cannot be read."""
+        if names not in self._some:
+            found = None if self.is_blind else some_layout(
+                self._map, self._described, names, self._charsets, mariadb=self._mariadb
+            )  # fmt: skip
+            self._some[names] = found
+        some = self._some[names]
+        if some is None:
+            return None
+        return self._made(present, "former\0" + "\0".join(names), lambda: image(some.fields, some.planned, present))
+
     def _made(self, present: bytes, what: str, make: Callable[[], Image]) -> Image:
         if (present, what) not in self._images:
             if len(self._images) > 256:
@@ -83,5 +98,6 @@ def cannot(watched: Watched, error: Exception) -> str:
 
 def affected(watched: Watched) -> list[int]:
     """The planned tables that rows of a table may change."""
-    found = {*watched.views, *watched.deletes, *(index for update in watched.updates for index in update.tables)}
+    consequences = (*watched.deletes, *watched.updates)
+    found = {*watched.views, *(index for each in consequences for index in each.all_tables)}
     return sorted(found if watched.index is None else found | {watched.index})

@@ -16,7 +16,9 @@ import structlog
 from reflexdb.model.errors import SourceData, SourceError
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.batching import VALUE_BYTES, too_large
-from reflexdb.sources.changes import UNCHANGED, Event, Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.changes import UNCHANGED, Cascaded, Event, Op, Redefined, Row, Rows, Stale, StaleRows, Truncated
+from reflexdb.sources.mysql.binlog.cascades import Consequence
+from reflexdb.sources.mysql.binlog.consequences import deleted, updated
 from reflexdb.sources.mysql.binlog.events import Header, Kind, inflate
 from reflexdb.sources.mysql.binlog.images import MALFORMED, culprit, pairs, singles
 from reflexdb.sources.mysql.binlog.loggedtable import LoggedTable, Undecodable, affected, cannot
@@ -155,17 +157,31 @@ class RowEvents:
         if flags & _NO_FOREIGN_KEY_CHECKS:
             return
         if kind in _DELETES:
-            yield from self.stale(watched.deletes, f"rows of {name!r} were deleted, and foreign keys act on it")
+            reason = f"rows of {name!r} were deleted, and foreign keys act on it"
+            for consequence in watched.deletes:
+                yield from self._follow(consequence, deleted(table, consequence, present, data), reason)
         elif kind in _UPDATES:
-            for update in watched.updates:
-                if all(index in self._stale or index in self._gone for index in update.tables):
-                    continue
-                if not update.columns or table.is_blind:  # which columns changed cannot be told
-                    yield from self.stale(update.tables, f"rows of {name!r} changed, and foreign keys may act on it")
-                    continue
-                old, new = (table.raw(update.columns, bits) for bits in present)
-                if any(UNCHANGED not in after and before != after for before, after in pairs(data, 0, old, new)):
-                    yield from self.stale(update.tables, f"keys of {name!r} changed, and foreign keys act on it")
+            reason = f"keys of {name!r} changed, and foreign keys act on it"
+            for consequence in watched.updates:
+                if self._is_needed(consequence):
+                    yield from self._follow(consequence, updated(table, consequence, present, data), reason)
+
+    def _is_needed(self, consequence: Consequence) -> bool:
+        return not all(index in self._stale or index in self._gone for index in consequence.all_tables)
+
+    def _follow(self, consequence: Consequence, values: list[Row] | None, reason: str) -> Iterator[Event]:
+        """What happens where rows of a parent with these values in the columns that it is about are gone; None where
+        the values are not known."""
+        if values == []:
+            return
+        led = consequence.led
+        if led is None or values is None:
+            yield from self.stale(consequence.all_tables, reason)
+            return
+        yield from self.stale(consequence.tables, reason)
+        if self._is_needed(consequence):
+            for at in range(0, len(values), _PART):
+                yield Cascaded(led.steps, values[at : at + _PART], reason)
 
     def _changes(
         self, table: LoggedTable, index: int, kind: int, present: tuple[bytes, bytes], data: bytes

@@ -11,11 +11,22 @@ from dataclasses import dataclass, replace
 
 from reflexdb.model.plan import Plan, PlannedTable
 from reflexdb.sources.changes import Redefined
-from reflexdb.sources.mysql.binlog.cascades import ANY, Cascades, KeyUpdate, Name
+from reflexdb.sources.mysql.binlog.cascades import ANY, Cascades, Consequence, Edge, Name
 from reflexdb.sources.mysql.binlog.catalog import Catalog
 from reflexdb.sources.mysql.binlog.layout import Described
+from reflexdb.sources.mysql.types import SIGNED, base_of
 
 _SYSTEM = {"mysql", "sys", "performance_schema", "information_schema"}
+
+
+def are_exact(own: str | None, other: str | None) -> bool:
+    """Whether columns of these types hold equal values exactly where the server finds them equal: whole numbers, and
+    bytes of one length. Texts are compared by a collation."""
+    if own is None or other is None:
+        return False
+    if base_of(own) in SIGNED and base_of(other) in SIGNED:
+        return True
+    return own.lower() == other.lower() and base_of(own) in ("binary", "uuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +42,9 @@ class Watched:
     """Only the changed rows must be read again."""
     views: tuple[int, ...]
     """Planned views made of it."""
-    deletes: tuple[int, ...]
-    """Planned tables that lose rows or references when rows of it are deleted."""
-    updates: tuple[KeyUpdate, ...]
+    deletes: tuple[Consequence, ...]
+    """Where planned tables lose rows or references when rows of it are deleted."""
+    updates: tuple[Consequence, ...]
 
 
 class Watch:
@@ -99,7 +110,8 @@ class Watch:
         for name in names:
             watched = self.find(name)
             if watched is not None:
-                found |= {*watched.views, *watched.deletes} | {i for update in watched.updates for i in update.tables}
+                found |= {*watched.views}
+                found |= {i for each in (*watched.deletes, *watched.updates) for i in each.all_tables}
                 found |= set() if watched.index is None else {watched.index}
         return found
 
@@ -121,16 +133,45 @@ class Watch:
             replace(edge, child=self.folded(edge.child), parent=self.folded(edge.parent))
             for edge in self.catalog.acting.edges
         ]
-        children = {edge.child for edge in edges}
-        planned = {child: {*self._views_of(child)} for child in children}
-        for child in children & self._planned.keys():
-            planned[child].add(self._planned[child])
-        return Cascades(edges, planned)
+        return Cascades(edges, self)
+
+    def views(self, name: Name) -> Iterable[int]:
+        return self._views_of(name)
+
+    def places(self, name: Name, columns: tuple[str, ...]) -> tuple[int, ...] | None:
+        index = self.index(name)
+        if index is None:
+            return None
+        known = {column.source_name.lower(): place for place, column in enumerate(self.plan.tables[index].columns)}
+        found = [known.get(column.lower()) for column in columns]
+        return tuple(place for place in found if place is not None) if None not in found else None
+
+    def is_exact(self, edge: Edge) -> bool:
+        if not edge.columns or len(edge.columns) != len(edge.referenced):
+            return False
+        own, other = (self._types(name) for name in (edge.child, edge.parent))
+        pairs = zip(edge.columns, edge.referenced, strict=True)
+        return all(are_exact(own.get(one.lower()), other.get(two.lower())) for one, two in pairs)
+
+    def has_all_rows(self, name: Name) -> bool:
+        index = self.index(name)
+        return index is not None and self._why_stale(index, name)[0] is None and not self.is_partly_visible(name)
+
+    def keeps_keys(self, name: Name, changed: tuple[int, ...]) -> bool:
+        index, server = self.index(name), self.catalog.server
+        is_exact = server.mariadb or not server.gtid  # the position of a view; else rows may be of later than it
+        if index is None or not is_exact or self.is_partly_visible(name):
+            return False
+        why, by_key = self._why_stale(index, name)
+        return (why is None or by_key) and not set(changed) & set(self.plan.tables[index].primary_key)
+
+    def _types(self, name: Name) -> dict[str, str]:
+        return {column.name.lower(): column.declared for column in self.described(name)}
 
     def _watched(self, name: Name) -> Watched | None:
         index = self._planned.get(name)
         views = tuple(self._views_of(name))
-        deletes = tuple(sorted({*self._cascades.deletes.get(name, ()), *self._cascades.deletes.get(ANY, ())}))
+        deletes = (*self._cascades.deletes.get(name, ()), *self._cascades.deletes.get(ANY, ()))
         updates = (*self._cascades.updates.get(name, ()), *self._cascades.updates.get(ANY, ()))
         if index is None and not (views or deletes or updates):
             return None

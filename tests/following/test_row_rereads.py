@@ -52,6 +52,21 @@ def test_computed_columns_come_with_their_rows_alone(follow: Follow, source: tup
     assert place.ask("sums(a = 10) { b total }") == [{"b": 0, "total": 10}]
 
 
+def test_parts_of_json_values_come_with_their_rows(follow: Follow, mysql_database: Any) -> None:
+    place = follow(
+        (Backend.MYSQL, mysql_database),
+        "CREATE TABLE docs (id int PRIMARY KEY, doc json)",
+        "INSERT INTO docs VALUES (1, JSON_OBJECT('a', 1, 'b', REPEAT('x', 300))), (2, '[1, 2, 3]')",
+    )
+    partly = "SET binlog_row_value_options = 'PARTIAL_JSON'"
+    place.execute(
+        partly, "UPDATE docs SET doc = JSON_SET(doc, '$.a', 5) WHERE id = 1", "INSERT INTO docs VALUES (3, '{}')"
+    )
+    place.check()
+
+    assert read_again(place) in ((0, 1), (0, 2))  # the new row comes with it, or after it
+
+
 KEYS = {
     Backend.MYSQL: {
         "char(36)": ("'ä\\'\\\\'", "'Ä'", "'\\n\\t'"),

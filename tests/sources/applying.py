@@ -64,6 +64,7 @@ class Applier:
         for index in range(len(plan.tables)):
             self.tables.append({self._key(index, row): row for row in read_rows(reader, plan, index)})
         self.stale: list[tuple[int, str]] = []
+        self.stale_keys: list[Row] = []
         self.redefined: list[tuple[int | None, str]] = []
         self.commits: list[Commit] = []
         self.largest = 0
@@ -92,6 +93,7 @@ class Applier:
             self.tables[event.table].clear()
         elif isinstance(event, Stale | StaleRows):
             self.stale.append((event.table, event.reason))
+            self.stale_keys += event.keys if isinstance(event, StaleRows) else ()
         elif isinstance(event, Cascaded):
             self.stale += [(table, event.reason) for table in sorted(event.tables)]
         elif isinstance(event, Redefined):

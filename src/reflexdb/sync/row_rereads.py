@@ -85,12 +85,12 @@ class RowRereads:
         """Its rows are looked for once the stream has come to the view."""
         if not all(map(self._leads, event.steps)):
             return self._whole(event.tables, f"{event.reason}: keys of these kinds can't be asked for")
-        values = self._cascades.setdefault(event.steps, {})
-        values |= dict.fromkeys(event.values)
         whole: Whole = {}
         for table in event.tables:
             self._reasons.setdefault(table, event.reason)
             whole |= self._ask(table, ())
+        values = self._cascades.setdefault(event.steps, {})
+        values |= dict.fromkeys(event.values)
         if len(values) > KEYS_MAX:
             whole |= self._whole(event.tables, f"{event.reason}: more than {KEYS_MAX:,} rows of the parent")
         return whole
@@ -110,12 +110,14 @@ class RowRereads:
         for table in self._keys.keys() & set(tables):
             del self._keys[table], self._reasons[table]
             self._told.pop(table, None)
+        if not self._keys:
+            self._cascades.clear()
 
     def resolve(self, group: Group, apart: Set[int]) -> Whole:
         """Look for the rows that foreign keys have led to. Tables `apart` are read again as a whole, or left as they
         are: what is served of them leads nowhere."""
         whole: Whole = {}
-        for steps, values in self._cascades.items():
+        for steps, values in list(self._cascades.items()):
             whole |= self._search(group, steps, values, apart)
         self.leave(apart | whole.keys())
         return whole

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from reflexdb.model.plan import PlannedTable
 from reflexdb.sources.mysql.binlog.images import MALFORMED, Image, image, raw_image
 from reflexdb.sources.mysql.binlog.layout import Drift, Hidden, Layout, bare_layout, layout, some_layout
-from reflexdb.sources.mysql.binlog.tablemap import TableMap
+from reflexdb.sources.mysql.binlog.reader import Reader
+from reflexdb.sources.mysql.binlog.tablemap import JSON, TableMap
 from reflexdb.sources.mysql.binlog.tables import Watch, Watched
+
+_PARTIAL_JSON = 1
+"""Among the options of a row."""
 
 
 class LoggedTable:
@@ -31,6 +36,7 @@ class LoggedTable:
         self.planned: PlannedTable | None = None if watched.index is None else watch.plan.tables[watched.index]
         self._map, self._described = found, watch.described(watched.name)
         self._charsets, self._mariadb = watch.catalog.charsets, watch.mariadb
+        self._json_columns = sum(column.kind == JSON for column in found.columns)
         self._some: dict[tuple[str, ...], Layout | None] = {}
         described = self._described
         try:
@@ -62,6 +68,23 @@ class LoggedTable:
         """The bytes of named columns; a column that is not known counts as changed with any other."""
         wanted = [self.layout.by_name[name] for name in names if name in self.layout.by_name]
         return self._made(present, "\0".join(names), lambda: raw_image(self.layout.fields, wanted, present))
+
+    def without_options(self, present: tuple[bytes, bytes], data: bytes) -> bytes:
+        """The rows of a partial update as those of another: each image after the change has before it options and, for
+        each JSON column, whether the image has only what changed of it. Of these, values of a form of their own are
+        left. Raises one of MALFORMED."""
+        before, after = (self._made(bits, "none", partial(image, self.layout.fields, (), bits)) for bits in present)
+        bitmap, rows, at = (self._json_columns + 7) // 8, [], 0
+        while at < len(data):
+            middle = before(data, at)[1]
+            options = Reader(data, middle)
+            if options.packed() & _PARTIAL_JSON:
+                options.take(bitmap)
+            start = len(data) - options.left
+            end = after(data, start)[1]
+            rows += [data[at:middle], data[start:end]]
+            at = end
+        return b"".join(rows)
 
     def former(self, names: tuple[str, ...], present: bytes) -> Image | None:
         """The values of named columns, whether or not they are planned; None where they cannot be read."""

@@ -61,9 +61,9 @@ def judge(variables: dict[str, str]) -> Findings:
     if image.upper() != "FULL":
         blockers.append(f"binlog_row_image is {image}. Run: SET GLOBAL binlog_row_image = 'FULL';")
     if variables.get("binlog_row_value_options", ""):
-        blockers.append(
-            f"binlog_row_value_options is {variables['binlog_row_value_options']}. Run: SET GLOBAL "
-            "binlog_row_value_options = '';"
+        warnings.append(
+            f"binlog_row_value_options is {variables['binlog_row_value_options']}, so that rows whose JSON changed are "
+            "asked for again. Run: SET GLOBAL binlog_row_value_options = '';"
         )
     metadata = variables.get("binlog_row_metadata")
     if metadata is not None and metadata.upper() != "FULL":

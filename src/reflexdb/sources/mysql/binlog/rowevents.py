@@ -28,9 +28,11 @@ from reflexdb.sources.mysql.binlog.tablemap import table_id, table_map
 from reflexdb.sources.mysql.binlog.tables import Watch
 
 _WRITES = {Kind.WRITE_ROWS_V1, Kind.WRITE_ROWS, Kind.WRITE_ROWS_COMPRESSED_V1, Kind.WRITE_ROWS_COMPRESSED}
-_UPDATES = {Kind.UPDATE_ROWS_V1, Kind.UPDATE_ROWS, Kind.UPDATE_ROWS_COMPRESSED_V1, Kind.UPDATE_ROWS_COMPRESSED}
+_UPDATES = {Kind.UPDATE_ROWS_V1, Kind.UPDATE_ROWS, Kind.UPDATE_ROWS_COMPRESSED_V1, Kind.UPDATE_ROWS_COMPRESSED,
+            Kind.PARTIAL_UPDATE_ROWS}  # fmt: skip
 _DELETES = {Kind.DELETE_ROWS_V1, Kind.DELETE_ROWS, Kind.DELETE_ROWS_COMPRESSED_V1, Kind.DELETE_ROWS_COMPRESSED}
-_SECOND_VERSION = {Kind.WRITE_ROWS, Kind.UPDATE_ROWS, Kind.DELETE_ROWS, Kind.WRITE_ROWS_COMPRESSED,
+_SECOND_VERSION = {Kind.WRITE_ROWS, Kind.UPDATE_ROWS, Kind.DELETE_ROWS, Kind.PARTIAL_UPDATE_ROWS,
+                   Kind.WRITE_ROWS_COMPRESSED,
                    Kind.UPDATE_ROWS_COMPRESSED, Kind.DELETE_ROWS_COMPRESSED}  # fmt: skip
 _COMPRESSED = {kind for kind in Kind if "ROWS_COMPRESSED" in kind.name}
 _NO_FOREIGN_KEY_CHECKS = 0x02
@@ -134,6 +136,9 @@ class RowEvents:
         data = reader.rest()
         if header.kind in _COMPRESSED:
             data = inflate(data, _INFLATED)
+        is_partial = header.kind == Kind.PARTIAL_UPDATE_ROWS
+        if is_partial and not table.is_blind:
+            data = table.without_options((before, after), data)
         yield from self._consequences(table, header.kind, flags, (before, after), data)
         index = table.watched.index
         if index is None or index in self._gone or index in self._stale:
@@ -142,8 +147,9 @@ class RowEvents:
             yield from self.stale([index], table.stale)
             return
         self._touched.add(index)
-        if table.stale is not None:
-            yield from self._stale_rows(table, index, table.stale, header.kind, (before, after), data)
+        reason = "the log has only parts of JSON values" if is_partial and table.stale is None else table.stale
+        if reason is not None:
+            yield from self._stale_rows(table, index, reason, header.kind, (before, after), data)
             return
         yield from self._changes(table, index, header.kind, (before, after), data)
 

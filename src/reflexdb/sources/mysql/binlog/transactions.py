@@ -113,7 +113,6 @@ class Transactions:
             Kind.TABLE_MAP: self._table_map,
             Kind.TRANSACTION_PAYLOAD: self._payload,
             Kind.INCIDENT: self._incident,
-            Kind.PARTIAL_UPDATE_ROWS: self._partial,
             Kind.GTID_TAGGED: self._tagged,
         }
         return handlers | dict.fromkeys(self._rows.kinds, self._rows.take)
@@ -238,9 +237,6 @@ class Transactions:
             f"The server wrote an incident into its log at {self.file}:{self.end}: changes are missing from it "
             f"({body[3:203].decode('utf-8', 'replace')!r}). The tables must be read again from a later position."
         )
-
-    def _partial(self, _: Header, __: bytes) -> Iterable[Event]:
-        raise ValueError("it holds only parts of JSON values; run SET GLOBAL binlog_row_value_options = ''")
 
     def _tagged(self, _: Header, body: bytes) -> Iterable[Event]:
         self._begin(events.tagged_gtid(body), is_open=False)

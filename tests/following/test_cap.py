@@ -10,6 +10,8 @@ from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
 
+pytestmark = pytest.mark.each_binlog
+
 RESUME = "version: 1\nsync:\n  cdc_reconnect_mode: resume\n"
 TEXT = {Backend.MYSQL: "longtext", Backend.POSTGRES: "text"}
 THOUSAND = "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {first} + 999)"

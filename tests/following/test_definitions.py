@@ -10,6 +10,8 @@ from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
 
+pytestmark = pytest.mark.each_binlog
+
 ITEMS = "CREATE TABLE items (id int PRIMARY KEY, name varchar(40), cents bigint)"
 OTHER = "CREATE TABLE other (id int PRIMARY KEY, n int)"
 FIRST = "INSERT INTO items VALUES (1, 'a', 10), (2, 'b', 20)"

@@ -7,10 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
 from tests.following.test_trouble import ITEMS, LOCKS, RESUME, keyless
+
+pytestmark = pytest.mark.each_binlog
 
 AT_ONCE_S = 6.0
 """Under the load of other tests; the longest wait for a lock is a second."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
+
+pytestmark = pytest.mark.each_binlog
 
 RESUME = "version: 1\nsync:\n  cdc_reconnect_mode: resume\n"
 NUMBERS = f"{RESUME}overrides: {{odd: {{types: {{code: number}}}}}}\n"

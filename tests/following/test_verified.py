@@ -10,11 +10,16 @@ from reflexdb.model.schema import Backend
 from tests.following.conftest import Follow
 from tests.following.place import Place, wait
 
+pytestmark = pytest.mark.each_binlog
+
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(40), cents numeric(12,2))"
 PAIRS = "CREATE TABLE pairs (a int, b varchar(10), PRIMARY KEY (a, b))"
 NAMES = "CREATE TABLE names (name varchar(20) PRIMARY KEY)"
 FILL = {
-    Backend.MYSQL: "INSERT INTO items SELECT seq, concat('item ', seq), seq / 7 FROM seq_1_to_5000",
+    Backend.MYSQL: """
+        INSERT INTO items WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+        SELECT k.i * 1000 + n.i + 1, concat('item ', k.i * 1000 + n.i + 1), (k.i * 1000 + n.i + 1) / 7
+        FROM n JOIN n k ON k.i < 5""",
     Backend.POSTGRES: "INSERT INTO items SELECT n, 'item ' || n, n / 7.0 FROM generate_series(1, 5000) n",
 }
 LOSE = """

@@ -2,8 +2,9 @@
 
 `mariadb_server` and `postgres_server` live as long as the run; `mariadb_database` and `postgres_database` are an
 empty database of the test's own. A test marked `each_postgres` runs on the system's PostgreSQL and on the newest one,
-with `--servers=all` on every version. Where a server's program is absent the test is skipped with a reason that starts
-with "needs", and named at the end of the run.
+with `--servers=all` on every version; a test of every source that is marked `each_binlog` runs on MySQL beside MariaDB.
+Where a server's program is absent the test is skipped with a reason that starts with "needs", and named at the end of
+the run.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "each_postgres: runs on several versions of PostgreSQL")
+    config.addinivalue_line("markers", "each_binlog: of the tests of every source, runs on MySQL beside MariaDB")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -79,12 +81,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "binlog_kind" in metafunc.fixturenames:
         metafunc.parametrize("binlog_kind", binlog_kinds(metafunc.config), indirect=True, scope="session")
     if "source_kind" in metafunc.fixturenames:
-        metafunc.parametrize("source_kind", source_kinds(metafunc.config), indirect=True, scope="session")
+        both = metafunc.definition.get_closest_marker("each_binlog") is not None
+        kinds = source_kinds(metafunc.config, both=both)
+        metafunc.parametrize("source_kind", kinds, indirect=True, scope="session")
 
 
-def source_kinds(config: pytest.Config) -> list[str]:
-    """The kinds of servers that a test of every source runs on."""
-    return ["mariadb", *(f"postgres{version or ''}" for version in postgres_versions(config))]
+def source_kinds(config: pytest.Config, *, both: bool) -> list[str]:
+    """The kinds of servers that a test of every source runs on; `both` where MySQL's log differs from MariaDB's in what
+    the test is about, and with `--servers=all` always."""
+    binlogs = binlog_kinds(config) if both or config.getoption("--servers") == "all" else ["mariadb"]
+    return [*binlogs, *(f"postgres{version or ''}" for version in postgres_versions(config))]
 
 
 def binlog_kinds(config: pytest.Config) -> list[str]:

@@ -402,6 +402,7 @@ Status Changes::Impl::replace_rows(std::span<const uint8_t> body) {
 void Changes::Impl::finish_part(Replacing what) {
   std::vector<uint32_t> gone;
   const auto judge = [&](uint32_t row) {
+    if (!next->table(replacing_table).is_live(row)) return;  // it moved, with an equal key of other bytes
     if (row >= confirmed.size() || !confirmed[row]) gone.push_back(row);
   };
   if (what == Replacing::kPart)

@@ -15,7 +15,7 @@ from reflexdb.model.plan import ForwardRelation, Plan, PlannedColumn, PlannedTab
 from reflexdb.model.schema import Backend
 from reflexdb.model.storage import Storage
 from reflexdb.sources.changes import Op, Row, Rows
-from reflexdb.sync.change_frames import changes, table_find
+from reflexdb.sync.change_frames import changes, table_find, table_keys
 from tests.engine.harness import Cli, bodies, build
 
 A_TO_Z = {ord(letter): (ord(letter.lower()),) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -181,6 +181,19 @@ def test_rows_of_equal_keys_are_replaced_in_place(cli: Cli) -> None:
         {"code": "us", "alias": "x"},
     ]
     assert joined(cli) == {1: "us", 2: "us", 3: "de", 4: "fr", 5: None}
+
+
+@pytest.mark.parametrize("asked", [["US"], ["us "], ["US", "us"]])
+def test_a_named_row_comes_with_an_equal_key(cli: Cli, asked: list[str]) -> None:
+    cli.do("X", struct.pack("<Q", 0))
+    frame = table_keys(COUNTRIES, PLAN.tables[COUNTRIES], [(code,) for code in asked])
+    cli.do("k", b"".join(bytes(part) for part in frame.parts))
+    for body in bodies(PLAN, COUNTRIES, [{"code": "us", "alias": "x"}]):
+        cli.do("R", body)
+    cli.do("E")
+
+    assert cli.rows("countries { code }") == [{"code": "de "}, {"code": "us"}]
+    assert joined(cli) == {1: "us", 2: "us", 3: "de ", 4: None, 5: None}
 
 
 def test_rows_that_refer_to_an_equal_key_are_found(cli: Cli) -> None:

@@ -7,7 +7,7 @@ every page that is not current. Knows where each fact lives, and no fact itself.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from reflexdb.api import settings
 from reflexdb.cli.exits import MEANINGS
 from reflexdb.cli.main import app
 from reflexdb.control.billing_config import SETTINGS
+from reflexdb.control.rollouts import ABORTED, ROLLED_BACK
 from reflexdb.model import errors, lifecycle, plans, sizes
 from reflexdb.sources.apart import MEANT, VARIABLES, Deadlines
 from reflexdb.sources.mysql import grants as mysql_grants
@@ -28,6 +29,12 @@ Parts = dict[str, Callable[[], str]]
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETION = ("install_completion", "show_completion")
 PRINTED = "<!-- Printed by tools/docs.py; change the code, then run `make format`. -->"
+
+ENDS = {
+    "interrupted": "the control plane ended while it was made; ask for it again",
+    ABORTED: "a deployment in steps answered worse than the one before and was called off",
+    ROLLED_BACK: "a deployment answered worse than the one before and was put back by itself",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -140,6 +147,11 @@ def cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|")
 
 
+def again(kinds: Sequence[type[errors.ReflexError]]) -> str:
+    temporary = {kind.temporary for kind in kinds}
+    return "as its message says" if len(temporary) > 1 else "yes" if temporary == {True} else "no"
+
+
 def errors_page() -> str:
     """Every code of `model/errors.py` with who is at fault, whether to retry, and the tree it stands in."""
     rows = ["| code | whose | try again | raised as |", "|---|---|---|---|"]
@@ -149,7 +161,7 @@ def errors_page() -> str:
             by_code.setdefault(kind.code, []).append(kind)
     for code, kinds in sorted(by_code.items()):
         names = ", ".join(f"`{kind.__name__}`" for kind in kinds)
-        rows.append(f"| `{code}` | {whose(kinds[0])} | {'yes' if kinds[0].temporary else 'no'} | {names} |")
+        rows.append(f"| `{code}` | {whose(kinds[0])} | {again(kinds)} | {names} |")
     tree = (errors.__doc__ or "").strip()
     return "\n".join(
         [
@@ -161,6 +173,12 @@ def errors_page() -> str:
             "[query language](query-language.md).",
             "",
             *rows,
+            "",
+            "Builds and deployments that ended without an error of their own have these as `error.code`:",
+            "",
+            "| code | meaning |",
+            "|---|---|",
+            *(f"| `{code}` | {meaning} |" for code, meaning in sorted(ENDS.items())),
             "",
             "```text",
             tree,

@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 MEANINGS: dict[Exit, str] = {
     Exit.OK: "done",
-    Exit.FAILED: "it was tried and failed: a build, a deployment, a connection test, a query",
+    Exit.FAILED: "it was tried and failed: a build, a deployment, a connection test",
     Exit.USAGE: "wrong options or arguments, or values that the control plane refused as invalid",
     Exit.NOT_FOUND: "no such connection, database, build or key",
     Exit.CONFLICT: "not possible in the present state, or the name is taken",

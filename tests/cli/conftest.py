@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from sqlalchemy import URL
 
 from reflexdb.cli.main import run
+from reflexdb.control.sqlite_files import VARIABLE
 from tests.servers.records import empty_database, served_with
 from tests.servers.shared import Server
 
@@ -54,6 +56,7 @@ Cli = Callable[..., Outcome]
 def serving(data: Path, records: URL | None) -> Iterator[Plane]:
     command = [sys.executable, "-m", "reflexdb.cli.main", "serve", "--ephemeral", "--data", str(data), "--port", "0"]
     environment = {name: value for name, value in served_with(records).items() if not name.startswith(OURS)}
+    environment[VARIABLE] = tempfile.gettempdir()  # the tests have several customers
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + START_LIMIT_S

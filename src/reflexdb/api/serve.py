@@ -27,6 +27,7 @@ import uvicorn
 from sqlalchemy import URL
 
 from reflexdb.api.app import create_app
+from reflexdb.api.closed_files import close_to_others, files_closed_to_others
 from reflexdb.api.issuer_settings import issuer_settings
 from reflexdb.api.logs import logging_to
 from reflexdb.api.settings import ApiSettings
@@ -119,7 +120,8 @@ def run(
             observing=observing or Observing(),
             builds=builds or BuildLimits(),
         )
-        _run(data_dir, host, port, chosen, ephemeral=ephemeral)
+        with files_closed_to_others():
+            _run(data_dir, host, port, chosen, ephemeral=ephemeral)
         _leave_what_takes_longer()
     except (CannotServe, ReflexError, OSError) as exc:
         sys.stderr.write(f"reflexdb serve: {exc}\n")
@@ -127,7 +129,6 @@ def run(
 
 
 def _run(data_dir: Path, host: str, port: int, chosen: _Chosen, *, ephemeral: bool) -> None:
-    os.umask(0o077)  # what is written here, by this process and its children, is for no other user
     data_dir = _prepared(data_dir)
     log_file, observing = data_dir / "logs" / "control.log", chosen.observing
     with (
@@ -341,16 +342,8 @@ def _prepared(data_dir: Path) -> Path:
         raise CannotServe(f"{data_dir} can't be the data directory: {exc.strerror}") from exc
     if not os.access(data_dir, os.W_OK | os.X_OK):
         raise CannotServe(f"{data_dir} can't be the data directory: it is not writable")
-    _close_to_others(data_dir)
+    close_to_others(data_dir)
     return data_dir.absolute()
-
-
-def _close_to_others(data_dir: Path) -> None:
-    """A directory that was there before may be open; its owner alone can close it, and another's is left as it is."""
-    mode = data_dir.stat().st_mode
-    if mode & 0o077:
-        with suppress(PermissionError):
-            data_dir.chmod(mode & 0o700)
 
 
 @contextmanager

@@ -85,13 +85,19 @@ RELATIONS = [
     (f"{UUID}:1-5", f"{UUID.replace('-', '')}:5", "yes"),
     (f"{UUID}:1-5", f"{OTHER}:1", "no"),
     (f"{UUID}:1-5,\n{OTHER}:1-9", f"{OTHER}:9", "yes"),
+    (f"{UUID}:1-5:blue:1-3", f"{UUID}:blue:2", "yes"),
+    (f"{UUID}:1-5:blue:1-3", f"{UUID}:2:blue:4", "no"),
+    (f"{UUID}:1-5", f"{UUID}:blue:1", "no"),
+    (f"{UUID}:blue:1-5:red:1", f"{UUID}:2", "no"),
+    (f"{UUID}:1-3:Blue_1:1,{OTHER}:red:7", f"{OTHER}:RED:7,{UUID}:blue_1:1", "yes"),
     ("binlog.000009:4", "binlog.000003:4711", "yes"),
     ("binlog.000003:4711", "binlog.000003:4712", "no"),
     ("binlog.000003:4", "other.000003:4", "foreign"),
     ("17", "16", "yes"),
     ("17", "0/10", "foreign"),
     *((bad, "1", "bad") for bad in ("", "x", "-1", "0/", "/0", "0/123456789", "1-2", "1-2-3-4", "1-2-3,,1-2-3")),
-    *((bad, "1", "bad") for bad in (f"{UUID}", f"{UUID}:", f"{UUID}:0", f"{UUID}:5-4", f"{UUID}:tag:1", f"{UUID}0:1")),
+    *((bad, "1", "bad") for bad in (f"{UUID}", f"{UUID}:", f"{UUID}:0", f"{UUID}:5-4", f"{UUID}:1tag:1", f"{UUID}0:1")),
+    *((bad, "1", "bad") for bad in (f"{UUID}:tag", f"{UUID}:1:tag:", f"{UUID}:t-g:1", f"{UUID}:{'t' * 33}:1")),
     *((bad, "1", "bad") for bad in (".3:4", "a.b:4", "a.3:", "a:b.3:4", "18446744073709551616", "0-4294967296-1")),
 ]
 
@@ -109,7 +115,8 @@ def made_up(dice: random.Random) -> str:
             f"{d}-{dice.randint(1, 3)}-{dice.randint(0, 4)}" for d in dice.sample(range(4), dice.randint(1, 4))
         )
     intervals = [(low, low + dice.randint(0, 2)) for low in dice.sample(range(1, 12), dice.randint(1, 4))]
-    return f"{dice.choice((UUID, OTHER))}:" + ":".join(f"{low}-{high}" for low, high in intervals)
+    tags = dice.choice(("", "", "blue:", "blue:1:red:"))
+    return f"{dice.choice((UUID, OTHER))}:{tags}" + ":".join(f"{low}-{high}" for low, high in intervals)
 
 
 def test_server_and_sync_agree_on_positions(net_units: Path) -> None:

@@ -53,6 +53,19 @@ bool read_uuid(std::string_view text, std::array<uint8_t, 16>* out) {
   return digits == kUuidDigits;
 }
 
+// Letters, digits and underscores, no digit first; case says nothing.
+bool read_tag(std::string_view text, std::array<char, 32>* out) {
+  if (text.empty() || text.size() > out->size() || (text[0] >= '0' && text[0] <= '9')) return false;
+  std::array<char, 32> tag{};
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char lower = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] | 0x20) : text[i];
+    if ((lower < 'a' || lower > 'z') && (lower < '0' || lower > '9') && lower != '_') return false;
+    tag[i] = lower;
+  }
+  *out = tag;
+  return true;
+}
+
 // What the server says as its position may stand behind the head of a page in which nothing stands yet.
 uint64_t before_page_head(uint64_t lsn) {
   const uint64_t in_page = lsn % kPageBytes;
@@ -116,7 +129,7 @@ bool Position::parse_maria(std::string_view text) {
     if (!decimal(cut(&part, '-'), &domain) || !decimal(cut(&part, '-'), &server) || !decimal(part, &sequence))
       return false;
     if (domain > kU32Max || server > kU32Max) return false;
-    Run run{{}, 0, sequence};
+    Run run{{}, {}, 0, sequence};
     memcpy(run.source.data(), &domain, sizeof domain);
     runs_.push_back(run);
   }
@@ -131,6 +144,10 @@ bool Position::parse_gtid_set(std::string_view text) {
     if (!read_uuid(cut(&part, ':'), &run.source) || part.empty()) return false;
     while (!part.empty()) {
       std::string_view interval = cut(&part, ':');
+      if (read_tag(interval, &run.tag)) {
+        if (part.empty()) return false;
+        continue;
+      }
       const bool single = interval.find('-') == std::string_view::npos;
       if (!decimal(cut(&interval, '-'), &run.first)) return false;
       run.last = run.first;
@@ -144,14 +161,12 @@ bool Position::parse_gtid_set(std::string_view text) {
 
 // Sorts, and joins what touches.
 void Position::merge() {
-  std::sort(runs_.begin(), runs_.end(), [](const Run& a, const Run& b) {
-    return a.source != b.source ? a.source < b.source : a.first < b.first;
-  });
+  std::sort(runs_.begin(), runs_.end(), [](const Run& a, const Run& b) { return a.before(b); });
   size_t kept = 0;
   for (size_t i = 1; i < runs_.size(); ++i) {
     Run& last = runs_[kept];
-    const bool touches = runs_[i].source == last.source && runs_[i].first - 1 <= last.last;
-    if (touches || (runs_[i].source == last.source && runs_[i].first == 0)) {
+    const bool touches = runs_[i].same_source(last) && runs_[i].first - 1 <= last.last;
+    if (touches || (runs_[i].same_source(last) && runs_[i].first == 0)) {
       last.last = std::max(last.last, runs_[i].last);
     } else {
       runs_[++kept] = runs_[i];
@@ -166,12 +181,11 @@ bool Position::comparable(const Position& other) const {
 
 bool Position::covers(const Run& wanted) const {
   // The last run of the source that begins no later.
-  auto after = std::upper_bound(runs_.begin(), runs_.end(), wanted, [](const Run& a, const Run& b) {
-    return a.source != b.source ? a.source < b.source : a.first < b.first;
-  });
+  auto after = std::upper_bound(runs_.begin(), runs_.end(), wanted,
+                                [](const Run& a, const Run& b) { return a.before(b); });
   if (after == runs_.begin()) return false;
   const Run& have = *--after;
-  return have.source == wanted.source && wanted.last <= have.last;
+  return have.same_source(wanted) && wanted.last <= have.last;
 }
 
 bool Position::contains(const Position& other) const {

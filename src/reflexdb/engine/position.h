@@ -4,7 +4,8 @@
 //     1776254400000017                                snapshot version of this instance
 //     16/B374D848                                     PostgreSQL: log sequence number
 //     0-1-42,1-7-9                                    MariaDB: the last GTID of each domain
-//     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7      MySQL: intervals of each server
+//     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7      MySQL: intervals of each server,
+//     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:blue:1   and of each of its tags
 //     binlog.000003:4711                              MySQL and MariaDB without GTIDs: file and offset
 //
 // Values; any thread. sources/mysql/binlog/gtid.py reads the same forms.
@@ -39,8 +40,15 @@ class Position {
   // Of one source (a server's UUID, or a domain in the first four bytes), numbers first to last.
   struct Run {
     std::array<uint8_t, 16> source;
+    std::array<char, 32> tag;  // of MySQL; zeros: none
     uint64_t first;
     uint64_t last;
+
+    bool same_source(const Run& other) const { return source == other.source && tag == other.tag; }
+    bool before(const Run& other) const {
+      if (source != other.source) return source < other.source;
+      return tag != other.tag ? tag < other.tag : first < other.first;
+    }
   };
 
   bool parse_lsn(std::string_view text);

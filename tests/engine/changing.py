@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from reflexdb.sources.changes import UNCHANGED, Op, Row, Rows
@@ -163,3 +165,36 @@ QUERIES = (
 
 def answers(cli: Cli) -> dict[str, Any]:
     return {query: cli.rows(query) for query in QUERIES}
+
+
+def changed_unseen(cli: Cli, seed: int, unseen: int) -> tuple[Model, dict[int, dict[Row, dict[str, Any]]]]:
+    """A model that changed so often since the engine was loaded with its rows, and those rows."""
+    model = Model(random.Random(seed))
+    for _ in range(60):
+        model.change(25)
+    model.take_log()
+    served = copy.deepcopy(model.rows)
+    cli.load(model.listed())
+    for _ in range(unseen):
+        model.change(25)
+    model.take_log()
+    return model, served
+
+
+def tell_later(cli: Cli, model: Model) -> None:
+    """Some more changes, within the group that is open."""
+    for _ in range(20):
+        model.change(25)
+    for body in bodies_of(model.take_log()):
+        cli.do("D", body)
+
+
+def check_as_loaded(cli: Cli, program: Path, model: Model) -> None:
+    """The engine answers what another one answers that is loaded with the model's rows."""
+    other = Cli(program, PLAN)
+    try:
+        other.load(model.listed())
+        assert answers(cli) == answers(other)
+        assert cli.facts()["rows"] == other.facts()["rows"]
+    finally:
+        other.close()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import random
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 
 from reflexdb.sources.changes import Row
 from reflexdb.sync.change_frames import table_find, table_keys
-from tests.engine.changing import Model, answers, bodies_of
+from tests.engine.changing import bodies_of, changed_unseen, check_as_loaded, tell_later
 from tests.engine.harness import Cli, bodies
 from tests.engine.plans import KINDS, LOGS, PLAN, POSTS, SEATS, TICKETS, USERS
 from tests.engine.test_changes import delete, insert, user
@@ -44,15 +42,7 @@ def test_named_rows_become_what_they_are_said_to_be(
     cli: Cli, program: Path, seed: int, table: int, unseen: int, later: bool
 ) -> None:
     """The model changes behind the engine's back; then it is told the rows of some keys, and what came after."""
-    model = Model(random.Random(seed))
-    for _ in range(60):
-        model.change(25)
-    model.take_log()
-    served = copy.deepcopy(model.rows)
-    cli.load(model.listed())
-    for _ in range(unseen):
-        model.change(25)
-    model.take_log()
+    model, served = changed_unseen(cli, seed, unseen)
     known = sorted({*served[table], *model.rows[table]})
     keys = model.dice.sample(known, model.dice.randrange(len(known) + 1))
     told = [model.rows[table][key] for key in keys if key in model.rows[table]]
@@ -64,19 +54,10 @@ def test_named_rows_become_what_they_are_said_to_be(
     for body in bodies(PLAN, table, told, model.dice.choice([200, 4 << 20])):
         cli.do("R", body)
     if later:
-        for _ in range(20):
-            model.change(25)
-        for body in bodies_of(model.take_log()):
-            cli.do("D", body)
+        tell_later(cli, model)
     cli.do("E")
-    other = Cli(program, PLAN)
-    try:
-        other.load(model.listed())
-        assert answers(cli) == answers(other)
-        assert cli.facts()["rows"] == other.facts()["rows"]
-        assert cli.facts()["differences"] == 0
-    finally:
-        other.close()
+    check_as_loaded(cli, program, model)
+    assert cli.facts()["differences"] == 0
 
 
 def test_rows_are_found_as_pending_changes_left_them(cli: Cli) -> None:

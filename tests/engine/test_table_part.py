@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reflexdb.sync.change_frames import table_part
-from tests.engine.changing import Model, answers, apply, bodies_of
+from tests.engine.changing import apply, bodies_of, changed_unseen, check_as_loaded, tell_later
 from tests.engine.harness import Cli, bodies
 from tests.engine.plans import LOGS, PLAN, POSTS, SEATS, USERS
 from tests.engine.test_changes import delete, insert, user
@@ -47,15 +46,7 @@ def test_a_part_becomes_what_it_is_said_to_be_and_the_rest_stays(
     cli: Cli, program: Path, seed: int, ranges: Ranges, table: int, unseen: int, later: bool
 ) -> None:
     """The model changes behind the engine's back; then it is told the rows of some ranges, and what came after."""
-    model = Model(random.Random(seed))
-    for _ in range(60):
-        model.change(25)
-    model.take_log()
-    served = copy.deepcopy(model.rows)
-    cli.load(model.listed())
-    for _ in range(unseen):
-        model.change(25)
-    model.take_log()
+    model, served = changed_unseen(cli, seed, unseen)
 
     def within(row: dict[str, Any]) -> bool:
         return any(first <= row["id"] <= last for first, last in ranges)
@@ -69,18 +60,9 @@ def test_a_part_becomes_what_it_is_said_to_be_and_the_rest_stays(
     cli.do("X", struct.pack("<Q", 0))
     replace(cli, table, ranges, told, model.dice.choice([200, 4 << 20]))
     if later:
-        for _ in range(20):
-            model.change(25)
-        for body in bodies_of(model.take_log()):
-            cli.do("D", body)
+        tell_later(cli, model)
     cli.do("E")
-    other = Cli(program, PLAN)
-    try:
-        other.load(model.listed())
-        assert answers(cli) == answers(other)
-        assert cli.facts()["rows"] == other.facts()["rows"]
-    finally:
-        other.close()
+    check_as_loaded(cli, program, model)
     names = [column.name for column in PLAN.tables[table].columns]
     now = model.rows[table]
     assert cli.facts()["differences"] == sum(

@@ -58,7 +58,7 @@ def _described(connection: Connection[Any], collation: str) -> Folding | None:
         return None
     given = _canonical(keys)
     pads = not ("_0900_" in collation or "nopad" in collation)
-    return _with_rest(folding(collation, given, pads=pads), keys, given)
+    return folding(collation, {**given, **_rest(keys, given)}, pads=pads)
 
 
 class _Parts:
@@ -126,14 +126,12 @@ def _canonical(keys: Mapping[int, tuple[Weight, ...]]) -> dict[int, Elements]:
     return given
 
 
-def _with_rest(found: Folding, keys: Mapping[int, tuple[Weight, ...]], given: Mapping[int, Elements]) -> Folding:
-    """Characters that were not asked for have weights of their own, or all have the same."""
+def _rest(keys: Mapping[int, tuple[Weight, ...]], given: Mapping[int, Elements]) -> dict[int, Elements]:
+    """Characters that were not asked for have weights of their own, or all have the same, and then are here."""
     last = [keys[character] for character in _LAST if character in keys]
     if not last or any(parts != last[0] for parts in last):
-        return found
-    same = given[_LAST[0]]
-    rest = dict.fromkeys(range(0x20000, UNICODE_END), same)
-    return folding(found.name, {**given, **rest}, pads=found.pads)
+        return {}
+    return dict.fromkeys(range(0x20000, UNICODE_END), given[_LAST[0]])
 
 
 def _weights(connection: Connection[Any], collation: str) -> dict[int, Weight]:

@@ -27,19 +27,18 @@ const FoldDef* find(const FoldingDef& folding, uint32_t code_point) {
   return code_point <= fold.last ? &fold : nullptr;
 }
 
+// Requires: `fold`, which has the character, is not kMany.
+uint32_t element(const FoldDef& fold, uint32_t code_point) {
+  return fold.kind == FoldDef::Kind::kShifted ? fold.to + (code_point - fold.first) : fold.to;
+}
+
 // Does the character at the end of a text count for nothing there?
 bool is_blank(const FoldingDef& folding, uint32_t code_point) {
   const FoldDef* fold = find(folding, code_point);
   if (fold == nullptr) return code_point == folding.blank;
-  switch (fold->kind) {
-    case FoldDef::Kind::kSame:
-      return fold->to == folding.blank;
-    case FoldDef::Kind::kShifted:
-      return fold->to + (code_point - fold->first) == folding.blank;
-    default:
-      return std::ranges::all_of(folding.elements.subspan(fold->to, fold->count),
-                                 [&](uint32_t element) { return element == folding.blank; });
-  }
+  if (fold->kind != FoldDef::Kind::kMany) return element(*fold, code_point) == folding.blank;
+  return std::ranges::all_of(folding.elements.subspan(fold->to, fold->count),
+                             [&](uint32_t each) { return each == folding.blank; });
 }
 
 std::string_view trimmed(const FoldingDef& folding, std::string_view text) {
@@ -78,8 +77,7 @@ class Elements {
       }
       const FoldDef* fold = find(folding_, code_point);
       if (fold == nullptr) return code_point;
-      if (fold->kind == FoldDef::Kind::kSame) return fold->to;
-      if (fold->kind == FoldDef::Kind::kShifted) return fold->to + (code_point - fold->first);
+      if (fold->kind != FoldDef::Kind::kMany) return element(*fold, code_point);
       many_ = folding_.elements.data() + fold->to;
       waiting_ = fold->count;
     }
@@ -88,8 +86,7 @@ class Elements {
  private:
   uint32_t part(uint32_t code_point) const {
     const FoldDef* fold = find(folding_, code_point);
-    if (fold == nullptr) return code_point;
-    return fold->kind == FoldDef::Kind::kShifted ? fold->to + (code_point - fold->first) : fold->to;
+    return fold == nullptr ? code_point : element(*fold, code_point);
   }
 
   void split(uint32_t syllable) {
